@@ -1,0 +1,31 @@
+# The two commands: `make phaser` and `make test`. Both set up everything they need, and cost seconds when it is there.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: phaser test lint bench setup clean
+.DELETE_ON_ERROR:
+
+phaser: $(READY)
+	$(BIN)/python train.py experiment=phaser
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python scripts/benchmark.py
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON="$(PYTHON)" sh scripts/setup.sh $(VENV)
+	touch $@
+
+clean:
+	rm -rf $(VENV)
