@@ -1,0 +1,277 @@
+"""First-order all-passes in series inside a feedback loop without delay, and their derivatives: a phaser's heart.
+
+    e[n]  = x[n] + f[n]
+    yₖ[n] = p[n] (yₖ₋₁[n] + yₖ[n−1]) − yₖ₋₁[n−1],  k = 1 … K,  y₀ = e,  w = y_K
+    f[n]  = c₀ w[n−d] + c₁ w[n−1−d] + a f[n−1],  d = 0 or 1
+
+For d = 0 each sample is an equation, not an assignment: e depends on w, which depends on e. The stages are affine in e,
+w = pᴷ e + S with S from the past alone, so e = (x + … + c₀ S)/(1 − c₀ pᴷ): exact, no sample of delay is smuggled in.
+
+Written as M z = s for all signals z = (e, y₁ … y_K, f) and a source s in each equation, every derivative is the same
+system, forward or backward in time:
+    tangent    M ż = ṡ − Ṁ z        adjoint    Mᵀ λ = ∂L/∂z,   ∂L/∂s = λ,   ∂L/∂θ = −⟨λ, (∂M/∂θ) z⟩
+
+Stages as stages are accurate in float32 at any break frequency. As one direct-form filter of order K they are not: its K
+coincident poles move by ε^(1/K) when its coefficients are rounded by ε, in float32 by 0.016 for K = 4: p > 0.98 is lost.
+
+Source: Yu et al., DAFx 2024, section 4.1 (the model); the solution per sample and its adjoint are this project's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
+from diffapf.kernels import run
+from diffapf.kernels.reference import initial_state_gradient
+
+BLOCK = 65_536  # samples whose inner signals exist at once when no gradient can be asked for
+
+
+def allpass_cascade(
+    x: Tensor,
+    p: Tensor,
+    stages: int = 4,
+    c0: Tensor | float = 0.0,
+    c1: Tensor | float = 0.0,
+    a: Tensor | float = 0.0,
+    loop_delay: int = 0,
+    zi: Tensor | None = None,
+    return_zf: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Passes `x` through K first-order all-passes with feedback around them; see the module for the equations.
+
+    Args:
+        x: the signal, `(..., time)`, float32 or float64.
+        p: the all-pass coefficient at each sample, the pole, |p| < 1: of x's shape, or broadcast to it.
+            A break frequency of f Hz is p = (1 − t)/(1 + t), t = tan(πf/sample_rate).
+        stages: K ≥ 1.
+        c0, c1, a: the loop filter (c₀ + c₁ z⁻¹)/(1 − a z⁻¹), each a number or one for each signal `(...)`.
+            c₀ alone is a loop gain; stable for |c₀| < 1.
+        loop_delay: 0 or 1 samples.
+        zi: the state `(..., K+3)`: e, y₁ … y_K and f at −1, and w at −2; zeros by default.
+        return_zf: also return the state after the last sample: the next block's `zi`.
+
+    Returns:
+        w of the shape of x, or (w, zf).
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or devices that don't match; the message says what is needed.
+
+    >>> impulse = torch.tensor([1.0, 0.0, 0.0])
+    >>> allpass_cascade(impulse, torch.tensor(0.5), stages=1)
+    tensor([ 0.5000, -0.7500, -0.3750])
+    """
+    check_signal("x", x)
+    check_signal("p", p, x)
+    if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
+        raise ValueError(f"stages must be a positive integer, got {stages!r}")
+    if loop_delay not in (0, 1):
+        raise ValueError(f"loop_delay must be 0 or 1 samples, got {loop_delay!r}")
+    try:
+        coefficient = to_rows(p.expand(x.shape))
+    except RuntimeError:
+        raise ValueError(f"p must have x's shape {tuple(x.shape)} or broadcast to it, got {tuple(p.shape)}") from None
+    signal, state = to_rows(x), state_rows("zi", zi, x, stages + 3)
+    loop = _loop_rows(x, c0, c1, a, loop_delay)
+    blocks = signal.shape[1] if not torch.is_inference_mode_enabled() else BLOCK
+    outputs = []
+    for start in range(0, signal.shape[1], max(blocks, 1)):
+        block = slice(start, start + blocks)
+        z, w = AllpassLoop.apply(signal[:, block, None], coefficient[:, block], loop, state)
+        outputs.append(w)
+        state = _final_state(z, state)
+    w = (outputs[0] if len(outputs) == 1 else torch.cat([signal[:, :0], *outputs], 1)).reshape(x.shape)
+    return (w, state.reshape(*x.shape[:-1], stages + 3)) if return_zf else w
+
+
+def _loop_rows(x: Tensor, c0, c1, a, loop_delay: int) -> Tensor:
+    """The loop filter of each row as the kernels take it: (q₀, q₁, q₂, a)."""
+
+    def row(name: str, value) -> Tensor:
+        if not isinstance(value, Tensor):
+            return torch.full(x.shape[:-1], float(value), dtype=x.dtype, device=x.device).reshape(-1)
+        check_signal(name, value, x)
+        try:
+            return value.expand(x.shape[:-1]).reshape(-1)
+        except RuntimeError:
+            wanted = f"a number or one for each signal, shape {tuple(x.shape[:-1])}"
+            raise ValueError(f"{name} must be {wanted}, got {tuple(value.shape)}") from None
+
+    taps = [row("c0", c0), row("c1", c1)]
+    nothing = torch.zeros_like(taps[0])
+    taps = [nothing, *taps] if loop_delay else [*taps, nothing]
+    return torch.stack([*taps, row("a", a)], 1)
+
+
+def _final_state(z: Tensor, zi: Tensor) -> Tensor:
+    stages = z.shape[2] - 2
+    w2 = z[:, -2, stages] if z.shape[1] > 1 else zi[:, stages]
+    return torch.cat([z[:, -1], w2[:, None]], 1)
+
+
+class AllpassLoop(RowFunction):
+    """(s, p, loop, zi) → (z, w): M z = s, w = y_K. s is `(rows, time, 1)`, the input, or has K+2 sources."""
+
+    @staticmethod
+    def forward(s, p, loop, zi):
+        z = s.new_empty(*p.shape, zi.shape[1] - 1)
+        w = s.new_empty(p.shape)
+        run("allpass", s.contiguous(), p.contiguous(), loop.contiguous(), zi.contiguous(), z, w)
+        return z, w
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        s, p, loop, zi = inputs
+        ctx.input_only = s.shape[2] == 1
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(p, loop, zi, output[0])
+        ctx.save_for_forward(p, loop, zi, output[0])
+
+    @staticmethod
+    def backward(ctx, gz, gw):
+        p, loop, zi, z = ctx.saved_tensors
+        if gz is None and gw is None:
+            return None, None, None, None
+        if gz is None and ctx.input_only:
+            ds, dp, dloop, dzi = AllpassAdjoint.apply(gw, p, loop, z, zi)
+            return ds[:, :, None], dp, dloop, dzi
+        g = _all_equations(gw, z) if gz is None else gz if gw is None else gz + _all_equations(gw, z)
+        adjoint = AllpassTranspose.apply(g, p, loop)
+        dp, dloop = _parameter_gradients(adjoint, z, zi)
+        ds = adjoint[:, :, :1] if ctx.input_only else adjoint
+        return ds, dp, dloop, initial_state_gradient(adjoint, p, loop)
+
+    @staticmethod
+    def tangent(ctx, saved, ds, dp, dloop, dzi):
+        p, loop, zi, z = saved
+        s = torch.zeros_like(z)
+        if ds is not None:
+            s = s + (pad(ds, (0, z.shape[2] - 1)) if ctx.input_only else ds)
+        if dp is not None or dloop is not None:
+            s = s + _sources(_or_zeros(dp, p), _or_zeros(dloop, loop), z, zi)
+        return AllpassLoop.apply(s, p, loop, _or_zeros(dzi, zi))
+
+
+class AllpassTranspose(RowFunction):
+    """(g, p, loop) → λ: Mᵀ λ = g, backward in time."""
+
+    @staticmethod
+    def forward(g, p, loop):
+        adjoint = torch.empty_like(g, memory_format=torch.contiguous_format)
+        run("allpass_transpose", g.contiguous(), p.contiguous(), loop.contiguous(), adjoint)
+        return adjoint
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, p, loop = inputs
+        ctx.save_for_backward(p, loop, output)
+        ctx.save_for_forward(p, loop, output)
+
+    @staticmethod
+    def backward(ctx, c):
+        p, loop, adjoint = ctx.saved_tensors
+        rest = torch.zeros_like(c[:, 0, :1]).expand(-1, c.shape[2] + 1)
+        v, _ = AllpassLoop.apply(c, p, loop, rest)
+        return v, *_parameter_gradients(adjoint, v, rest)
+
+    @staticmethod
+    def tangent(ctx, saved, dg, dp, dloop):
+        p, loop, adjoint = saved
+        g = _or_zeros(dg, adjoint)
+        if dp is not None or dloop is not None:
+            g = g + _transposed_sources(_or_zeros(dp, p), _or_zeros(dloop, loop), adjoint)
+        return AllpassTranspose.apply(g, p, loop)
+
+
+class AllpassAdjoint(RowFunction):
+    """(∂L/∂w, p, loop, z, zi) → the gradients of (s, p, loop, zi), in one pass that stores nothing else."""
+
+    @staticmethod
+    def forward(g, p, loop, z, zi):
+        results = tuple(torch.empty_like(like, memory_format=torch.contiguous_format) for like in (g, p, loop, zi))
+        run("allpass_adjoint", *(tensor.contiguous() for tensor in (g, p, loop, z, zi)), *results)
+        return results
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, *along):
+        return torch.func.vjp(_adjoint_definition, *ctx.saved_tensors)[1](along)
+
+    @staticmethod
+    def tangent(ctx, saved, dg, dp, dloop, dz, dzi):
+        g, p, loop, z, zi = saved
+        dp, dloop = _or_zeros(dp, p), _or_zeros(dloop, loop)
+        adjoint = AllpassTranspose.apply(_all_equations(g, z), p, loop)
+        g_moved = _all_equations(_or_zeros(dg, g), z) + _transposed_sources(dp, dloop, adjoint)
+        moved = AllpassTranspose.apply(g_moved, p, loop)
+        by_adjoint = _parameter_gradients(moved, z, zi)
+        by_signals = _parameter_gradients(adjoint, _or_zeros(dz, z), _or_zeros(dzi, zi))
+        # the gradient of zi is linear in (p, loop) but for a constant
+        by_parameters = initial_state_gradient(adjoint, dp, dloop) - initial_state_gradient(adjoint, 0 * dp, 0 * dloop)
+        products = (left + right for left, right in zip(by_adjoint, by_signals, strict=True))
+        return moved[:, :, 0], *products, initial_state_gradient(moved, p, loop) + by_parameters
+
+
+def _adjoint_definition(g, p, loop, z, zi):
+    adjoint = AllpassTranspose.apply(_all_equations(g, z), p, loop)
+    return adjoint[:, :, 0], *_parameter_gradients(adjoint, z, zi), initial_state_gradient(adjoint, p, loop)
+
+
+def _all_equations(gw: Tensor, z: Tensor) -> Tensor:
+    """A gradient of w alone as one of all the signals."""
+    return pad(gw[:, :, None], (z.shape[2] - 2, 1))
+
+
+def _earlier(z: Tensor, zi: Tensor) -> Tensor:
+    """z[n−1]."""
+    return torch.cat([zi[:, None, :-1], z[:, :-1]], 1)
+
+
+def _loop_inputs(z: Tensor, zi: Tensor) -> Tensor:
+    """What q₀, q₁, q₂ and a multiply: w[n], w[n−1], w[n−2], f[n−1]."""
+    earlier = _earlier(z, zi)
+    w1 = earlier[:, :, -2]
+    w2 = torch.cat([zi[:, -1:], w1[:, :-1]], 1)
+    return torch.stack([z[:, :, -2], w1, w2, earlier[:, :, -1]], -1)
+
+
+def _stage_inputs(z: Tensor, zi: Tensor) -> Tensor:
+    """What p multiplies in each stage: yₖ₋₁[n] + yₖ[n−1]."""
+    return z[:, :, :-2] + _earlier(z, zi)[:, :, 1:-1]
+
+
+def _sources(dp: Tensor, dloop: Tensor, z: Tensor, zi: Tensor) -> Tensor:
+    """−Ṁ z: what a change of the parameters adds to each equation."""
+    stages = dp[:, :, None] * _stage_inputs(z, zi)
+    loop = (dloop[:, None] * _loop_inputs(z, zi)).sum(-1, keepdim=True)
+    return torch.cat([torch.zeros_like(loop), stages, loop], -1)
+
+
+def _transposed_sources(dp: Tensor, dloop: Tensor, adjoint: Tensor) -> Tensor:
+    """−Ṁᵀ λ."""
+    later, dp_later = pad(adjoint[:, 1:], (0, 0, 0, 1)), pad(dp[:, 1:], (0, 1))
+    own_memory = pad(dp_later[:, :, None] * later[:, :, 1:-1], (1, 0))
+    next_stage = pad(dp[:, :, None] * adjoint[:, :, 1:-1], (0, 1))
+    f, f1 = adjoint[:, :, -1], later[:, :, -1]
+    f2 = pad(f1[:, 1:], (0, 1))
+    q = dloop[:, None]
+    into_w = q[:, :, 0] * f + q[:, :, 1] * f1 + q[:, :, 2] * f2
+    stages = own_memory + next_stage + pad(into_w[:, :, None], (adjoint.shape[2] - 2, 0))
+    return torch.cat([stages, (q[:, :, 3] * f1)[:, :, None]], -1)
+
+
+def _parameter_gradients(adjoint: Tensor, z: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+    """−⟨λ, (∂M/∂θ) z⟩ for p and the loop."""
+    dp = (adjoint[:, :, 1:-1] * _stage_inputs(z, zi)).sum(-1)
+    return dp, (adjoint[:, :, -1:] * _loop_inputs(z, zi)).sum(1)
+
+
+def _or_zeros(tangent: Tensor | None, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if tangent is None else tangent

@@ -1,0 +1,149 @@
+"""The all-pole filter, time-varying or fixed, and its derivatives: the heart of the library.
+
+Recurrence:  y[n] = x[n] − Σᵢ aᵢ[n] y[n−i],  i = 1 … M
+Adjoint:     dx[n] = g[n] − Σᵢ aᵢ[n+i] dx[n+i]: the same filter backward in time, coefficient i read at n+i;
+             daᵢ[n] = −dx[n] y[n−i]; dzi is dx's recursion continued to n < 0. One pass gives all three.
+Tangent:     ẏ is the same filter forward in time, driven by ẋ[n] − Σᵢ ȧᵢ[n] y[n−i].
+
+Source: Yu, Mitcheltree, Carson, Bilbao, Reiss, Fazekas, "Differentiable All-pole Filters for Time-varying Audio Systems",
+DAFx 2024, section 3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters.control_rate import ControlRate, coefficient_rows
+from diffapf.filters.fir import FIR, FIROuter, FIRTranspose, past_and_present
+from diffapf.kernels import run
+
+
+def allpole(
+    x: Tensor,
+    a: Tensor,
+    zi: Tensor | None = None,
+    return_zf: bool = False,
+    hop: float | ControlRate | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Filters `x` by the recursion y[n] = x[n] − Σᵢ aᵢ[n] y[n−i], i = 1 … M.
+
+    The call is that of `torchlpc.sample_wise_lpc`, which it can replace.
+
+    Args:
+        x: the signal, `(..., time)`, float32 or float64.
+        a: the coefficients without the leading 1: `(M,)` or `(..., M)` fixed; `(..., time, M)` one row a sample;
+            `(..., frames, M)` with `hop`.
+        zi: the M outputs before the first, newest first (zi[..., 0] = y[−1]), `(..., M)`; zeros by default.
+        return_zf: also return the last M outputs in the same order: the next block's `zi`.
+        hop: samples a frame of `a`, or a `ControlRate`.
+
+    Returns:
+        y of the shape of x, or (y, zf).
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or devices that don't match; the message says what is needed.
+
+    Differentiable in x, a and zi: backward and forward mode, to any order, and under `torch.func` transforms.
+
+    >>> allpole(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([-0.5]))
+    tensor([1.0000, 0.5000, 0.2500])
+    """
+    check_signal("x", x)
+    rows, timing = coefficient_rows("a", a, x, hop)
+    order = rows.shape[2]
+    initial = state_rows("zi", zi, x, order)
+    y = AllPole.apply(to_rows(x), rows, initial, timing) if order else to_rows(x)
+    if not return_zf:
+        return y.reshape(x.shape)
+    recent = past_and_present(y, initial) if y.shape[1] < order else y
+    return y.reshape(x.shape), recent[:, recent.shape[1] - order :].flip(1).reshape(*x.shape[:-1], order)
+
+
+def _before(y: Tensor, zi: Tensor) -> Tensor:
+    """y from −M to T−2: what the recursion reads, as a FIR filter of M taps reads it."""
+    return past_and_present(y, zi)[:, : y.shape[1] + zi.shape[1] - 1]
+
+
+class AllPole(RowFunction):
+    """(x, a, zi) → y."""
+
+    @staticmethod
+    def forward(x, a, zi, timing):
+        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        run("allpole", x.contiguous(), a.contiguous(), timing, zi.contiguous(), y)
+        return y
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, a, zi, ctx.timing = inputs
+        ctx.save_for_backward(a, zi, output)
+        ctx.save_for_forward(a, zi, output)
+
+    @staticmethod
+    def backward(ctx, g):
+        a, zi, y = ctx.saved_tensors
+        dx, da, dzi = AllPoleAdjoint.apply(g, a, y, zi, ctx.timing, ctx.needs_input_grad[1])
+        return dx, da if ctx.needs_input_grad[1] else None, dzi, None
+
+    @staticmethod
+    def tangent(ctx, saved, dx, da, dzi, _):
+        a, zi, y = saved
+        drive = torch.zeros_like(y) if dx is None else dx
+        if da is not None:
+            drive = drive - FIR.apply(_before(y, zi), da, ctx.timing)
+        return AllPole.apply(drive, a, torch.zeros_like(zi) if dzi is None else dzi, ctx.timing)
+
+
+class AllPoleAdjoint(RowFunction):
+    """(g, a, y, zi) → (dx, da, dzi); da has no frames where it is not wanted."""
+
+    @staticmethod
+    def forward(g, a, y, zi, timing, with_coefficients):
+        dx = torch.empty_like(y)
+        da = torch.empty_like(a if with_coefficients else a[:, :0], memory_format=torch.contiguous_format)
+        dzi = torch.empty_like(zi, memory_format=torch.contiguous_format)
+        run("allpole_adjoint", g.contiguous(), a.contiguous(), timing, y.contiguous(), zi.contiguous(), dx, da, dzi)
+        return dx, da, dzi
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, a, y, zi, ctx.timing, ctx.with_coefficients = inputs
+        ctx.save_for_backward(a, y, zi, output[0])
+        ctx.save_for_forward(a, y, zi, output[0])
+
+    @staticmethod
+    def backward(ctx, along_dx, along_da, along_dzi):
+        # The gradients pair with an output of the filter itself: w, its tangent in the direction of the cotangents.
+        a, y, zi, dx = ctx.saved_tensors
+        order = zi.shape[1]
+        drive, gy, gzi = along_dx, None, None
+        if ctx.with_coefficients:
+            drive = drive - FIR.apply(_before(y, zi), along_da, ctx.timing)
+            gzi, gy = _split(-FIRTranspose.apply(dx, along_da, ctx.timing), order)
+        w = AllPole.apply(drive, a, along_dzi, ctx.timing)
+        ga = -FIROuter.apply(dx, _before(w, along_dzi), ctx.timing, a.shape[1]) if ctx.needs_input_grad[1] else None
+        return w, ga, gy, gzi, None, None
+
+    @staticmethod
+    def tangent(ctx, saved, dg, da, dy, dzi, *_):
+        a, y, zi, dx = saved
+        order = zi.shape[1]
+        drive = torch.zeros_like(y) if dg is None else dg
+        at_start = None
+        if da is not None:
+            at_start, moved = _split(FIRTranspose.apply(dx, da, ctx.timing), order)
+            drive = drive - moved
+        tangent_x, tangent_a, tangent_zi = AllPoleAdjoint.apply(drive, a, y, zi, ctx.timing, ctx.with_coefficients)
+        if at_start is not None:
+            tangent_zi = tangent_zi - at_start
+        if ctx.with_coefficients and (dy is not None or dzi is not None):
+            moving = _before(torch.zeros_like(y) if dy is None else dy, torch.zeros_like(zi) if dzi is None else dzi)
+            tangent_a = tangent_a - FIROuter.apply(dx, moving, ctx.timing, a.shape[1])
+        return tangent_x, tangent_a, tangent_zi
+
+
+def _split(before: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """A gradient over −M … T−2 as those of zi (newest first) and of y (whose last sample is not in it)."""
+    return before[:, :order].flip(1), torch.nn.functional.pad(before[:, order:], (0, 1))

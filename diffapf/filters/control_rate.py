@@ -1,0 +1,80 @@
+"""Coefficients at their own rate: one row a sample, one row a frame (linearly interpolated), or one row for all time.
+
+With the frames' hop L, the coefficients of sample n are those at frame position n/L, interpolated linearly between the
+two frames around it; the last frame is held. The kernels interpolate as they run: no audio-rate array of coefficients
+exists, forward or backward.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from diffapf.filters._rows import check_signal
+
+Timing = tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class ControlRate:
+    """Sample n lies at frame position `start + n·step`.
+
+    >>> ControlRate.hop(441, offset=882)
+    ControlRate(start=2.0, step=0.0022675736961451248)
+    """
+
+    start: float
+    step: float
+
+    @classmethod
+    def hop(cls, hop: float, offset: float = 0) -> ControlRate:
+        """A frame every `hop` samples; the signal's first sample is `offset` samples after frame 0."""
+        if not hop > 0:
+            raise ValueError(f"hop must be a positive number of samples, got {hop}")
+        return cls(offset / hop, 1 / hop)
+
+    @classmethod
+    def align_corners(cls, frames: int, length: int) -> ControlRate:
+        """The spacing of `interpolate(…, align_corners=True)`: the first and last frames meet the first and last samples."""
+        return cls(0.0, (frames - 1) / max(length - 1, 1))
+
+
+FIXED: Timing = (0.0, 0.0)
+
+
+def coefficient_rows(
+    name: str, coefficients: Tensor, x: Tensor, hop: float | ControlRate | None
+) -> tuple[Tensor, Timing]:
+    """Coefficients in any layout as the kernels take them: `(rows, frames, taps)` and the timing of the frames.
+
+    `(taps,)` and `(*batch, taps)` are fixed; `(*batch, time, taps)` is time-varying, or with `hop` at the control rate.
+    """
+    check_signal(name, coefficients, x)
+    batch, rows, time = x.shape[:-1], x.shape[:-1].numel(), x.shape[-1]
+    if coefficients.dim() == 0:
+        raise ValueError(f"{name} needs its taps as the last dimension, got a scalar")
+    taps = coefficients.shape[-1]
+
+    def expanded(*last: int) -> Tensor | None:
+        try:
+            return coefficients.expand(*batch, *last).reshape(rows, *last)
+        except RuntimeError:
+            return None
+
+    varying = coefficients.dim() == x.dim() + 1
+    if hop is None and varying:
+        result, timing = expanded(time, taps), None
+        wanted = f"{(*batch, time, taps)} (one row a sample)"
+    elif hop is None:
+        result = expanded(taps)
+        result, timing = None if result is None else result[:, None], FIXED
+        wanted = f"({taps},) or {(*batch, taps)} (fixed), or {(*batch, time, taps)} (one row a sample)"
+    else:
+        rate = hop if isinstance(hop, ControlRate) else ControlRate.hop(hop)
+        frames = coefficients.shape[-2] if coefficients.dim() > 1 else 0
+        result, timing = expanded(frames, taps) if varying and frames else None, (rate.start, rate.step)
+        wanted = f"{(*batch, 'frames', taps)} (one row a frame, because hop is given)"
+    if result is None:
+        raise ValueError(f"{name} must have shape {wanted} for x of shape {tuple(x.shape)}, got {tuple(coefficients.shape)}")
+    return result, timing

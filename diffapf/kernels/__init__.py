@@ -1,0 +1,52 @@
+"""Recurrences on raw arrays: no autograd, no modules, no argument checks.
+
+`reference.py` defines them; `cpu.py` is fast on a CPU. `run` takes the first kernel of the table that applies.
+Imported on the first call, because Numba takes longer to import than all of the library.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import warnings
+from types import ModuleType
+
+from torch import Tensor
+
+
+@functools.cache
+def _cpu() -> ModuleType | None:
+    try:
+        return importlib.import_module(f"{__name__}.cpu")
+    except ImportError as missing:
+        warnings.warn(
+            f"diffapf runs without its fast kernels, about a thousand times slower, because {missing}. "
+            "Install numba for Python's version.",
+            stacklevel=2,
+        )
+        return None
+
+
+@functools.cache
+def _reference(device: str) -> ModuleType:
+    if device != "cpu":
+        warnings.warn(
+            f"diffapf has no fast kernel for the device {device!r}: its filters run there as PyTorch loops, slowly. "
+            "Move the tensors to the CPU.",
+            stacklevel=2,
+        )
+    return importlib.import_module(f"{__name__}.reference")
+
+
+def _on_cpu(x: Tensor) -> ModuleType | None:
+    return _cpu() if x.device.type == "cpu" else None
+
+
+TABLE = (_on_cpu, lambda x: _reference(x.device.type))
+
+
+def run(name: str, *arguments) -> None:
+    """Runs the recurrence `name` of reference.py on contiguous tensors, writing into those that hold its outputs."""
+    first = arguments[0]
+    module = next(module for applies in TABLE if (module := applies(first)) is not None)
+    getattr(module, name)(*arguments)

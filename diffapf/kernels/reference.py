@@ -1,0 +1,194 @@
+"""The definition of every recurrence, as plain PyTorch loops over time.
+
+Slow, and right on any device and dtype: every other kernel is tested against these, and the library runs on them where
+no faster kernel applies. Notation: rows b, samples n, taps i; each function writes into the outputs its caller allocated.
+
+**Coefficients** come as `(rows, frames, taps)` with a `timing`: `None` means one frame a sample; `(start, step)` means
+that sample n reads the frames at position start + n·step, linearly interpolated, the last frame held. A fixed filter is
+one frame held for ever: frames = 1, any timing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+Timing = tuple[float, float] | None
+
+
+def frame_position(n: int, frames: int, timing: Timing) -> tuple[int, int, float]:
+    """The two frames that sample n lies between, and the weight of the second."""
+    if timing is None:
+        return n, n, 0.0
+    position = min(max(timing[0] + n * timing[1], 0.0), frames - 1.0)
+    first = int(position)
+    return first, min(first + 1, frames - 1), position - first
+
+
+def coefficients_at(frames: Tensor, n: int, timing: Timing) -> Tensor:
+    first, second, weight = frame_position(n, frames.shape[1], timing)
+    if weight == 0.0:
+        return frames[:, first]
+    return frames[:, first] + weight * (frames[:, second] - frames[:, first])
+
+
+def add_at(frames: Tensor, n: int, timing: Timing, value: Tensor) -> None:
+    """The transpose of `coefficients_at`: adds the gradient of sample n's coefficients to the frames they came from."""
+    first, second, weight = frame_position(n, frames.shape[1], timing)
+    frames[:, first] += (1.0 - weight) * value
+    frames[:, second] += weight * value
+
+
+def allpole(x: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor) -> None:
+    """y[n] = x[n] − Σᵢ aᵢ[n] y[n−i], i = 1…M, with y[−i] = zi[i−1]."""
+    past = zi
+    for n in range(x.shape[1]):
+        y[:, n] = x[:, n] - (coefficients_at(a, n, timing) * past).sum(-1)
+        past = torch.cat([y[:, n : n + 1], past], 1)[:, : zi.shape[1]]
+
+
+def allpole_adjoint(
+    g: Tensor, a: Tensor, timing: Timing, y: Tensor, zi: Tensor, dx: Tensor, da: Tensor, dzi: Tensor
+) -> None:
+    """dx[n] = g[n] − Σᵢ aᵢ[n+i] dx[n+i];  daᵢ[n] = −dx[n] y[n−i];  dzi continues dx's sum to n < 0.
+
+    `da` has the frames of `a`, or no frames at all where it is not wanted.
+    """
+    taps = zi.shape[1]
+    past = torch.cat([zi.flip(1), y], 1)
+    pending = torch.zeros_like(zi)
+    zero = torch.zeros_like(zi[:, :1])
+    da.zero_()
+    for n in range(g.shape[1] - 1, -1, -1):
+        dx[:, n] = g[:, n] + (pending[:, 0] if taps else 0.0)
+        if da.shape[1]:
+            add_at(da, n, timing, -dx[:, n : n + 1] * past[:, n : n + taps].flip(1))
+        pending = torch.cat([pending[:, 1:], zero], 1) - coefficients_at(a, n, timing) * dx[:, n : n + 1]
+    dzi[:] = pending
+
+
+def fir(x: Tensor, b: Tensor, timing: Timing, y: Tensor) -> None:
+    """y[n] = Σₖ bₖ[n] x[n−k], k = 0…N−1; x begins N−1 samples before y."""
+    taps = b.shape[2]
+    for n in range(y.shape[1]):
+        y[:, n] = (coefficients_at(b, n, timing) * x[:, n : n + taps].flip(1)).sum(-1)
+
+
+def fir_transpose(g: Tensor, b: Tensor, timing: Timing, dx: Tensor) -> None:
+    """dx[n−k] += bₖ[n] g[n]: the transpose of `fir` in x."""
+    taps = b.shape[2]
+    dx.zero_()
+    for n in range(g.shape[1]):
+        dx[:, n : n + taps] += (coefficients_at(b, n, timing) * g[:, n : n + 1]).flip(1)
+
+
+def fir_outer(g: Tensor, x: Tensor, timing: Timing, db: Tensor) -> None:
+    """dbₖ[n] = g[n] x[n−k]: the transpose of `fir` in b."""
+    taps = db.shape[2]
+    db.zero_()
+    for n in range(g.shape[1]):
+        add_at(db, n, timing, g[:, n : n + 1] * x[:, n : n + taps].flip(1))
+
+
+def allpass(s: Tensor, p: Tensor, loop: Tensor, zi: Tensor, z: Tensor, w: Tensor) -> None:
+    """K first-order all-passes in series inside a feedback loop, which may have no delay; z = (e, y₁ … y_K, f).
+
+        e[n]  = s₀[n] + f[n]
+        yₖ[n] = sₖ[n] + p[n] (yₖ₋₁[n] + yₖ[n−1]) − yₖ₋₁[n−1],   y₀ = e, w = y_K
+        f[n]  = s_f[n] + q₀ w[n] + q₁ w[n−1] + q₂ w[n−2] + a f[n−1]
+
+    s is `(rows, time, 1)`, the input s₀ alone, or `(rows, time, K+2)`, a source for each equation. loop = (q₀, q₁, q₂, a).
+    zi = (e, y₁ … y_K, f at −1; w at −2). The stages are affine in e, so the loop is solved, not iterated:
+    with the response of stage K to the past and the sources alone called S, w = pᴷ e + S.
+    """
+    stages = zi.shape[1] - 3
+    q0, q1, q2, a = loop.unbind(1)
+    previous, w2 = zi[:, :-1], zi[:, -1]
+    for n in range(p.shape[1]):
+        source = s[:, n] if s.shape[2] > 1 else torch.cat([s[:, n], torch.zeros_like(zi[:, : stages + 1])], 1)
+        from_past, response = torch.zeros_like(w2), []
+        for k in range(1, stages + 1):
+            from_past = p[:, n] * from_past + (p[:, n] * previous[:, k] - previous[:, k - 1] + source[:, k])
+            response.append(from_past)
+        known = source[:, -1] + q1 * previous[:, stages] + q2 * w2 + a * previous[:, -1]
+        gain = p[:, n] ** stages
+        e = (source[:, 0] + known + q0 * from_past) / (1.0 - q0 * gain)
+        z[:, n, 0] = e
+        for k in range(1, stages + 1):
+            z[:, n, k] = p[:, n] ** k * e + response[k - 1]
+        z[:, n, -1] = q0 * (gain * e + from_past) + known
+        previous, w2 = z[:, n], previous[:, stages]
+    w[:] = z[:, :, stages]
+
+
+def allpass_transpose(g: Tensor, p: Tensor, loop: Tensor, adjoint: Tensor) -> None:
+    """The transpose of `allpass` in s, from rest: λ, run backward in time from the gradient g of z.
+
+    λₖ[n]   = gₖ[n] + p[n] λₖ₊₁[n] − λₖ₊₁[n+1] + p[n+1] λₖ[n+1]     (the last term for k > 0 only)
+    λ_K[n]  = g_K[n] + p[n+1] λ_K[n+1] + q₀ λ_f[n] + q₁ λ_f[n+1] + q₂ λ_f[n+2]
+    λ_f[n]  = g_f[n] + λ₀[n] + a λ_f[n+1]
+
+    """
+    stages = adjoint.shape[2] - 2
+    q0, q1, q2, a = loop.unbind(1)
+    following = torch.zeros_like(adjoint[:, 0]) if p.shape[1] else adjoint.new_zeros(p.shape[0], stages + 2)
+    f2 = torch.zeros_like(following[:, 0])
+    p_next = torch.zeros_like(f2)
+    for n in range(p.shape[1] - 1, -1, -1):
+        gradient = g[:, n]
+        f1 = following[:, -1]
+        known = gradient[:, stages] + p_next * following[:, stages] + q1 * f1 + q2 * f2
+        carried = []
+        for k in range(stages - 1, -1, -1):
+            memory = p_next * following[:, k] if k > 0 else 0.0
+            carried.append(gradient[:, k] - following[:, k + 1] + memory)
+        from_future = torch.zeros_like(f2)
+        for term in carried:
+            from_future = p[:, n] * from_future + term
+        f_known = gradient[:, -1] + a * f1
+        last = (known + q0 * (from_future + f_known)) / (1.0 - q0 * p[:, n] ** stages)
+        adjoint[:, n, stages] = last
+        for k, term in zip(range(stages - 1, -1, -1), carried, strict=True):
+            adjoint[:, n, k] = p[:, n] * adjoint[:, n, k + 1] + term
+        adjoint[:, n, -1] = adjoint[:, n, 0] + f_known
+        following, f2, p_next = adjoint[:, n], f1, p[:, n]
+
+
+def allpass_adjoint(
+    g: Tensor, p: Tensor, loop: Tensor, z: Tensor, zi: Tensor, ds: Tensor, dp: Tensor, dloop: Tensor, dzi: Tensor
+) -> None:
+    """Every first-order gradient of w in one pass: `allpass_transpose` of g, and its products with z.
+
+    ds = λ₀;  dp[n] = Σₖ λₖ[n] (yₖ₋₁[n] + yₖ[n−1]);  dq_d = Σₙ λ_f[n] w[n−d];  da = Σₙ λ_f[n] f[n−1]
+    """
+    stages = z.shape[2] - 2
+    adjoint, g_all = torch.zeros_like(z), torch.zeros_like(z)
+    g_all[:, :, stages] = g
+    allpass_transpose(g_all, p, loop, adjoint)
+    past = torch.cat([zi[:, None, :-1], z], 1)
+    w = torch.cat([zi[:, -1:], past[:, :, stages]], 1)  # starts at n = −2
+    ds[:] = adjoint[:, :, 0]
+    dp[:] = (adjoint[:, :, 1:-1] * (z[:, :, :-2] + past[:, :-1, 1:-1])).sum(-1)
+    f = adjoint[:, :, -1]
+    time = f.shape[1]
+    for d in range(3):
+        dloop[:, d] = (f * w[:, 2 - d : 2 - d + time]).sum(1)
+    dloop[:, 3] = (f * past[:, :-1, -1]).sum(1)
+    dzi[:] = initial_state_gradient(adjoint, p, loop)
+
+
+def initial_state_gradient(adjoint: Tensor, p: Tensor, loop: Tensor) -> Tensor:
+    """The gradient of `allpass`'s zi from λ: what each equation of the first two samples reads of the past."""
+    stages = adjoint.shape[2] - 2
+    rows, time = p.shape
+    if time == 0:
+        return adjoint.new_zeros(rows, stages + 3)
+    q0, q1, q2, a = loop.unbind(1)
+    first = adjoint[:, 0]
+    later_f = adjoint[:, 1, -1] if time > 1 else torch.zeros_like(first[:, -1])
+    stage = first[:, 1:-1]
+    state = p[:, :1] * torch.cat([torch.zeros_like(q0)[:, None], stage], 1)  # p λₖ: each stage's own memory
+    state = state - torch.cat([stage, torch.zeros_like(q0)[:, None]], 1)  # −λₖ₊₁: the memory of the stage before
+    loop_memory = q1 * first[:, -1] + q2 * later_f
+    state = torch.cat([state[:, :-1], (state[:, -1] + loop_memory)[:, None]], 1)
+    return torch.cat([state, (a * first[:, -1])[:, None], (q2 * first[:, -1])[:, None]], 1)
