@@ -45,7 +45,8 @@ def jit_sum(function: Callable) -> Callable:
 
 
 # --------------------------------------------------------------------------------------------------------- coefficients
-# Written once for both timings: `frames` is an array with a row a sample, or (array, start, step) at the control rate.
+# Written once for the three layouts: `frames` is an array (rows, time, taps), or (rows, taps) for a fixed filter, or the
+# tuple (array, start, step) at the control rate.
 
 
 def locate(frames, n):
@@ -77,6 +78,8 @@ def _locate(frames, n):
 
 @overload(coefficient, inline="always")
 def _coefficient(frames, b, where, i):
+    if isinstance(frames, numba.types.Array) and frames.ndim == 2:
+        return lambda frames, b, where, i: frames[b, i]
     if isinstance(frames, numba.types.Array):
         return lambda frames, b, where, i: frames[b, where, i]
 
@@ -90,6 +93,12 @@ def _coefficient(frames, b, where, i):
 
 @overload(add, inline="always")
 def _add(frames, b, where, i, value):
+    if isinstance(frames, numba.types.Array) and frames.ndim == 2:
+
+        def accumulate(frames, b, where, i, value):
+            frames[b, i] += value
+
+        return accumulate
     if isinstance(frames, numba.types.Array):
 
         def store(frames, b, where, i, value):
@@ -485,7 +494,9 @@ def _history(dtype: torch.dtype, taps: int) -> tuple:
 
 
 def _frames(coefficients: np.ndarray, timing: tuple[float, float] | None):
-    return coefficients if timing is None else (coefficients, *timing)
+    if timing is None:
+        return coefficients
+    return coefficients[:, 0] if coefficients.shape[1] == 1 else (coefficients, *timing)
 
 
 def allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:

@@ -1,0 +1,131 @@
+"""The embedded recordings, made on first use and kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data import signals
+from data import small_stone as pedal
+
+log = logging.getLogger(__name__)
+
+SOURCES = (Path(signals.__file__), Path(pedal.__file__))
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A pair of sample-aligned mono tracks, and the setting of the pedal behind them."""
+
+    dry: np.ndarray
+    """`(time,)`, float64, full scale 1."""
+    wet: np.ndarray
+    """`(time,)`, float64, full scale 1."""
+    sample_rate: int
+    """Hz."""
+    setting: str
+    truth: pedal.Setting
+    """What a fit should find: LFO rate and phase, and the break frequency at any time."""
+
+
+def small_stone(setting: str, progress: bool = True, *, chirps: float = 60.0, guitar: float = 10.0) -> Recording:
+    """The simulated Small Stone at one of its six settings: chirps, then guitar.
+
+    The first call simulates (seconds, with a progress bar) and keeps the tracks in :func:`cache_folder`; later ones
+    read them. Both are rounded to single precision, −150 dB, so that the first call returns what later ones do.
+
+    Args:
+        setting: "SS-A" … "SS-F".
+        progress: show a bar while simulating.
+        chirps: seconds of chirp train.
+        guitar: seconds of guitar after it.
+
+    Raises:
+        ValueError: there is no such setting.
+
+    >>> recording = small_stone("SS-A", progress=False, chirps=0.3, guitar=0.1)
+    >>> recording.wet.shape, recording.truth.rate
+    ((17640,), 2.33)
+    """
+    if setting not in pedal.SETTINGS:
+        raise ValueError(f"setting: got {setting!r}; there are {', '.join(pedal.SETTINGS)}")
+    truth = pedal.SETTINGS[setting]
+    path = cache_folder() / f"small_stone_{setting}_{fingerprint(chirps, guitar)}.npz"
+    tracks = _read(path)
+    if tracks is None:
+        tracks = _simulate(truth, chirps, guitar, progress)
+        _write(path, tracks)
+    dry, wet = (track.astype(np.float64) for track in tracks)
+    return Recording(dry, wet, signals.SAMPLE_RATE, setting, truth)
+
+
+def cache_folder() -> Path:
+    """`$DIFFAPF_CACHE`, or else `diffapf/data` in the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`)."""
+    if chosen := os.environ.get("DIFFAPF_CACHE"):
+        return Path(chosen).expanduser()
+    user = os.environ.get("XDG_CACHE_HOME")
+    return (Path(user) if user else Path.home() / ".cache") / "diffapf" / "data"
+
+
+def fingerprint(chirps: float, guitar: float) -> str:
+    """Names what a recording was made by: a change of the simulation's source or of a length changes it."""
+    made_by = hashlib.sha256(repr((float(chirps), float(guitar))).encode())
+    for source in SOURCES:
+        made_by.update(source.read_bytes())
+    return made_by.hexdigest()[:12]
+
+
+def _simulate(setting: pedal.Setting, chirps: float, guitar: float, progress: bool) -> tuple[np.ndarray, np.ndarray]:
+    dry = signals.dry_track(chirps, guitar).astype(np.float32)
+    with _progress_bar(f"Simulating the Small Stone, {setting.name}", progress) as report:
+        wet = pedal.simulate(dry.astype(np.float64), setting, report=report)
+    return dry, wet.astype(np.float32)
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Dry and wet, or None where there is no sound file; the archive's checksums tell."""
+    try:
+        with np.load(path) as tracks:
+            return tracks["dry"], tracks["wet"]
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged archive can raise anything, and all of it has the same remedy
+        log.warning("%s cannot be read (%s); simulating it again", path, error)
+        return None
+
+
+def _write(path: Path, tracks: tuple[np.ndarray, np.ndarray]) -> None:
+    """Write under another name, then rename: who reads or writes the same file meanwhile sees a whole one."""
+    dry, wet = tracks
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="making-", dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            np.savez_compressed(part, dry=dry, wet=wet)
+            part.replace(path)
+    except OSError as error:
+        log.warning("%s cannot be kept (%s); the next run will simulate it again", path, error)
+
+
+@contextmanager
+def _progress_bar(description: str, shown: bool) -> Iterator[Callable[[float], None] | None]:
+    """A bar on standard error, and the function that moves it to a fraction; None without rich."""
+    try:
+        from rich.console import Console
+        from rich.progress import Progress
+    except ImportError:
+        shown = False
+    if not shown:
+        yield None
+        return
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=1.0)
+        yield lambda fraction: bar.update(task, completed=fraction)

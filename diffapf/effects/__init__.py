@@ -1,0 +1,1 @@
+"""Audio effects: differentiable modules that also stream."""

@@ -1,0 +1,334 @@
+"""A phaser: first-order all-passes swept by an LFO, with feedback around them, mixed with the signal itself.
+
+    x ── biquad ── u ──(+)── e ── all-pass × K, coefficient p(t) ── w ──(+)── y
+                   │    │                                           │    │
+                   │    └──────────── loop filter ◀─────────────────┘    │
+                   └───────────────────── through gain g₁ ───────────────┘
+
+The LFO's value is shaped, becomes a break frequency, and moves p. Two cores compute the same model:
+
+- "cascade": stages as stages, the loop without delay solved at each sample (`filters/allpass.py`), v = artanh p
+  interpolated from the control rate. Accurate in float32; the default.
+- "paper": one filter of order K + 2, whose coefficients are interpolated, as published. Always in float64: in float32
+  its coincident poles leave the unit circle for p > 0.98. For parity with the published results.
+
+Source: Yu, Mitcheltree, Carson, Bilbao, Reiss, Fazekas, "Differentiable All-pole Filters for Time-varying Audio Systems",
+DAFx 2024, sections 4.1 and 5.1.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffapf.effects.effect import Effect
+from diffapf.filters.allpass import allpass_cascade
+from diffapf.filters.allpole import allpole
+from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.design import (
+    allpass_logit,
+    break_frequency,
+    change_sample_rate,
+    first_order_highpass,
+    polynomial_product,
+    polynomial_response,
+)
+from diffapf.filters.fir import fir
+from diffapf.filters.methods import ControlRateFilter, FrequencySampling, TimeDomain, TransferFunction
+from diffapf.filters.stability import biquad_triangle
+from diffapf.modulation import LFO, WaveShaper, upsample
+from diffapf.parameters import Named, absolute, bounded
+
+CORES = ("cascade", "paper")
+
+
+class LogFrequencySweep(nn.Module):
+    """Shape −1 … 1 to break frequencies low … high, evenly in log frequency."""
+
+    def __init__(self, low_hz: float = 200.0, high_hz: float = 2000.0):
+        super().__init__()
+        self.low_hz = Named(low_hz, "Hz", 10.0, 10_000.0, taper="log")
+        self.high_hz = Named(high_hz, "Hz", 10.0, 20_000.0, taper="log")
+
+    def forward(self, shape: Tensor) -> Tensor:
+        low, high = torch.log(self.low_hz()), torch.log(self.high_hz())
+        return torch.exp((low + high) / 2 + (high - low) / 2 * shape)
+
+
+class PaperSweep(nn.Module):
+    """The published mapping: d = bias + depth (1 + shape)/2, artanh p = (1 − tan d)/(1 + tan d), at `sample_rate`.
+
+    As a break frequency in Hz it sounds the same at any other rate.
+    """
+
+    def __init__(self, bias: float = 0.05, depth: float = 0.25, sample_rate: float = 44_100):
+        super().__init__()
+        self.bias = Named(bias, "rad", -0.2, 0.5)
+        self.depth = Named(depth, "rad", 0.0, 1.0)
+        self.sample_rate = sample_rate
+
+    def forward(self, shape: Tensor) -> Tensor:
+        t = torch.tan(self.bias() + self.depth() * (1 + shape) / 2)
+        return break_frequency((1 - t) / (1 + t), self.sample_rate)
+
+
+SWEEPS: dict[str, type[nn.Module]] = {"log_frequency": LogFrequencySweep, "paper": PaperSweep}
+
+
+class InputBiquad(nn.Module):
+    """A free biquad, stable for any l1 and l2; given for the rate it was learned at. At first it does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.b0 = Named(1.0, "", -2.0, 2.0)
+        self.b1 = Named(0.0, "", -2.0, 2.0)
+        self.b2 = Named(0.0, "", -2.0, 2.0)
+        self.l1 = Named(0.0, "", -4.0, 4.0)
+        self.l2 = Named(0.0, "", -4.0, 4.0)
+
+    def forward(self, rate_ratio: float = 1.0) -> tuple[Tensor, Tensor]:
+        """(b, a), a[0] = 1, at `rate_ratio` times the rate that it was learned at."""
+        a1, a2 = biquad_triangle(self.l1(), self.l2())
+        b, a = torch.stack([self.b0(), self.b1(), self.b2()]), torch.stack([torch.ones_like(a1), a1, a2])
+        return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)
+
+
+@dataclass
+class PhaserState:
+    """Where a stream is: samples since its start, and the filters' memories."""
+
+    samples: int = 0
+    memory: Any = None
+
+
+class Phaser(Effect):
+    """A phaser with an LFO of its own; see the module for the signal flow. 182 learnable numbers as published.
+
+    Args:
+        sample_rate: in Hz.
+        core: "cascade" or "paper".
+        stages: K, the number of all-passes; each pair makes one notch.
+        loop_delay: 0 or 1 samples in the feedback loop ("cascade" only).
+        feedback_highpass_hz: corner of a first-order high-pass in the loop, learnable: AC-coupled feedback ("cascade"
+            only); None: a plain gain.
+        hop_seconds: the control rate's period.
+        align_corners: the published spacing of control frames over a whole signal; streaming needs False.
+        lfo, shaper, sweep: how p moves; `sweep` also by name, "log_frequency" or "paper".
+        method: `TimeDomain()` or `FrequencySampling()`.
+
+    >>> phaser = Phaser(44100)
+    >>> phaser(torch.randn(2, 4410)).shape
+    torch.Size([2, 4410])
+    """
+
+    def __init__(
+        self,
+        sample_rate: float,
+        core: str = "cascade",
+        stages: int = 4,
+        loop_delay: int = 0,
+        feedback_highpass_hz: float | None = None,
+        hop_seconds: float = 0.01,
+        align_corners: bool = False,
+        lfo: LFO | None = None,
+        shaper: WaveShaper | None = None,
+        sweep: nn.Module | str = "log_frequency",
+        through: float = 1.0,
+        feedback: float = 0.0,
+        method: TimeDomain | FrequencySampling | None = None,
+        residual: bool = True,
+        learned_at: float | None = None,
+    ):
+        super().__init__(sample_rate)
+        if core not in CORES:
+            raise ValueError(f"core must be one of {CORES}, got {core!r}")
+        if core == "paper" and (loop_delay or feedback_highpass_hz is not None):
+            raise ValueError("loop_delay and feedback_highpass_hz need core='cascade'; the paper's core has neither")
+        if not hop_seconds > 0:
+            raise ValueError(f"hop_seconds must be positive, got {hop_seconds}")
+        if isinstance(sweep, str) and sweep not in SWEEPS:
+            raise ValueError(f"sweep must be one of {sorted(SWEEPS)} or a module, got {sweep!r}")
+        self.core, self.stages, self.loop_delay, self.align_corners = core, stages, loop_delay, align_corners
+        self.hop_seconds = hop_seconds
+        self.learned_at = sample_rate if learned_at is None else learned_at
+        self.lfo = lfo or LFO()
+        self.shaper = shaper or WaveShaper(residual=residual)
+        self.sweep = SWEEPS[sweep]() if isinstance(sweep, str) else sweep
+        self.biquad = InputBiquad()
+        self.through = Named(through, "", 0.0, 2.0)
+        mapping = absolute if core == "paper" else bounded(0.99)
+        self.feedback = Named(feedback, "", 0.0 if core == "paper" else -0.99, 0.99, mapping=mapping)
+        self.feedback_highpass_hz = (
+            None if feedback_highpass_hz is None else Named(feedback_highpass_hz, "Hz", 1.0, 2000.0, taper="log")
+        )
+        self.method = method or TimeDomain()
+
+    @property
+    def hop(self) -> int:
+        """Samples a control frame."""
+        return max(1, round(self.hop_seconds * self.sample_rate))
+
+    def configuration(self) -> dict[str, Any]:
+        highpass = self.feedback_highpass_hz
+        return {
+            "core": self.core,
+            "stages": self.stages,
+            "loop_delay": self.loop_delay,
+            "feedback_highpass_hz": None if highpass is None else float(highpass()),
+            "hop_seconds": self.hop_seconds,
+            "align_corners": self.align_corners,
+            "sweep": next(name for name, kind in SWEEPS.items() if isinstance(self.sweep, kind)),
+            "residual": self.shaper.residual,
+            "learned_at": self.learned_at,
+        }
+
+    def at_sample_rate(self, sample_rate: float) -> Phaser:
+        """A copy that sounds the same at another rate: what was learned as digital coefficients is converted."""
+        if self.loop_delay and sample_rate != self.sample_rate:
+            raise ValueError("a loop delay of one sample is another time at another rate; use loop_delay=0")
+        other = copy.deepcopy(self)
+        other.sample_rate = sample_rate
+        return other
+
+    def break_frequencies(self, seconds: Tensor) -> Tensor:
+        """The all-passes' break frequency in Hz at control times in seconds."""
+        return self.sweep(self.shaper(self.lfo(seconds)).double())
+
+    def filter_at(self, first_sample: int, frames: int, rate: ControlRate, dtype: torch.dtype) -> ControlRateFilter:
+        """The filter whose control frames begin at a sample of the LFO's clock."""
+        device = self.through.step.device
+        frame = torch.arange(frames, dtype=torch.float64, device=device)
+        v = allpass_logit(self.break_frequencies((first_sample + frame * self.hop) / self.sample_rate), self.sample_rate)
+        biquad = self.biquad(self.sample_rate / self.learned_at)
+        if self.core == "paper":
+            return direct_form(torch.tanh(v), self.stages, self.through(), self.feedback(), biquad, self.hop, rate)
+        b, a = (coefficients.to(dtype) for coefficients in biquad)
+        return AllpassLoopFilter(
+            v.to(dtype), rate, self.hop, self.stages, self.through().to(dtype), self._loop(dtype), self.loop_delay, b, a
+        )
+
+    def _loop(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """(c₀, c₁, a) of the loop filter."""
+        gain = self.feedback()
+        if self.feedback_highpass_hz is None:
+            taps = gain, torch.zeros_like(gain), torch.zeros_like(gain)
+        else:
+            b0, b1, a = first_order_highpass(self.feedback_highpass_hz(), self.sample_rate)
+            taps = gain * b0, gain * b1, a
+        return tuple(tap.to(dtype) for tap in taps)  # type: ignore[return-value]
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """Applies the effect to `(..., time)`; `start` is the first sample's place on the LFO's clock."""
+        time = x.shape[-1]
+        if self.align_corners:
+            frames = time // self.hop + 1
+            rate = ControlRate.align_corners(frames, time)
+        else:
+            frames = (time - 1) // self.hop + 2
+            rate = ControlRate.hop(self.hop)
+        dtype = torch.float64 if self.core == "paper" else x.dtype
+        return self.method(x.to(dtype), self.filter_at(start, frames, rate, dtype)).to(x.dtype)
+
+    def initial_state(self) -> PhaserState:
+        return PhaserState()
+
+    @torch.no_grad()
+    def process(self, block: Tensor, state: PhaserState) -> tuple[Tensor, PhaserState]:
+        """The next block of a stream, in the time domain: any cut into blocks gives what `forward` gives of the whole."""
+        if self.align_corners:
+            raise ValueError("align_corners=True spreads the frames over a whole signal: it cannot stream")
+        if block.shape[-1] == 0:
+            return block, state
+        first_frame = state.samples // self.hop
+        offset = state.samples - first_frame * self.hop
+        frames = (offset + block.shape[-1] - 1) // self.hop + 2
+        dtype = torch.float64 if self.core == "paper" else block.dtype
+        part = self.filter_at(first_frame * self.hop, frames, ControlRate.hop(self.hop, offset), dtype)
+        y, memory = part.run(block.to(dtype), state.memory)
+        return y.to(block.dtype), PhaserState(state.samples + block.shape[-1], memory)
+
+    @torch.no_grad()
+    def notches(self, seconds: Tensor, count: int | None = None) -> Tensor:
+        """The frequencies in Hz of the deepest dips of the response at each time, lowest first: `(times, count)`.
+
+        Where fewer are found the rest is NaN. By default a notch for each pair of stages.
+        """
+        count = self.stages // 2 if count is None else count
+        v = allpass_logit(self.break_frequencies(seconds), self.sample_rate)
+        grid = torch.logspace(math.log10(20), math.log10(0.45 * self.sample_rate), 2000, dtype=torch.float64)
+        loop = self._loop(torch.float64)
+        response = allpass_loop_response(
+            torch.tanh(v), self.stages, self.through(), loop, self.loop_delay, 2 * math.pi * grid / self.sample_rate
+        ).abs()
+        inner = response[:, 1:-1]
+        dip = (inner < response[:, :-2]) & (inner <= response[:, 2:])
+        depth = torch.where(dip, inner, torch.inf)
+        lowest, where = depth.topk(min(count, depth.shape[1]), dim=1, largest=False)
+        found = torch.where(torch.isfinite(lowest), grid[1:-1][where], torch.nan)
+        return found.sort(dim=1).values
+
+
+@dataclass
+class AllpassLoopFilter:
+    """The cascade core at the control rate; v `(frames,)` is artanh p."""
+
+    v: Tensor
+    rate: ControlRate
+    hop: int
+    stages: int
+    through: Tensor
+    loop: tuple[Tensor, Tensor, Tensor]
+    loop_delay: int
+    b: Tensor
+    a: Tensor
+
+    def run(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        past_x, past_u, inside = state or (None, None, None)
+        u, past_x = fir(x, self.b, past_x, return_zf=True)
+        u, past_u = allpole(u, self.a[1:], past_u, return_zf=True)
+        p = torch.tanh(upsample(self.v, self.rate, x.shape[-1]))
+        c0, c1, a = self.loop
+        w, inside = allpass_cascade(u, p, self.stages, c0, c1, a, self.loop_delay, inside, return_zf=True)
+        return self.through * u + w, (past_x, past_u, inside)
+
+    def response(self, omega: Tensor) -> Tensor:
+        biquad = polynomial_response(self.b, omega) / polynomial_response(self.a, omega)
+        p = torch.tanh(self.v)
+        return biquad * allpass_loop_response(p, self.stages, self.through, self.loop, self.loop_delay, omega)
+
+
+def allpass_loop_response(
+    p: Tensor, stages: int, through: Tensor, loop: tuple[Tensor, Tensor, Tensor], loop_delay: int, omega: Tensor
+) -> Tensor:
+    """g₁ + Aᴷ/(1 − L Aᴷ), A = (p − z⁻¹)/(1 − p z⁻¹), L = z⁻ᵈ (c₀ + c₁ z⁻¹)/(1 − a z⁻¹): `(frames, bins)`."""
+    delay = torch.exp(-1j * omega)
+    stage = (p[:, None] - delay) / (1 - p[:, None] * delay)
+    chain = stage**stages
+    c0, c1, a = loop
+    feedback = delay**loop_delay * (c0 + c1 * delay) / (1 - a * delay)
+    return through + chain / (1 - feedback * chain)
+
+
+def direct_form(
+    p: Tensor,
+    stages: int,
+    through: Tensor,
+    feedback: Tensor,
+    biquad: tuple[Tensor, Tensor],
+    hop: int,
+    rate: ControlRate,
+) -> TransferFunction:
+    """The paper's core: BQ · (g₁ (A − g₂ B) + B)/(A − g₂ B), A = (1 − p z⁻¹)ᴷ and B its reverse, for p `(frames,)`."""
+    k = torch.arange(stages + 1, device=p.device)
+    binomial = torch.tensor([math.comb(stages, i) * (-1) ** i for i in range(stages + 1)], dtype=p.dtype, device=p.device)
+    a = binomial * p[:, None] ** k
+    b = a.flip(1) * (-1) ** stages
+    denominator = a - feedback * b
+    scale = denominator[:, :1]
+    numerator = polynomial_product(biquad[0], (through * denominator + b) / scale)
+    return TransferFunction(numerator, polynomial_product(biquad[1], denominator / scale)[:, 1:], hop, rate)

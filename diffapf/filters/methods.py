@@ -1,0 +1,89 @@
+"""How control-rate filters are applied to audio: exactly, in the time domain, or by sampling their frequency response.
+
+An effect describes its filter once, as an object with
+    run(x, state=None) -> (y, state)    the recursion, coefficients moving at every sample
+    response(omega) -> H                the frequency response of each control frame, complex `(frames, bins)`
+and a method applies it. So a model can be trained by one method and tested by the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from diffapf.filters.allpole import allpole
+from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.design import polynomial_response
+from diffapf.filters.fir import fir
+
+
+class ControlRateFilter(Protocol):
+    hop: int
+
+    def run(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]: ...
+
+    def response(self, omega: Tensor) -> Tensor: ...
+
+
+class TransferFunction:
+    """B(z)/A(z) with coefficients that move: FIR part first, then the all-pole part, as in the DAFx 2024 paper (eq. 11).
+
+    b `(frames, N+1)` and a `(frames, M)` (without the leading 1); `rate` says where the frames lie, `hop` how far apart.
+    """
+
+    def __init__(self, b: Tensor, a: Tensor, hop: int, rate: ControlRate | None = None):
+        self.b, self.a, self.hop = b, a, hop
+        self.rate = rate or ControlRate.hop(hop)
+
+    def run(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        past_x, past_y = state or (None, None)
+        b, a = (c.expand(*x.shape[:-1], *c.shape) for c in (self.b, self.a))
+        v, past_x = fir(x, b, past_x, return_zf=True, hop=self.rate)
+        y, past_y = allpole(v, a, past_y, return_zf=True, hop=self.rate)
+        return y, (past_x, past_y)
+
+    def response(self, omega: Tensor) -> Tensor:
+        a = torch.nn.functional.pad(self.a, (1, 0), value=1.0)
+        return polynomial_response(self.b, omega) / polynomial_response(a, omega)
+
+
+class TimeDomain:
+    """Runs the recursion itself: what a plugin computes in real time."""
+
+    def __call__(self, x: Tensor, control_rate_filter: ControlRateFilter) -> Tensor:
+        return control_rate_filter.run(x)[0]
+
+    def __repr__(self) -> str:
+        return "TimeDomain()"
+
+
+class FrequencySampling:
+    """Multiplies each frame's spectrum by the frame's frequency response: the baseline, which ignores the recursion.
+
+    A Hann window of `overlap` hops, FFT length 2^(ceil(log2 window) + 1), frames centred on the control frames, constant
+    padding, and the inverse STFT with the same window.
+
+    Source: DAFx 2024, section 4.1, and its published code.
+    """
+
+    def __init__(self, overlap: int = 4):
+        if overlap < 2:
+            raise ValueError(f"overlap must be at least 2 windows over each sample, got {overlap}")
+        self.overlap = overlap
+
+    def __call__(self, x: Tensor, control_rate_filter: ControlRateFilter) -> Tensor:
+        hop = control_rate_filter.hop
+        length = self.overlap * hop
+        n_fft = 2 ** ((length - 1).bit_length() + 1)
+        window = torch.hann_window(length, dtype=x.dtype, device=x.device)
+        signal = x.reshape(-1, x.shape[-1])
+        spectrum = torch.stft(signal, n_fft, hop, length, window, pad_mode="constant", return_complex=True)
+        omega = torch.linspace(0, torch.pi, n_fft // 2 + 1, dtype=x.dtype, device=x.device)
+        response = control_rate_filter.response(omega)[: spectrum.shape[-1]]
+        filtered = spectrum * response.transpose(0, 1)
+        return torch.istft(filtered, n_fft, hop, length, window, length=x.shape[-1]).reshape(x.shape)
+
+    def __repr__(self) -> str:
+        return f"FrequencySampling(overlap={self.overlap})"

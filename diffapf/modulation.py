@@ -1,0 +1,106 @@
+"""What moves an effect: oscillators and shapes at the control rate, and the way from there to the audio rate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.fir import fir
+from diffapf.parameters import Named, linear
+
+
+def upsample(frames: Tensor, rate: ControlRate, length: int) -> Tensor:
+    """Control signals `(..., frames)` at audio rate, `(..., length)`, by linear interpolation; the last frame is held.
+
+    A FIR filter with one moving tap, on ones: the same kernel that interpolates coefficients, with all its derivatives.
+
+    >>> upsample(torch.tensor([0.0, 1.0]), ControlRate.hop(2), 4)
+    tensor([0.0000, 0.5000, 1.0000, 1.0000])
+    """
+    return fir(torch.ones_like(frames[..., :1]).expand(*frames.shape[:-1], length), frames[..., None], hop=rate)
+
+
+class LFO(nn.Module):
+    """A damped cosine at the control rate, s(m) = A e^(−σ² m) cos(2π f (t − t₀) + φ), m the frame, t its time in seconds.
+
+    f, φ, A and σ are learnable. The damping σ makes f learnable by gradient from a wrong start; it should go to 0, and is
+    left out in evaluation (`module.eval()`).
+
+    φ is the phase at t₀. When a part of a file is trained on, put t₀ in its middle (`centre`): there, phase and rate
+    are independent, and `rate_scale_hz`, the change of f for a unit step of the optimiser, makes them equally steep.
+
+    Source: DAFx 2024, eq. 9; Hayes, Saitis, Fazekas, "Sinusoidal frequency estimation by gradient descent", ICASSP 2023.
+
+    Args:
+        rate_hz: f, in Hz.
+        phase: φ at time 0, in radians.
+        amplitude: A.
+        damping: σ, per square root of a frame; 0: none, and not learned.
+        rate_scale_hz: Hz for a unit step of the optimiser.
+    """
+
+    def __init__(
+        self,
+        rate_hz: float = 1.0,
+        phase: float = 0.0,
+        amplitude: float = 1.0,
+        damping: float = 0.0,
+        rate_scale_hz: float = 1.0,
+    ):
+        super().__init__()
+        self.rate_hz = Named(rate_hz, "Hz", 0.01, 20.0, taper="log", mapping=linear(rate_scale_hz))
+        self.phase = Named(phase, "rad", -math.pi, math.pi)
+        self.amplitude = Named(amplitude, "", 0.0, 2.0)
+        self.damping = Named(damping, "1/√frame", 0.0, 1.0)
+        self.damping.step.requires_grad_(damping != 0.0)
+        self.register_buffer("origin", torch.zeros((), dtype=torch.float64))
+
+    def centre(self, start: float, stop: float) -> None:
+        """Moves t₀ to the middle of a part of `start` … `stop` seconds and scales the rate for it; same oscillation."""
+        self.move_origin((start + stop) / 2)
+        self.rate_hz.rescale(1 / (math.pi * (stop - start)))
+
+    def move_origin(self, seconds: float) -> None:
+        """Sets t₀; φ changes with it so that the oscillation stays the same. φ is kept within ±π."""
+        with torch.no_grad():
+            phase = self.phase() + 2 * math.pi * self.rate_hz() * (seconds - self.origin)
+            self.phase.set(float(torch.remainder(phase + math.pi, 2 * math.pi) - math.pi))
+            self.origin.fill_(seconds)
+
+    def forward(self, seconds: Tensor) -> Tensor:
+        """s at the control frames' times, `(frames,)`, in seconds (float64: phase needs it)."""
+        cycles = self.rate_hz() * (seconds - self.origin)
+        s = self.amplitude() * torch.cos(2 * math.pi * cycles + self.phase()).to(self.amplitude.step.dtype)
+        if self.training and self.damping.step.requires_grad:
+            frame = torch.arange(len(seconds), dtype=s.dtype, device=s.device)
+            s = s * torch.exp(-self.damping().square() * frame)
+        return s
+
+
+class WaveShaper(nn.Module):
+    """The shape of an LFO's swing, w(s): a small network on the oscillator's value, 1 → 8 → 8 → 8 → 1, tanh inside.
+
+    `residual=True` starts from w(s) = s and learns what to add; False is the published network, which starts anywhere.
+
+    Source: DAFx 2024, section 4.1.
+    """
+
+    def __init__(self, width: int = 8, hidden: int = 3, residual: bool = True):
+        super().__init__()
+        sizes = [1] + [width] * hidden
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+            layers += [nn.Linear(inputs, outputs), nn.Tanh()]
+        output = nn.Linear(width, 1)
+        if residual:
+            nn.init.zeros_(output.weight)
+            nn.init.zeros_(output.bias)
+        self.network = nn.Sequential(*layers, output)
+        self.residual = residual
+
+    def forward(self, s: Tensor) -> Tensor:
+        w = self.network(s[..., None])[..., 0]
+        return s + w if self.residual else w

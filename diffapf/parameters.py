@@ -1,0 +1,208 @@
+"""A named parameter: unit, range, taper, default, and how an optimiser moves it; presets are read and written here."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+PRESET_VERSION = 1
+
+# ------------------------------------------------------------------------------------------------------------- mappings
+# From a step, which the optimiser moves freely and which starts at 0, to a value, which starts at its reference exactly.
+
+Mapping = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class linear:  # noqa: N801  (a mapping, called as a function)
+    """value = reference + scale · step"""
+
+    scale: float = 1.0
+
+    def __call__(self, reference: Tensor, step: Tensor) -> Tensor:
+        return reference + self.scale * step
+
+
+def exponential(reference: Tensor, step: Tensor) -> Tensor:
+    """value = reference · e^step: positive stays positive, and a step is a ratio."""
+    return reference * torch.exp(step)
+
+
+def absolute(reference: Tensor, step: Tensor) -> Tensor:
+    """value = |reference + step|"""
+    return (reference + step).abs()
+
+
+@dataclass(frozen=True)
+class bounded:  # noqa: N801
+    """value = limit · tanh(artanh(reference/limit) + step), in a form that is exact for step = 0: |value| < limit."""
+
+    limit: float
+
+    def __call__(self, reference: Tensor, step: Tensor) -> Tensor:
+        t = torch.tanh(step)
+        return (reference + self.limit * t) / (1 + reference / self.limit * t)
+
+
+# ---------------------------------------------------------------------------------------------------------- parameters
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """What a user sees of a parameter: its value in real units, and the range and taper of its knob."""
+
+    name: str
+    value: float
+    unit: str
+    minimum: float | None
+    maximum: float | None
+    taper: str
+
+    def knob(self, value: float) -> float:
+        """The knob's position in [0, 1] at a value.
+
+        >>> ParameterSpec("cutoff", 100.0, "Hz", 10.0, 1000.0, "log").knob(100.0)
+        0.5
+        """
+        low, high = self._range()
+        position = (value - low) / (high - low) if self.taper == "linear" else math.log(value / low, high / low)
+        return min(max(position, 0.0), 1.0)
+
+    def at(self, position: float) -> float:
+        """The value at a knob's position in [0, 1]."""
+        low, high = self._range()
+        if not 0 <= position <= 1:
+            raise ValueError(f"{self.name}: a knob's position is in [0, 1], got {position}")
+        return low + position * (high - low) if self.taper == "linear" else low * (high / low) ** position
+
+    def _range(self) -> tuple[float, float]:
+        if self.minimum is None or self.maximum is None:
+            raise ValueError(f"{self.name} has no range, so it has no knob")
+        return self.minimum, self.maximum
+
+
+class Named(nn.Module):
+    """One learnable number with a unit, a range for its knob and a taper ("linear" or "log").
+
+    Called, it gives the value as a float64 scalar tensor: mapping(reference, step). The step is the learnable tensor; the
+    reference is the value that was set last, so that a value is read back exactly as it was set.
+
+    >>> gain = Named(0.5, "", 0.0, 1.0)
+    >>> float(gain())
+    0.5
+    """
+
+    def __init__(
+        self,
+        default: float,
+        unit: str,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        taper: str = "linear",
+        mapping: Mapping | None = None,
+    ):
+        super().__init__()
+        if taper not in ("linear", "log"):
+            raise ValueError(f"taper must be 'linear' or 'log', got {taper!r}")
+        self.unit, self.minimum, self.maximum, self.taper = unit, minimum, maximum, taper
+        self.mapping = mapping or (exponential if taper == "log" else linear())
+        self.step = nn.Parameter(torch.zeros(()))
+        self.register_buffer("reference", torch.tensor(float(default), dtype=torch.float64))
+
+    def forward(self) -> Tensor:
+        return self.mapping(self.reference.double(), self.step.double())
+
+    def set(self, value: float) -> None:
+        """Sets the value; the optimiser goes on from there."""
+        value = float(value)
+        if not math.isfinite(value):
+            raise ValueError(f"a parameter must be a finite number, got {value}")
+        with torch.no_grad():
+            self.reference.fill_(value)
+            self.step.zero_()
+
+    def rescale(self, scale: float) -> None:
+        """Changes a linear mapping's units for each step of the optimiser; the value stays."""
+        self.set(float(self()))
+        self.mapping = linear(scale)
+
+    def spec(self, name: str) -> ParameterSpec:
+        return ParameterSpec(name, float(self()), self.unit, self.minimum, self.maximum, self.taper)
+
+
+def named_parameters(module: nn.Module) -> dict[str, Named]:
+    """All the named parameters inside a module, by their path."""
+    return {name: part for name, part in module.named_modules() if isinstance(part, Named)}
+
+
+def network_state(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a module that are no named parameters: the weights of its networks."""
+    named = tuple(f"{name}." for name in named_parameters(module))
+    return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(named)}
+
+
+# -------------------------------------------------------------------------------------------------------------- presets
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a preset file holds. `network` has the tensors of a model's networks, kept in a file beside it."""
+
+    effect: str
+    sample_rate: float
+    configuration: dict[str, Any]
+    parameters: dict[str, float]
+    network: dict[str, Tensor]
+    version: int = PRESET_VERSION
+
+
+def write_preset(preset: Preset, path: str | os.PathLike) -> None:
+    """Writes `path` (YAML), and the networks' tensors, if there are any, to the same name ending in .pt.
+
+    Each file is whole or not there: it is written under another name, then renamed.
+    """
+    path = Path(path)
+    content = asdict(preset)
+    network = content.pop("network")
+    if network:
+        content["network"] = path.with_suffix(".pt").name
+        _replace(path.with_suffix(".pt"), lambda part: torch.save(preset.network, part))
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    _replace(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
+        part = Path(folder) / path.name
+        write(part)
+        part.replace(path)
+
+
+def read_preset(path: str | os.PathLike) -> Preset:
+    """Reads what `write_preset` wrote. Raises ValueError, naming the file, for anything that is not a preset."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no preset {path}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a preset: {error}") from None
+    needed = {"effect", "version", "sample_rate", "parameters"}
+    if not isinstance(content, dict) or not needed <= content.keys():
+        raise ValueError(f"{path} is not a preset: it needs {', '.join(sorted(needed))}")
+    if content["version"] != PRESET_VERSION:
+        raise ValueError(f"{path} has version {content['version']}; this diffapf reads version {PRESET_VERSION}")
+    network = content.get("network")
+    tensors = torch.load(path.parent / network, weights_only=True) if network else {}
+    configuration = content.get("configuration") or {}
+    return Preset(content["effect"], content["sample_rate"], configuration, content["parameters"], tensors)
