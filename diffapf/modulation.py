@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,8 @@ def upsample(frames: Tensor, rate: ControlRate, length: int) -> Tensor:
     >>> upsample(torch.tensor([0.0, 1.0]), ControlRate.hop(2), 4)
     tensor([0.0000, 0.5000, 1.0000, 1.0000])
     """
-    return fir(torch.ones_like(frames[..., :1]).expand(*frames.shape[:-1], length), frames[..., None], hop=rate)
+    ones = torch.ones_like(frames[..., :1]).expand(*frames.shape[:-1], length)
+    return fir(ones, frames[..., None], hop=rate)  # type: ignore[return-value]
 
 
 class LFO(nn.Module):
@@ -29,8 +31,8 @@ class LFO(nn.Module):
     f, φ, A and σ are learnable. The damping σ makes f learnable by gradient from a wrong start; it should go to 0, and is
     left out in evaluation (`module.eval()`).
 
-    φ is the phase at t₀. When a part of a file is trained on, put t₀ in its middle (`centre`): there, phase and rate
-    are independent, and `rate_scale_hz`, the change of f for a unit step of the optimiser, makes them equally steep.
+    φ is the phase at t₀. To train on a part of a file, `centre` puts t₀ in its middle, where phase and rate are
+    independent, and scales the steps of f so that both are equally steep.
 
     Source: DAFx 2024, eq. 9; Hayes, Saitis, Fazekas, "Sinusoidal frequency estimation by gradient descent", ICASSP 2023.
 
@@ -39,7 +41,6 @@ class LFO(nn.Module):
         phase: φ at time 0, in radians.
         amplitude: A.
         damping: σ, per square root of a frame; 0: none, and not learned.
-        rate_scale_hz: Hz for a unit step of the optimiser.
     """
 
     def __init__(
@@ -48,14 +49,14 @@ class LFO(nn.Module):
         phase: float = 0.0,
         amplitude: float = 1.0,
         damping: float = 0.0,
-        rate_scale_hz: float = 1.0,
     ):
         super().__init__()
-        self.rate_hz = Named(rate_hz, "Hz", 0.01, 20.0, taper="log", mapping=linear(rate_scale_hz))
+        self.rate_hz = Named(rate_hz, "Hz", 0.01, 20.0, taper="log", mapping=linear)
         self.phase = Named(phase, "rad", -math.pi, math.pi)
         self.amplitude = Named(amplitude, "", 0.0, 2.0)
         self.damping = Named(damping, "1/√frame", 0.0, 1.0)
         self.damping.step.requires_grad_(damping != 0.0)
+        self.origin: Tensor
         self.register_buffer("origin", torch.zeros((), dtype=torch.float64))
 
     def centre(self, start: float, stop: float) -> None:
@@ -67,7 +68,8 @@ class LFO(nn.Module):
         """Sets t₀; φ changes with it so that the oscillation stays the same. φ is kept within ±π."""
         with torch.no_grad():
             phase = self.phase() + 2 * math.pi * self.rate_hz() * (seconds - self.origin)
-            self.phase.set(float(torch.remainder(phase + math.pi, 2 * math.pi) - math.pi))
+            turns = torch.round(phase / (2 * math.pi))
+            self.phase.set(float(phase - 2 * math.pi * turns))
             self.origin.fill_(seconds)
 
     def forward(self, seconds: Tensor) -> Tensor:
@@ -92,7 +94,7 @@ class WaveShaper(nn.Module):
         super().__init__()
         sizes = [1] + [width] * hidden
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in pairwise(sizes):
             layers += [nn.Linear(inputs, outputs), nn.Tanh()]
         output = nn.Linear(width, 1)
         if residual:

@@ -16,20 +16,16 @@ from torch import Tensor, nn
 
 PRESET_VERSION = 1
 
-# ------------------------------------------------------------------------------------------------------------- mappings
-# From a step, which the optimiser moves freely and which starts at 0, to a value, which starts at its reference exactly.
+# ------------------------------------------------------------------------------------------------------------ mappings
+# From a step, which the optimiser moves freely and which starts at 0, to a value, which starts at its reference
+# exactly.
 
 Mapping = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class linear:  # noqa: N801  (a mapping, called as a function)
-    """value = reference + scale · step"""
-
-    scale: float = 1.0
-
-    def __call__(self, reference: Tensor, step: Tensor) -> Tensor:
-        return reference + self.scale * step
+def linear(reference: Tensor, step: Tensor) -> Tensor:
+    """value = reference + step"""
+    return reference + step
 
 
 def exponential(reference: Tensor, step: Tensor) -> Tensor:
@@ -42,15 +38,10 @@ def absolute(reference: Tensor, step: Tensor) -> Tensor:
     return (reference + step).abs()
 
 
-@dataclass(frozen=True)
-class bounded:  # noqa: N801
+def bounded(reference: Tensor, step: Tensor, limit: float = 0.99) -> Tensor:
     """value = limit · tanh(artanh(reference/limit) + step), in a form that is exact for step = 0: |value| < limit."""
-
-    limit: float
-
-    def __call__(self, reference: Tensor, step: Tensor) -> Tensor:
-        t = torch.tanh(step)
-        return (reference + self.limit * t) / (1 + reference / self.limit * t)
+    t = torch.tanh(step)
+    return (reference + limit * t) / (1 + reference / limit * t)
 
 
 # ---------------------------------------------------------------------------------------------------------- parameters
@@ -93,8 +84,9 @@ class ParameterSpec:
 class Named(nn.Module):
     """One learnable number with a unit, a range for its knob and a taper ("linear" or "log").
 
-    Called, it gives the value as a float64 scalar tensor: mapping(reference, step). The step is the learnable tensor; the
-    reference is the value that was set last, so that a value is read back exactly as it was set.
+    Called, it gives the value as a float64 scalar tensor: mapping(reference, scale · step). The step is the learnable
+    tensor; the reference is the value that was set last, so that a value is read back exactly as it was set; the scale
+    is how far an optimiser's step of 1 goes.
 
     >>> gain = Named(0.5, "", 0.0, 1.0)
     >>> float(gain())
@@ -114,12 +106,15 @@ class Named(nn.Module):
         if taper not in ("linear", "log"):
             raise ValueError(f"taper must be 'linear' or 'log', got {taper!r}")
         self.unit, self.minimum, self.maximum, self.taper = unit, minimum, maximum, taper
-        self.mapping = mapping or (exponential if taper == "log" else linear())
+        self.mapping = mapping or (exponential if taper == "log" else linear)
         self.step = nn.Parameter(torch.zeros(()))
+        self.reference: Tensor
+        self.scale: Tensor
         self.register_buffer("reference", torch.tensor(float(default), dtype=torch.float64))
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
 
     def forward(self) -> Tensor:
-        return self.mapping(self.reference.double(), self.step.double())
+        return self.mapping(self.reference.double(), self.scale.double() * self.step.double())
 
     def set(self, value: float) -> None:
         """Sets the value; the optimiser goes on from there."""
@@ -131,9 +126,9 @@ class Named(nn.Module):
             self.step.zero_()
 
     def rescale(self, scale: float) -> None:
-        """Changes a linear mapping's units for each step of the optimiser; the value stays."""
+        """Changes how far an optimiser's step goes; the value stays."""
         self.set(float(self()))
-        self.mapping = linear(scale)
+        self.scale.fill_(scale)
 
     def spec(self, name: str) -> ParameterSpec:
         return ParameterSpec(name, float(self()), self.unit, self.minimum, self.maximum, self.taper)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Effect(nn.Module):
     from which `load` builds an equal one.
     """
 
-    kinds: dict[str, type[Effect]] = {}
+    kinds: ClassVar[dict[str, type[Effect]]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

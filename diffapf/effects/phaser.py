@@ -161,7 +161,7 @@ class Phaser(Effect):
         self.sweep = SWEEPS[sweep]() if isinstance(sweep, str) else sweep
         self.biquad = InputBiquad()
         self.through = Named(through, "", 0.0, 2.0)
-        mapping = absolute if core == "paper" else bounded(0.99)
+        mapping = absolute if core == "paper" else bounded
         self.feedback = Named(feedback, "", 0.0 if core == "paper" else -0.99, 0.99, mapping=mapping)
         self.feedback_highpass_hz = (
             None if feedback_highpass_hz is None else Named(feedback_highpass_hz, "Hz", 1.0, 2000.0, taper="log")
@@ -201,9 +201,11 @@ class Phaser(Effect):
 
     def filter_at(self, first_sample: int, frames: int, rate: ControlRate, dtype: torch.dtype) -> ControlRateFilter:
         """The filter whose control frames begin at a sample of the LFO's clock."""
-        device = self.through.step.device
+        device = self.through.reference.device
         frame = torch.arange(frames, dtype=torch.float64, device=device)
-        v = allpass_logit(self.break_frequencies((first_sample + frame * self.hop) / self.sample_rate), self.sample_rate)
+        v = allpass_logit(
+            self.break_frequencies((first_sample + frame * self.hop) / self.sample_rate), self.sample_rate
+        )
         biquad = self.biquad(self.sample_rate / self.learned_at)
         if self.core == "paper":
             return direct_form(torch.tanh(v), self.stages, self.through(), self.feedback(), biquad, self.hop, rate)
@@ -325,10 +327,46 @@ def direct_form(
 ) -> TransferFunction:
     """The paper's core: BQ · (g₁ (A − g₂ B) + B)/(A − g₂ B), A = (1 − p z⁻¹)ᴷ and B its reverse, for p `(frames,)`."""
     k = torch.arange(stages + 1, device=p.device)
-    binomial = torch.tensor([math.comb(stages, i) * (-1) ** i for i in range(stages + 1)], dtype=p.dtype, device=p.device)
+    binomial = torch.tensor(
+        [math.comb(stages, i) * (-1) ** i for i in range(stages + 1)], dtype=p.dtype, device=p.device
+    )
     a = binomial * p[:, None] ** k
     b = a.flip(1) * (-1) ** stages
     denominator = a - feedback * b
     scale = denominator[:, :1]
     numerator = polynomial_product(biquad[0], (through * denominator + b) / scale)
     return TransferFunction(numerator, polynomial_product(biquad[1], denominator / scale)[:, 1:], hop, rate)
+
+
+def paper_phaser(
+    sample_rate: float,
+    hop_seconds: float,
+    rate_hz: float | None = None,
+    phase: float | None = None,
+    damping: float = 0.6,
+) -> Phaser:
+    """The published model as it begins training: random LFO, sweep and shape, drawn in the published code's order.
+
+    `rate_hz` and `phase` (rad) replace what was drawn. Seed with `torch.manual_seed`.
+
+    Source: DAFx 2024, section 5.1, and the released code.
+    """
+    depth, bias = 0.5 * float(torch.rand(())), 0.1 * float(torch.rand(()))
+    omega, phi = 0.1 * float(torch.randn(())), float(torch.randn(()))
+    frames_a_second = sample_rate / max(1, round(hop_seconds * sample_rate))
+    hz_for_a_radian_a_frame = frames_a_second / (2 * math.pi)
+    lfo = LFO(
+        omega * hz_for_a_radian_a_frame if rate_hz is None else rate_hz, phi if phase is None else phase, damping=damping
+    )
+    lfo.rate_hz.rescale(hz_for_a_radian_a_frame)
+    return Phaser(
+        sample_rate,
+        core="paper",
+        hop_seconds=hop_seconds,
+        align_corners=True,
+        lfo=lfo,
+        sweep=PaperSweep(bias, depth, sample_rate),
+        residual=False,
+        through=1.0,
+        feedback=0.01,
+    )

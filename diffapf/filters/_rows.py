@@ -20,8 +20,12 @@ class RowFunction(torch.autograd.Function):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.vmap = staticmethod(partial(_fold_into_rows, cls))
-        cls.jvp = staticmethod(partial(_with_tangents_of_outer_levels, cls))
+        setattr(cls, "vmap", staticmethod(partial(_fold_into_rows, cls)))  # noqa: B010  (PyTorch looks them up by name)
+        setattr(cls, "jvp", staticmethod(partial(_with_tangents_of_outer_levels, cls)))  # noqa: B010
+
+    @staticmethod
+    def tangent(ctx, saved, *tangents):
+        raise NotImplementedError
 
 
 def _with_tangents_of_outer_levels(function: type[RowFunction], ctx, *tangents):

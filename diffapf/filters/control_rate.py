@@ -76,5 +76,7 @@ def coefficient_rows(
         result, timing = expanded(frames, taps) if varying and frames else None, (rate.start, rate.step)
         wanted = f"{(*batch, 'frames', taps)} (one row a frame, because hop is given)"
     if result is None:
-        raise ValueError(f"{name} must have shape {wanted} for x of shape {tuple(x.shape)}, got {tuple(coefficients.shape)}")
+        raise ValueError(
+            f"{name} must have shape {wanted} for x of shape {tuple(x.shape)}, got {tuple(coefficients.shape)}"
+        )
     return result, timing

@@ -40,7 +40,8 @@ def polynomial_product(left: Tensor, right: Tensor) -> Tensor:
     tensor([ 1.,  0., -1.])
     """
     shifted = [
-        torch.nn.functional.pad(left[..., i : i + 1] * right, (i, left.shape[-1] - 1 - i)) for i in range(left.shape[-1])
+        torch.nn.functional.pad(left[..., i : i + 1] * right, (i, left.shape[-1] - 1 - i))
+        for i in range(left.shape[-1])
     ]
     return torch.stack(shifted).sum(0)
 

@@ -117,7 +117,7 @@ def _add(frames, b, where, i, value):
 @inline
 def newest_first(history, values):
     for i in range(len(history)):
-        history = tuple_setitem(history, i, values[i])
+        history = tuple_setitem(history, i, values[i])  # type: ignore[call-arg]
     return history
 
 
@@ -205,7 +205,7 @@ def _scattered_typed(pending, a, b, where, i, dx):
 @inline
 def _adjoint_sample(g, a, b, n, where, pending, a1, newer):
     dx = (g[b, np.uintp(n)] + pending[0]) - a1 * newer
-    moved = pending[1:] + (pending[0] * 0,)  # noqa: RUF005
+    moved = pending[1:] + (pending[0] * 0,)  # noqa: RUF005  (for order 1 nothing is pending, and stays 0)
     return moved[:1] + _scattered(pending[1:], a, b, where, 1, dx), coefficient(a, b, where, 0), dx
 
 
@@ -501,7 +501,7 @@ def _frames(coefficients: np.ndarray, timing: tuple[float, float] | None):
 
 def allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:
     rows, taps = zi.shape
-    arguments = (x.numpy(), _frames(a.numpy(), timing), zi.numpy(), y.numpy())
+    arguments = [x.numpy(), _frames(a.numpy(), timing), zi.numpy(), y.numpy()]
     if taps <= TAPS_IN_REGISTERS:
         _over_rows(_allpole_short, rows, x.numel() * taps, *arguments, _history(x.dtype, taps))
     else:
@@ -512,8 +512,8 @@ def allpole_adjoint(g: Tensor, a: Tensor, timing, y: Tensor, zi: Tensor, dx: Ten
     rows, taps = zi.shape
     start = torch.cat([zi.flip(1), y[:, :taps]], 1)
     sums = gradient_frames(da, timing)
-    arguments = (g.numpy(), _frames(a.numpy(), timing), y.numpy(), start.numpy(), dx.numpy())
-    arguments += (_frames(sums.numpy(), timing), da.shape[1] > 0, dzi.numpy())
+    arguments = [g.numpy(), _frames(a.numpy(), timing), y.numpy(), start.numpy(), dx.numpy()]
+    arguments += [_frames(sums.numpy(), timing), da.shape[1] > 0, dzi.numpy()]
     if taps <= TAPS_IN_REGISTERS:
         _over_rows(_allpole_adjoint_short, rows, 2 * g.numel() * taps, *arguments, _history(g.dtype, taps))
     else:
@@ -579,7 +579,7 @@ def allpass_adjoint(
     g: Tensor, p: Tensor, loop: Tensor, z: Tensor, zi: Tensor, ds: Tensor, dp: Tensor, dloop: Tensor, dzi: Tensor
 ) -> None:
     rest, sums = _stages(zi), torch.zeros(loop.shape, dtype=torch.float64)
-    arguments = (g.numpy(), p.numpy(), loop.double().numpy(), z.numpy(), zi.numpy())
-    arguments += (ds.numpy(), dp.numpy(), sums.numpy(), dzi.numpy(), rest)
-    _over_rows(_allpass_adjoint, p.shape[0], p.numel() * 12 * len(rest), *arguments)
+    arguments = [g.numpy(), p.numpy(), loop.double().numpy(), z.numpy(), zi.numpy()]
+    arguments += [ds.numpy(), dp.numpy(), sums.numpy(), dzi.numpy()]
+    _over_rows(_allpass_adjoint, p.shape[0], p.numel() * 12 * len(rest), *arguments, rest)
     dloop.copy_(sums)

@@ -1,0 +1,40 @@
+"""Losses and metrics that the well-kept libraries don't have as this field uses them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diffapf.filters.fir import fir
+
+
+def esr(prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Tensor:
+    """The error-to-signal ratio Σ(y − ŷ)²/Σy² over all samples and channels: 0.01 is 1 %, −20 dB.
+
+    Args:
+        prediction, target: ŷ and y, of one shape, `(..., time)`.
+        pre_emphasis: c of a filter 1 − c z⁻¹ over both first; 0: none, as in the DAFx 2024 paper.
+
+    Raises:
+        ValueError: shapes differ.
+
+    >>> esr(torch.tensor([1.0, 1.0]), torch.tensor([1.0, 2.0]))
+    tensor(0.2000)
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} must have one shape")
+    if pre_emphasis:
+        taps = target.new_tensor([1.0, -pre_emphasis])
+        prediction, target = fir(prediction, taps), fir(target, taps)
+    return (target - prediction).square().sum() / target.square().sum().clamp_min(torch.finfo(target.dtype).tiny)
+
+
+class ESR(nn.Module):
+    """`esr` as a module: Wright, Damskägg, Välimäki, "Real-time black-box modelling with RNNs", DAFx 2019, eq. 10."""
+
+    def __init__(self, pre_emphasis: float = 0.0):
+        super().__init__()
+        self.pre_emphasis = pre_emphasis
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return esr(prediction, target, self.pre_emphasis)

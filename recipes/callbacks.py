@@ -1,0 +1,113 @@
+"""What a user sees and can do while a recipe trains: one bar with the time left, a history, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+EVERY = 10  # steps between two looks at the loss
+
+console = Console(stderr=True)
+
+
+def progress_bar() -> Progress:
+    """A bar over a known number of steps, with a line of words, the time spent and the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+class ProgressBar(Callback):
+    """One bar over all steps, whatever the epochs are."""
+
+    def __init__(self, description: str):
+        self.description = description
+        self.bar = progress_bar()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.task = self.bar.add_task(
+            self.description, total=trainer.max_steps, completed=trainer.global_step, words="compiling the kernels …"
+        )
+        self.bar.start()
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step % EVERY == 0:
+            self.bar.update(self.task, completed=trainer.global_step, words=_words(trainer))
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.bar.update(self.task, completed=trainer.global_step, words=_words(trainer))
+        self.bar.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        self.bar.stop()
+
+
+def _words(trainer: Trainer) -> str:
+    names = {"train/esr": "ESR", "val/esr": "validation"}
+    metrics = trainer.callback_metrics
+    return ", ".join(f"{label} {100 * float(metrics[name]):.3g} %" for name, label in names.items() if name in metrics)
+
+
+class History(Callback):
+    """The training curve: a row at each validation. Part of the checkpoint, so a resumed run has all of it."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.before = 0.0
+        self.began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent training, all sittings together."""
+        return self.before + time.perf_counter() - self.began
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.began = time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {name: float(trainer.callback_metrics[name]) for name in trainer.callback_metrics}
+        self.rows.append({"step": trainer.global_step, "seconds": self.seconds, **metrics})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows, self.before = state_dict["rows"], state_dict["seconds"]
+
+
+class StopOnInterrupt(Callback):
+    """The first Ctrl-C ends the training after the present step, and the results so far are reported; the second quits."""
+
+    def __init__(self) -> None:
+        self.interrupted = False
+        self.previous: Any = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        def stop(*_: Any) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+            trainer.should_stop = True
+            console.print("Stopping after this step; the best model so far is tested. Ctrl-C again to quit at once.")
+
+        try:
+            self.previous = signal.signal(signal.SIGINT, stop)
+        except ValueError:  # not in the main thread, where there is no Ctrl-C either
+            self.previous = None
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
+            self.previous = None

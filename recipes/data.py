@@ -1,0 +1,139 @@
+"""What a recipe trains on: a dry and a wet track, and the parts of them to train, validate and test on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from data.cache import small_stone
+from diffapf.audio import default_parts, part_slice, read_pair
+
+CUT_IN_SECONDS = 0.05
+"""What a part that is cut from a longer file spends on reaching the state it was cut at: no loss is taken there."""
+LEAD_IN_SECONDS = 1.0
+"""Dry signal before a part that is evaluated, so that the filters' state is right from its first sample."""
+
+
+@dataclass
+class Excerpt:
+    """A stretch of the recording that is run, `start` samples into it; its loss is taken from sample `skip` on."""
+
+    dry: Tensor
+    wet: Tensor
+    start: int
+    skip: int
+
+
+@dataclass
+class Tracks:
+    """A dry and a wet track `(channels, time)`, float64, and what is known of them."""
+
+    dry: Tensor
+    wet: Tensor
+    sample_rate: int
+    title: str
+    remarks: tuple[str, ...] = ()
+    truth: Any = None
+    """The circuit's setting, where the recording is simulated: `.rate` in Hz, `.break_frequency(seconds)` in Hz."""
+    parts: dict[str, slice] = field(default_factory=dict)
+
+    def excerpt(self, part: slice, lead_in: float = 0.0) -> Excerpt:
+        """A part as it is run: after `lead_in` seconds of dry signal where there are as many, and without loss there."""
+        before = min(part.start, round(lead_in * self.sample_rate))
+        start = part.start - before
+        cut_in = round(CUT_IN_SECONDS * self.sample_rate) if start > 0 else 0
+        return Excerpt(self.dry[:, start : part.stop], self.wet[:, start : part.stop], start, max(before, cut_in))
+
+
+class Pair(LightningDataModule):
+    """One pair of tracks as Lightning data: an epoch is the training part, `steps` times; validation is its part once.
+
+    Args:
+        tracks: the recording.
+        parts: seconds of "train", "validation" and "test".
+    """
+
+    def __init__(self, tracks: Tracks, parts: dict[str, Sequence[float]]):
+        super().__init__()
+        self.tracks = tracks
+        length = tracks.dry.shape[1]
+        for name, seconds in parts.items():
+            span = (float(seconds[0]), float(seconds[1]))
+            tracks.parts[name] = part_slice(span, tracks.sample_rate, length, f"data.{name}")
+        self.steps = 1
+
+    @property
+    def sample_rate(self) -> int:
+        return self.tracks.sample_rate
+
+    def seconds(self, part: str) -> tuple[float, float]:
+        span = self.tracks.parts[part]
+        return span.start / self.sample_rate, span.stop / self.sample_rate
+
+    def train_dataloader(self) -> DataLoader:
+        return _loader([self.tracks.excerpt(self.tracks.parts["train"])] * self.steps)
+
+    def val_dataloader(self) -> DataLoader:
+        return _loader([self.tracks.excerpt(self.tracks.parts["validation"], LEAD_IN_SECONDS)])
+
+
+def _loader(excerpts: list[Excerpt]) -> DataLoader:
+    return DataLoader(excerpts, batch_size=None, collate_fn=lambda excerpt: excerpt)  # type: ignore[arg-type]
+
+
+def simulated(setting: str, train: Sequence[float], validation: Sequence[float], test: Sequence[float]) -> Pair:
+    """The embedded Small Stone at one of its settings: chirps for 60 s, then 10 s of guitar."""
+    recording = small_stone(setting)
+    tracks = Tracks(
+        torch.from_numpy(recording.dry)[None],
+        torch.from_numpy(recording.wet)[None],
+        recording.sample_rate,
+        f"Simulated Small Stone, {setting}",
+        truth=recording.truth,
+    )
+    return Pair(tracks, {"train": train, "validation": validation, "test": test})
+
+
+def recordings(
+    dry: str,
+    wet: str,
+    train: Sequence[float] | None = None,
+    validation: Sequence[float] | None = None,
+    test: Sequence[float] | None = None,
+) -> Pair:
+    """Any pair of audio files. Parts are in seconds; by default the first three quarters train, and the rest tests.
+
+    Without a validation part of its own, the last tenth of the training part validates, and trains nothing.
+    """
+    for name, path in (("dry", dry), ("wet", wet)):
+        if not path:
+            raise ValueError(f"data.{name} is missing: give the path of an audio file, data.{name}=my_{name}.wav")
+    pair = read_pair(dry, wet)
+    wet_track = torch.from_numpy(pair.wet)
+    tracks = Tracks(
+        torch.from_numpy(pair.dry).expand_as(wet_track),
+        wet_track,
+        pair.sample_rate,
+        f"{Path(wet).name} from {Path(dry).name}",
+        remarks=pair.remarks,
+    )
+    parts: dict[str, Sequence[float]] = dict(default_parts(tracks.wet.shape[1] / tracks.sample_rate))
+    if train is not None:
+        begin, end = train
+        held_out = end - (end - begin) / 10
+        parts |= {"train": (begin, held_out), "validation": (held_out, end)}
+        parts["test"] = (end, tracks.wet.shape[1] / tracks.sample_rate)
+    if validation is not None:
+        parts["validation"] = validation
+        if train is not None:
+            parts["train"] = train
+    if test is not None:
+        parts["test"] = test
+    return Pair(tracks, parts)

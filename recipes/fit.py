@@ -1,0 +1,173 @@
+"""One experiment: start, train, test by both methods, report."""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from omegaconf import DictConfig, OmegaConf
+
+from diffapf.effects.effect import Effect
+from diffapf.filters.methods import FrequencySampling, TimeDomain
+from diffapf.losses import esr
+from recipes.callbacks import History, ProgressBar, StopOnInterrupt, progress_bar
+from recipes.data import LEAD_IN_SECONDS, Pair
+from recipes.training import EffectTraining, best_start
+
+METHODS = {"td": TimeDomain, "fs": FrequencySampling}
+
+
+@dataclass
+class Trained:
+    """An effect, trained by one method, and what is known of it."""
+
+    effect: Effect
+    method: str
+    history: History
+    metrics: dict[str, float] = field(default_factory=dict)
+    interrupted: bool = False
+    steps: int = 0
+
+
+def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
+    """Trains the model by the experiment's method, then by each baseline method, from the same start."""
+    _quiet()
+    seed_everything(cfg.seed, verbose=False)
+    pair: Pair = hydra.utils.instantiate(cfg.data.source)
+    effect: Effect = hydra.utils.instantiate(cfg.model, sample_rate=pair.sample_rate).to(getattr(torch, cfg.dtype))
+    pair.tracks.dry, pair.tracks.wet = (track.to(getattr(torch, cfg.dtype)) for track in (pair.tracks.dry, pair.tracks.wet))
+    methods = [cfg.method.name, *(name for name in cfg.baselines if name != cfg.method.name)]
+    # a resumed training has its start in its checkpoint
+    if not _checkpoint(folder, methods[0]).exists():
+        _choose_start(cfg, effect, pair)
+    results = []
+    for name in methods:
+        trained = _train(cfg, copy.deepcopy(effect), pair, name, folder)
+        results.append(trained)
+        if trained.interrupted:
+            break
+    for trained in results:
+        trained.metrics |= _test(trained, pair)
+    return pair, results
+
+
+def _quiet() -> None:
+    """Lightning's hints are about machines with many workers and cores for data; here the data is in memory."""
+    import logging
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
+
+
+def _training(cfg: DictConfig, effect: Effect, pair: Pair, method: str) -> EffectTraining:
+    return EffectTraining(
+        effect,
+        METHODS[method](),
+        hydra.utils.instantiate(cfg.optimizer),
+        pair.sample_rate,
+        hydra.utils.instantiate(cfg.loss),
+        hydra.utils.instantiate(cfg.curriculum),
+    )
+
+
+def _choose_start(cfg: DictConfig, effect: Effect, pair: Pair) -> None:
+    if cfg.start.trials == 0:
+        return
+    excerpt = pair.tracks.excerpt(pair.tracks.parts["train"])
+    trials = best_start(
+        effect,
+        excerpt,
+        lambda candidate: _training(cfg, candidate, pair, "td"),
+        cfg.start.trials,
+        cfg.start.steps,
+        cfg.start.lr,
+    )
+    losses: list[float] = []
+    with progress_bar() as bar:
+        task = bar.add_task("Trying LFO phases", total=cfg.start.trials, words="compiling the kernels …")
+        for _, loss in trials:
+            losses.append(loss)
+            bar.update(task, advance=1, words=f"best ESR {100 * min(losses):.3g} %")
+
+
+def _checkpoint(folder: Path, method: str) -> Path:
+    return folder / "checkpoints" / method / "last.ckpt"
+
+
+def _train(cfg: DictConfig, effect: Effect, pair: Pair, method: str, folder: Path) -> Trained:
+    recipe = _training(cfg, effect, pair, method)
+    history, interrupt = History(), StopOnInterrupt()
+    last = _checkpoint(folder, method)
+    best = ModelCheckpoint(last.parent, "best", "val/esr", save_last=True, enable_version_counter=False)
+    callbacks = [history, interrupt, best, ProgressBar(f"Training by {method.upper()}")]
+    if cfg.trainer.patience:
+        validations = max(1, cfg.trainer.patience // cfg.trainer.validate_every)
+        callbacks.append(EarlyStopping("val/esr", patience=validations, check_finite=True))
+    steps = cfg.trainer.max_steps if method == cfg.method.name else cfg.trainer.baseline_steps
+    pair.steps = min(cfg.trainer.validate_every, steps)
+    trainer = Trainer(
+        max_steps=steps,
+        max_epochs=-1,
+        accelerator=cfg.trainer.accelerator,
+        devices=1,
+        gradient_clip_val=cfg.trainer.gradient_clip if method == "td" else None,
+        callbacks=callbacks,
+        logger=hydra.utils.instantiate(cfg.logger, save_dir=str(folder)) if cfg.logger else False,
+        log_every_n_steps=10,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(recipe, pair, ckpt_path=str(last) if last.exists() else None, weights_only=False)
+    if Path(best.best_model_path).is_file():
+        weights = torch.load(best.best_model_path, weights_only=False)["state_dict"]
+        recipe.load_state_dict(weights)
+    effect.eval()
+    effect.lfo.move_origin(0.0)  # type: ignore[operator,union-attr]
+    trained = Trained(effect, method, history, interrupted=interrupt.interrupted, steps=trainer.global_step)
+    trained.metrics = {"train/seconds": history.seconds, "train/steps": trainer.global_step}
+    return trained
+
+
+def predict(effect: Effect, pair: Pair, part: slice, method: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """(prediction, target) over a part, run in from the dry signal before it."""
+    excerpt = pair.tracks.excerpt(part, LEAD_IN_SECONDS)
+    effect.method = method
+    with torch.no_grad():
+        prediction = effect(excerpt.dry, start=excerpt.start)
+    before = part.start - excerpt.start
+    return prediction[:, before:], excerpt.wet[:, before:]
+
+
+def _test(trained: Trained, pair: Pair) -> dict[str, float]:
+    parts = {name: span for name, span in pair.tracks.parts.items()}
+    if pair.tracks.truth is not None:
+        # what the paper tests on: the training part and the test part after it, as one
+        parts["paper"] = slice(parts["train"].start, parts["test"].stop)
+    metrics = {}
+    for part, span in parts.items():
+        for name, method in METHODS.items():
+            metrics[f"{part}/esr_{name}"] = float(esr(*predict(trained.effect, pair, span, method())))
+    return metrics
+
+
+def timed_run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained], float]:
+    began = time.perf_counter()
+    pair, results = run(cfg, folder)
+    return pair, results, time.perf_counter() - began
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]

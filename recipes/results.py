@@ -1,0 +1,177 @@
+"""Writes a run's results folder: metrics, parameters, curves, audio, presets, and the report page made of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffapf import audio
+from diffapf.report import write_report
+from recipes.data import Pair
+from recipes.fit import METHODS, Trained, predict
+
+HEARD_SECONDS = 10.0
+PAPER = (
+    "C.-Y. Yu, C. Mitcheltree, A. Carson, S. Bilbao, J. D. Reiss, G. Fazekas, “Differentiable All-pole Filters for "
+    "Time-varying Audio Systems”, DAFx 2024."
+)
+
+
+def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: float, title: str) -> Path:
+    """Writes everything into `folder` and returns the report's path. The first result is the run's own."""
+    main = results[0]
+    metrics = dict(main.metrics)
+    for baseline in results[1:]:
+        metrics |= {f"{baseline.method}:{name}": value for name, value in baseline.metrics.items()}
+    parameters = main.effect.parameters_spec()
+    metrics |= {f"param/{spec.name.replace('.', '_')}": spec.value for spec in parameters}
+    for trained in results:
+        name = "model" if trained is main else f"model_{trained.method}"
+        trained.effect.save(folder / f"{name}.yaml")
+    write_json(folder / "metrics.json", metrics)
+    truth = pair.tracks.truth
+    write_json(
+        folder / "parameters.json",
+        [
+            {
+                "name": spec.name,
+                "value": spec.value,
+                "unit": spec.unit,
+                "minimum": spec.minimum,
+                "maximum": spec.maximum,
+                "taper": spec.taper,
+                **({"truth": truth.rate} if truth is not None and spec.name == "lfo.rate_hz" else {}),
+            }
+            for spec in parameters
+        ],
+    )
+    _write_history(folder / "history.csv", results)
+    write_json(folder / "curves.json", _curves(main, pair))
+    _write_audio(folder / "audio", pair, results)
+    write_json(folder / "run.json", _description(pair, results, seconds, title))
+    return write_report(folder)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Written under another name and renamed: there is never half a file."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    part.replace(path)
+
+
+def _description(pair: Pair, results: list[Trained], seconds: float, title: str) -> dict[str, Any]:
+    main = results[0]
+    notes = list(pair.tracks.remarks)
+    if any(trained.interrupted for trained in results):
+        notes.append("The training was interrupted; this is the best model until then.")
+    parts = ", ".join("{} {:g}–{:g} s".format(name, *pair.seconds(name)) for name in ("train", "validation", "test"))
+    return {
+        "title": title,
+        "subtitle": f"{pair.tracks.title} · {parts} · {main.steps} steps by {main.method.upper()}",
+        "command": shlex.join(["python", *sys.argv]),
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "versions": _versions(("diffapf", "torch", "numba", "numpy", "lightning")),
+        "notes": notes,
+        "citations": [PAPER],
+        "headline": ["test/esr_td", "test/esr_fs"],
+    }
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _write_history(path: Path, results: list[Trained]) -> None:
+    rows: dict[float, dict[str, float]] = {}
+    for trained in results:
+        prefix = "" if trained is results[0] else f"{trained.method}:"
+        for row in trained.history.rows:
+            joined = rows.setdefault(row["step"], {"step": row["step"]})
+            joined |= {f"{prefix}{name}": value for name, value in row.items() if name not in ("step", "seconds")}
+            joined.setdefault("seconds", row["seconds"])
+    names = ["step", "seconds", *sorted({name for row in rows.values() for name in row} - {"step", "seconds"})]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows[step] for step in sorted(rows))
+
+
+def _curves(main: Trained, pair: Pair) -> list[dict[str, Any]]:
+    """The learned modulation over the heard part of the test: break frequency and notches against time."""
+    begin, end = pair.seconds("test")
+    shown = torch.arange(0.0, min(end - begin, HEARD_SECONDS), 0.01, dtype=torch.float64)
+    effect: Any = main.effect
+    with torch.no_grad():
+        learned = effect.break_frequencies(begin + shown)
+        lfo = effect.shaper(effect.lfo(begin + shown))
+        notches = effect.notches(begin + shown)
+    time, hertz = {"label": "time", "unit": "s"}, {"label": "frequency", "unit": "Hz", "scale": "log"}
+    series = [_series("learned", shown, learned)]
+    if pair.tracks.truth is not None:
+        truth = torch.from_numpy(pair.tracks.truth.break_frequency((begin + shown).numpy()))
+        series.append(_series("true circuit", shown, truth) | {"style": "dashed"})
+    return [
+        {
+            "title": "All-pass break frequency",
+            "x": time,
+            "y": hertz,
+            "series": series,
+            "caption": "Where each stage turns the phase by 90°, as the LFO sweeps it.",
+        },
+        {
+            "title": "Notches",
+            "x": time,
+            "y": hertz,
+            "series": [_series(f"notch {i + 1}", shown, notch) for i, notch in enumerate(notches.T)],
+            "over": "test/prediction",
+        },
+        {
+            "title": "Shaped LFO",
+            "x": time,
+            "y": {"label": "swing", "unit": ""},
+            "series": [_series("learned", shown, lfo.double())],
+            "caption": "The LFO after the wave shaper: −1 is the lowest break frequency, 1 the highest.",
+        },
+    ]
+
+
+def _series(name: str, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
+    return {"name": name, "x": x.tolist(), "y": y.tolist()}
+
+
+def _write_audio(folder: Path, pair: Pair, results: list[Trained]) -> None:
+    rate = pair.sample_rate
+    for part in ("train", "test"):
+        span = pair.tracks.parts[part]
+        heard = slice(span.start, min(span.stop, span.start + round(HEARD_SECONDS * rate)))
+        tracks = {"dry": pair.tracks.dry[:, heard], "target": pair.tracks.wet[:, heard]}
+        for trained in results:
+            name = "prediction" if trained is results[0] else f"prediction ({trained.method.upper()} trained)"
+            tracks[name] = predict(trained.effect, pair, heard, METHODS["td"]())[0]
+        tracks["difference"] = tracks["target"] - tracks["prediction"]
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        for name, track in tracks.items():
+            audio.write(folder / part / f"{name}.wav", track, rate, subtype="FLOAT")
+
+
+def relative(path: Path) -> str:
+    """The path as a user would type it from here."""
+    return os.path.relpath(path)

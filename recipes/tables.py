@@ -1,0 +1,40 @@
+"""Tables in the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from recipes.data import Pair
+from recipes.fit import Trained
+
+PART_NAMES = {"train": "train", "validation": "validation", "test": "test", "paper": "train + test, as in the paper"}
+JUDGEMENT = ((0.001, "excellent"), (0.01, "great"), (0.05, "good"), (0.15, "fair"), (float("inf"), "poor"))
+
+
+def percent(esr: float) -> str:
+    return f"{100 * esr:.3g} %"
+
+
+def judgement(esr: float) -> str:
+    return next(word for bound, word in JUDGEMENT if not esr >= bound)
+
+
+def print_run(pair: Pair, results: list[Trained]) -> None:
+    """ESR of each training, on each part, by both methods."""
+    table = Table(title=f"{pair.tracks.title}: error-to-signal ratio (ESR)", title_justify="left")
+    table.add_column("trained by")
+    table.add_column("part")
+    table.add_column("seconds")
+    for method in ("time domain (TD)", "frequency sampling (FS)"):
+        table.add_column(f"run by {method}", justify="right")
+    table.add_column("")
+    for trained in results:
+        steps = f"{trained.method.upper()}, {trained.steps} steps, {trained.history.seconds:.0f} s"
+        for part in (name for name in PART_NAMES if f"{name}/esr_td" in trained.metrics):
+            td, fs = trained.metrics[f"{part}/esr_td"], trained.metrics[f"{part}/esr_fs"]
+            span = "" if part == "paper" else "{:g}–{:g}".format(*pair.seconds(part))
+            table.add_row(steps, PART_NAMES[part], span, percent(td), percent(fs), judgement(td))
+            steps = ""
+        table.add_section()
+    Console().print(table)

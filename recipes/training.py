@@ -1,0 +1,143 @@
+"""Training an effect with an LFO on a pair of tracks: the Lightning module, and the curriculum of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import nn
+
+from diffapf.effects.effect import Effect
+from diffapf.losses import ESR, esr
+from recipes.data import Excerpt
+
+Method = Callable[..., torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Curriculum:
+    """Which window of the training part a step sees: first a few LFO periods, then more, so that a wrong rate can be mended.
+
+    A rate that is wrong by δ is off by δ·periods/2 cycles at a window's ends: a start within 2 % of the truth is off by
+    0.05 cycles at the ends of five periods, and that much descent can undo; over thirty periods it could not.
+
+    Args:
+        periods: LFO periods in the first window; 0: the whole part from the first step on, as published.
+        growth: of the window from one stage to the next.
+        stages: the fractions of all steps at which the window grows.
+        longest: seconds that no window exceeds.
+    """
+
+    periods: float = 5.0
+    growth: float = 2.0
+    stages: tuple[float, ...] = (0.25, 0.75)
+    longest: float = 12.0
+
+    def window(self, progress: float, rate_hz: float, seconds: float) -> float:
+        """The window's length in seconds after a fraction `progress` of all steps, for a part of `seconds`."""
+        if self.periods == 0:
+            return seconds
+        stage = sum(progress >= bound for bound in self.stages)
+        return min(seconds, self.longest, self.periods / rate_hz * self.growth**stage)
+
+
+class EffectTraining(LightningModule):
+    """Fits an effect to a wet track by gradient descent on a loss, through one method (TD or FS).
+
+    Args:
+        effect: trained in place; its LFO starts from where it is.
+        method: `TimeDomain()` or `FrequencySampling()`.
+        optimizer: (parameters, steps) → (optimiser, schedule).
+        loss: (prediction, target) → scalar.
+        curriculum: the window of each step.
+        sample_rate: in Hz.
+    """
+
+    def __init__(
+        self,
+        effect: Effect,
+        method: Method,
+        optimizer: Callable[[Iterable[nn.Parameter], int], Any],
+        sample_rate: float,
+        loss: nn.Module | None = None,
+        curriculum: Curriculum | None = None,
+    ):
+        super().__init__()
+        self.effect = effect
+        self.method = method
+        self.make_optimizer = optimizer
+        self.sample_rate = sample_rate
+        self.loss = loss or ESR()
+        self.curriculum = curriculum or Curriculum()
+        # the start's rate, not the present one: a window must not change with every step
+        self.start_rate_hz = abs(float(effect.lfo.rate_hz()))  # type: ignore[operator,union-attr]
+        self.window = 0
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        learned = [parameter for parameter in self.effect.parameters() if parameter.requires_grad]
+        optimizer, schedule = self.make_optimizer(learned, self.trainer.max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def windowed(self, excerpt: Excerpt, progress: float) -> Excerpt:
+        """The beginning of the training part that this step sees. When it grows, the LFO is centred on it."""
+        seconds, begin = excerpt.dry.shape[1] / self.sample_rate, excerpt.start / self.sample_rate
+        if self.curriculum.periods == 0:
+            if not self.window:
+                self.window = excerpt.dry.shape[1]
+                self.effect.lfo.move_origin(begin)  # type: ignore[operator,union-attr]
+            return excerpt
+        window = round(self.curriculum.window(progress, self.start_rate_hz, seconds) * self.sample_rate)
+        if window != self.window:
+            self.window = window
+            self.effect.lfo.centre(begin, begin + window / self.sample_rate)  # type: ignore[operator,union-attr]
+        return Excerpt(excerpt.dry[:, :window], excerpt.wet[:, :window], excerpt.start, excerpt.skip)
+
+    def training_step(self, excerpt: Excerpt, _: int) -> torch.Tensor:
+        excerpt = self.windowed(excerpt, self.global_step / max(1, self.trainer.max_steps))
+        loss = self.loss(*self.prediction_and_target(excerpt, self.method))
+        self.log("train/esr", loss.detach(), batch_size=1)
+        return loss
+
+    def validation_step(self, excerpt: Excerpt, _: int) -> None:
+        # by the training's own method: a model that was trained by FS is also selected by it
+        self.log("val/esr", esr(*self.prediction_and_target(excerpt, self.method)), batch_size=1)
+
+    def prediction_and_target(self, excerpt: Excerpt, method: Method) -> tuple[torch.Tensor, torch.Tensor]:
+        self.effect.method = method
+        prediction = self.effect(excerpt.dry, start=excerpt.start)
+        return prediction[:, excerpt.skip :], excerpt.wet[:, excerpt.skip :]
+
+
+def best_start(
+    effect: Effect, excerpt: Excerpt, training: Callable[[Effect], EffectTraining], trials: int, steps: int, lr: float
+) -> Iterable[tuple[int, float]]:
+    """Tries the LFO at `trials` phases, a few steps of Adam each on the first window, and leaves the effect at the best.
+
+    Descent finds the phase only from nearby: about three phases of eight lead to the same, good end. Yields
+    (trial, loss) as they come. The first trial is the start as given.
+    """
+    begin = {name: tensor.clone() for name, tensor in effect.state_dict().items()}
+    best, best_loss = begin, float("inf")
+    first_phase = float(effect.lfo.phase())  # type: ignore[operator,union-attr]
+    for trial in range(trials):
+        effect.load_state_dict(begin)
+        effect.lfo.phase.set(first_phase + 2 * torch.pi * trial / trials)  # type: ignore[operator,union-attr]
+        recipe = training(effect).train()
+        window = recipe.windowed(excerpt, 0.0)
+        optimizer = torch.optim.Adam([p for p in effect.parameters() if p.requires_grad], lr)
+        loss = torch.full((), float("inf"))
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = recipe.loss(*recipe.prediction_and_target(window, recipe.method))
+            loss.backward()
+            optimizer.step()
+        if float(loss) < best_loss:
+            best_loss = float(loss)
+            best = {name: tensor.clone() for name, tensor in effect.state_dict().items()}
+        yield trial, float(loss)
+    effect.load_state_dict(best)
+
+

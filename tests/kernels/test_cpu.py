@@ -1,0 +1,158 @@
+"""Every kernel of cpu.py computes what reference.py defines, at every size, layout, order and dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from diffapf.kernels import cpu, reference
+
+TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
+TAPS = [*range(1, 15), 20]
+TAPS_FLOAT32 = {1, 2, 6, 7, 13}  # every combination costs a compilation
+STAGES = [1, 2, 3, 4, 6, 8]
+STAGES_FLOAT32 = {1, 4}
+
+quick = settings(max_examples=10, deadline=None, derandomize=True, database=None)
+rows_of_signals = st.integers(0, 9)
+lengths = st.integers(0, 40)
+seeds = st.integers(0, 2**32 - 1)
+steps = st.floats(0.01, 1.5)
+
+# What a layout draws: how many frames there are for a signal of some length, and when they are.
+LAYOUTS = {
+    "audio rate": lambda draw, time: (time, None),
+    "fixed": lambda draw, time: (1, (0.0, 0.0)),
+    "hop": lambda draw, time: (draw(st.integers(1, 6)), (0.0, draw(steps))),
+    "offset": lambda draw, time: (draw(st.integers(1, 6)), (draw(st.floats(-2.0, 5.0)), draw(steps))),
+}
+
+
+class Random:
+    """Tensors of normal numbers; `a` small enough that no filter blows up."""
+
+    def __init__(self, seed: int, dtype: torch.dtype):
+        self.generator, self.dtype = torch.Generator().manual_seed(seed), dtype
+
+    def normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, dtype=self.dtype)
+
+    def within(self, limit: float, *shape: int) -> Tensor:
+        return (2 * torch.rand(shape, generator=self.generator, dtype=self.dtype) - 1) * limit
+
+    def loop(self, rows: int) -> Tensor:
+        return self.within(0.3, rows, 4)
+
+
+# Each filter kernel: its inputs, and the shapes of its outputs.
+def allpole(random: Random, rows, time, taps, frames, timing):
+    a = random.within(0.9 / taps, rows, frames, taps)
+    return (random.normal(rows, time), a, timing, random.normal(rows, taps)), [(rows, time)]
+
+
+def allpole_adjoint(random: Random, rows, time, taps, frames, timing):
+    a = random.within(0.9 / taps, rows, frames, taps)
+    signals = random.normal(rows, time), a, timing, random.normal(rows, time), random.normal(rows, taps)
+    return signals, [(rows, time), (rows, frames, taps), (rows, taps)]
+
+
+def allpole_adjoint_without_coefficients(*problem):
+    signals, (dx, (rows, _, taps), dzi) = allpole_adjoint(*problem)
+    return signals, [dx, (rows, 0, taps), dzi]
+
+
+def fir(random: Random, rows, time, taps, frames, timing):
+    past_and_present = random.normal(rows, time + taps - 1)
+    return (past_and_present, random.normal(rows, frames, taps), timing), [(rows, time)]
+
+
+def fir_transpose(random: Random, rows, time, taps, frames, timing):
+    return (random.normal(rows, time), random.normal(rows, frames, taps), timing), [(rows, time + taps - 1)]
+
+
+def fir_outer(random: Random, rows, time, taps, frames, timing):
+    signals = random.normal(rows, time), random.normal(rows, time + taps - 1), timing
+    return signals, [(rows, frames, taps)]
+
+
+def allpass(random: Random, rows, time, stages, sources):
+    s = random.normal(rows, time, stages + 2 if sources else 1)
+    inputs = s, random.within(0.95, rows, time), random.loop(rows), random.normal(rows, stages + 3)
+    return inputs, [(rows, time, stages + 2), (rows, time)]
+
+
+def allpass_transpose(random: Random, rows, time, stages, _):
+    g = random.normal(rows, time, stages + 2)
+    return (g, random.within(0.95, rows, time), random.loop(rows)), [(rows, time, stages + 2)]
+
+
+def allpass_adjoint(random: Random, rows, time, stages, _):
+    z, zi = random.normal(rows, time, stages + 2), random.normal(rows, stages + 3)
+    inputs = random.normal(rows, time), random.within(0.95, rows, time), random.loop(rows), z, zi
+    return inputs, [(rows, time), (rows, time), (rows, 4), (rows, stages + 3)]
+
+
+FILTERS = [allpole, allpole_adjoint, allpole_adjoint_without_coefficients, fir, fir_transpose, fir_outer]
+LOOPS = [allpass, allpass_transpose, allpass_adjoint]
+
+
+def double(value):
+    return value.double() if isinstance(value, Tensor) else value
+
+
+def unwritten(shapes: list[tuple[int, ...]], dtype: torch.dtype) -> list[Tensor]:
+    return [torch.full(shape, torch.nan, dtype=dtype) for shape in shapes]
+
+
+def assert_kernel_is_reference(name: str, inputs: tuple, shapes: list[tuple[int, ...]], dtype: torch.dtype) -> None:
+    """The outputs start as NaN: a sample that either of them leaves unwritten fails."""
+    outputs, expected = unwritten(shapes, dtype), unwritten(shapes, torch.float64)
+    getattr(reference, name)(*map(double, inputs), *expected)
+    getattr(cpu, name)(*inputs, *outputs)
+    for i, (output, wanted) in enumerate(zip(outputs, expected, strict=True)):
+        assert bool(wanted.isfinite().all()), f"reference.{name} leaves samples of output {i} unwritten"
+        scale = TOLERANCE[dtype] * (1.0 + wanted.abs().max().item() if wanted.numel() else 1.0)
+        torch.testing.assert_close(output.double(), wanted, rtol=0, atol=scale, msg=lambda m, i=i: f"output {i}: {m}")
+
+
+@pytest.mark.parametrize("taps", TAPS)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("problem", FILTERS, ids=lambda problem: problem.__name__)
+def test_filter_kernel_is_reference(problem: Callable, layout: str, taps: int):
+    @quick
+    @given(st.data(), rows_of_signals, lengths, seeds, st.booleans())
+    def check(data, rows, time, seed, single):
+        dtype = torch.float32 if single and taps in TAPS_FLOAT32 else torch.float64
+        frames, timing = LAYOUTS[layout](data.draw, time)
+        inputs, shapes = problem(Random(seed, dtype), rows, time, taps, frames, timing)
+        assert_kernel_is_reference(problem.__name__.removesuffix("_without_coefficients"), inputs, shapes, dtype)
+
+    check()
+
+
+@pytest.mark.parametrize("stages", STAGES)
+@pytest.mark.parametrize("problem", LOOPS, ids=lambda problem: problem.__name__)
+def test_loop_kernel_is_reference(problem: Callable, stages: int):
+    @quick
+    @given(rows_of_signals, lengths, seeds, st.booleans(), st.booleans())
+    def check(rows, time, seed, sources, single):
+        dtype = torch.float32 if single and stages in STAGES_FLOAT32 else torch.float64
+        inputs, shapes = problem(Random(seed, dtype), rows, time, stages, sources)
+        assert_kernel_is_reference(problem.__name__, inputs, shapes, dtype)
+
+    check()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_interpolation_does_not_drift(dtype):
+    """Far into a long signal, coefficients at the control rate are still those of the definition, held at the end."""
+    time, frames = 3000, 5
+    random = Random(1, dtype)
+    x, a, zi = random.normal(1, time), random.within(0.4, 1, frames, 2), torch.zeros(1, 2, dtype=dtype)
+    inputs = x, a, (0.0, 1.2 * (frames - 1) / time), zi
+    assert_kernel_is_reference("allpole", inputs, [(1, time)], dtype)

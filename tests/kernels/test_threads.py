@@ -1,0 +1,123 @@
+"""Kernels divide rows among threads: with the same result, from any thread, and after a fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from diffapf.kernels import cpu
+
+ROWS, TIME, TAPS, STAGES = (
+    7,
+    30_000,
+    2,
+    4,
+)  # ROWS · TIME · TAPS is well beyond WORTH_A_THREAD, and ROWS divides by no thread
+
+
+def normal(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)), dtype=torch.float64)
+
+
+# Each kernel: its inputs and the shapes of its outputs.
+PROBLEMS = {
+    "allpole": (
+        (normal(ROWS, TIME), 0.1 * normal(ROWS, 5, TAPS), (0.0, 1e-4), normal(ROWS, TAPS)),
+        [(ROWS, TIME)],
+    ),
+    "allpole_adjoint": (
+        (normal(ROWS, TIME), 0.1 * normal(ROWS, TIME, TAPS), None, normal(ROWS, TIME), normal(ROWS, TAPS)),
+        [(ROWS, TIME), (ROWS, TIME, TAPS), (ROWS, TAPS)],
+    ),
+    "fir_outer": (
+        (normal(ROWS, TIME), normal(ROWS, TIME + TAPS - 1), (0.0, 0.0)),
+        [(ROWS, 1, TAPS)],
+    ),
+    "allpass": (
+        (normal(ROWS, TIME, 1), 0.9 * torch.tanh(normal(ROWS, TIME)), 0.1 * normal(ROWS, 4), normal(ROWS, STAGES + 3)),
+        [(ROWS, TIME, STAGES + 2), (ROWS, TIME)],
+    ),
+}
+
+
+def call(kernel: str) -> list[Tensor]:
+    inputs, shapes = PROBLEMS[kernel]
+    outputs = [torch.empty(shape, dtype=torch.float64) for shape in shapes]
+    getattr(cpu, kernel)(*inputs, *outputs)
+    return outputs
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def splits(monkeypatch) -> list[int]:
+    """The number of parts that each kernel call after the first one was divided into."""
+    parts: list[int] = []
+    submit = ThreadPoolExecutor.submit
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *call: parts.append(1) or submit(*call))
+    return parts
+
+
+@pytest.mark.parametrize("kernel", PROBLEMS)
+def test_two_threads_compute_what_one_does(kernel, set_threads, splits):
+    set_threads(1)
+    alone = call(kernel)
+    assert not splits, "one thread is asked for, and more are used"
+    set_threads(2)
+    together = call(kernel)
+    assert splits, "the problem is too small to be divided: this test shows nothing"
+    for one, two in zip(alone, together, strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-13, atol=1e-13)
+
+
+def test_small_problems_wake_no_thread(set_threads, splits):
+    set_threads(2)
+    y = torch.empty(8, 64, dtype=torch.float64)
+    cpu.allpole(normal(8, 64), normal(8, 1, 2) * 0.1, (0.0, 0.0), normal(8, 2), y)
+    assert not splits
+
+
+def test_calls_from_several_threads_do_not_disturb_each_other(set_threads):
+    set_threads(2)
+    expected = {kernel: call(kernel) for kernel in PROBLEMS}
+    calls = [*PROBLEMS] * 4
+    with ThreadPoolExecutor(4) as callers:
+        for kernel, outputs in zip(calls, callers.map(call, calls), strict=True):
+            assert all(map(torch.equal, outputs, expected[kernel])), f"{kernel} differs"
+
+
+def call_and_compare(expected: dict[str, list[np.ndarray]]) -> None:
+    """For the child: the kernels and NumPy only, because PyTorch's own threads (OpenMP) do not survive a fork."""
+    for kernel, outputs in expected.items():
+        for output, wanted in zip(call(kernel), outputs, strict=True):
+            np.testing.assert_array_equal(output.numpy(), wanted)
+    assert cpu._pool is not None, "the child used no threads: this test shows nothing"
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_computes_with_threads_of_its_own(set_threads):
+    """The parent's pool exists, and its threads are not in the child: a child that waited for them would wait for ever."""
+    set_threads(2)
+    expected = {kernel: [output.numpy() for output in call(kernel)] for kernel in PROBLEMS}
+    assert cpu._pool is not None, "the parent used no threads: this test shows nothing"
+    child = multiprocessing.get_context("fork").Process(target=call_and_compare, args=(expected,))
+    child.start()
+    child.join(30)
+    finished = child.exitcode is not None
+    if not finished:
+        child.kill()
+        child.join()
+    assert finished, "the child hangs"
+    assert child.exitcode == 0, "the child's results are wrong: see its traceback above"

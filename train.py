@@ -1,0 +1,33 @@
+"""Trains an experiment: `python train.py experiment=phaser`, and any of its settings as `group=choice` or `name=value`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from recipes.errors import exit_on_user_error, explain_config_errors
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name="train")
+def main(cfg: DictConfig) -> None:
+    with exit_on_user_error():
+        from recipes.fit import timed_run
+        from recipes.results import relative, write_results
+        from recipes.tables import print_run
+
+        folder = Path(cfg.run)
+        folder.mkdir(parents=True, exist_ok=True)
+        pair, results, seconds = timed_run(cfg, folder)
+        report = write_results(folder, pair, results, seconds, f"{cfg.name}: {pair.tracks.title}")
+        print_run(pair, results)
+        print(f"\nNext, try:  {cfg.next}")
+        print(f"Metrics:    {relative(folder / 'metrics.json')}")
+        print(f"Report:     {relative(report)}")
+
+
+if __name__ == "__main__":
+    explain_config_errors(Path(__file__).parent / "configs", "train", sys.argv[1:])
+    main()
