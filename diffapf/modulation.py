@@ -69,7 +69,7 @@ class LFO(nn.Module):
         with torch.no_grad():
             phase = self.phase() + 2 * math.pi * self.rate_hz() * (seconds - self.origin)
             turns = torch.round(phase / (2 * math.pi))
-            self.phase.set(float(phase - 2 * math.pi * turns))
+            self.phase.set((phase - 2 * math.pi * turns).item())
             self.origin.fill_(seconds)
 
     def forward(self, seconds: Tensor) -> Tensor:

@@ -127,11 +127,11 @@ class Named(nn.Module):
 
     def rescale(self, scale: float) -> None:
         """Changes how far an optimiser's step goes; the value stays."""
-        self.set(float(self()))
+        self.set(self().item())
         self.scale.fill_(scale)
 
     def spec(self, name: str) -> ParameterSpec:
-        return ParameterSpec(name, float(self()), self.unit, self.minimum, self.maximum, self.taper)
+        return ParameterSpec(name, self().item(), self.unit, self.minimum, self.maximum, self.taper)
 
 
 def named_parameters(module: nn.Module) -> dict[str, Named]:

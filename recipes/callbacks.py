@@ -19,7 +19,7 @@ def progress_bar() -> Progress:
     """A bar over a known number of steps, with a line of words, the time spent and the time left."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TextColumn("{task.fields[words]}"),
         TimeElapsedColumn(),

@@ -22,19 +22,16 @@ def judgement(esr: float) -> str:
 
 def print_run(pair: Pair, results: list[Trained]) -> None:
     """ESR of each training, on each part, by both methods."""
-    table = Table(title=f"{pair.tracks.title}: error-to-signal ratio (ESR)", title_justify="left")
-    table.add_column("trained by")
-    table.add_column("part")
-    table.add_column("seconds")
-    for method in ("time domain (TD)", "frequency sampling (FS)"):
-        table.add_column(f"run by {method}", justify="right")
-    table.add_column("")
+    table = Table(title=f"{pair.tracks.title}: error-to-signal ratio, by how the model is run", title_justify="left")
+    for name, justify in (("part", "left"), ("seconds", "left"), ("TD", "right"), ("FS", "right"), ("", "left")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for trained in results:
-        steps = f"{trained.method.upper()}, {trained.steps} steps, {trained.history.seconds:.0f} s"
+        how = f"[bold]trained by {trained.method.upper()}[/bold], {trained.steps} steps"
+        table.add_row(how, f"in {trained.history.seconds:.0f} s")
         for part in (name for name in PART_NAMES if f"{name}/esr_td" in trained.metrics):
             td, fs = trained.metrics[f"{part}/esr_td"], trained.metrics[f"{part}/esr_fs"]
             span = "" if part == "paper" else "{:g}–{:g}".format(*pair.seconds(part))
-            table.add_row(steps, PART_NAMES[part], span, percent(td), percent(fs), judgement(td))
-            steps = ""
+            table.add_row(f"  {PART_NAMES[part]}", span, percent(td), percent(fs), judgement(td))
         table.add_section()
-    Console().print(table)
+    Console(width=100).print(table)
+    print("TD: time domain, the recursion itself, as a plugin runs it. FS: frequency sampling, the usual approximation.")

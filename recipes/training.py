@@ -73,7 +73,7 @@ class EffectTraining(LightningModule):
         self.loss = loss or ESR()
         self.curriculum = curriculum or Curriculum()
         # the start's rate, not the present one: a window must not change with every step
-        self.start_rate_hz = abs(float(effect.lfo.rate_hz()))  # type: ignore[operator,union-attr]
+        self.start_rate_hz = abs(effect.lfo.rate_hz().item())  # type: ignore[operator,union-attr]
         self.window = 0
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def best_start(
     """
     begin = {name: tensor.clone() for name, tensor in effect.state_dict().items()}
     best, best_loss = begin, float("inf")
-    first_phase = float(effect.lfo.phase())  # type: ignore[operator,union-attr]
+    first_phase = effect.lfo.phase().item()  # type: ignore[operator,union-attr]
     for trial in range(trials):
         effect.load_state_dict(begin)
         effect.lfo.phase.set(first_phase + 2 * torch.pi * trial / trials)  # type: ignore[operator,union-attr]
@@ -134,10 +134,10 @@ def best_start(
             loss = recipe.loss(*recipe.prediction_and_target(window, recipe.method))
             loss.backward()
             optimizer.step()
-        if float(loss) < best_loss:
-            best_loss = float(loss)
+        if loss.item() < best_loss:
+            best_loss = loss.item()
             best = {name: tensor.clone() for name, tensor in effect.state_dict().items()}
-        yield trial, float(loss)
+        yield trial, loss.item()
     effect.load_state_dict(best)
 
 

@@ -179,7 +179,7 @@ class Phaser(Effect):
             "core": self.core,
             "stages": self.stages,
             "loop_delay": self.loop_delay,
-            "feedback_highpass_hz": None if highpass is None else float(highpass()),
+            "feedback_highpass_hz": None if highpass is None else highpass().item(),
             "hop_seconds": self.hop_seconds,
             "align_corners": self.align_corners,
             "sweep": next(name for name, kind in SWEEPS.items() if isinstance(self.sweep, kind)),

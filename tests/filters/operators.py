@@ -56,6 +56,11 @@ class Operator:
         """Whether there is a row of coefficients for each sample."""
         return self.kind == "allpass" or self.layout == "varying"
 
+    def each_row(self, change: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
+        """With `change` made to every input that has rows: all but the coefficients of a filter fixed for all rows."""
+        shared = self.coefficients if self.layout == "fixed" else None
+        return {key: value if key == shared else change(value) for key, value in inputs.items()}
+
     def inputs(self, rows: int, time: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Inputs:
         """Random inputs; coefficients small enough that the filter is stable however they move."""
         x = normal(rows, time, seed=seed, dtype=dtype)
@@ -86,6 +91,14 @@ def operators(orders: tuple[int, ...]) -> list[Operator]:
     return [*direct_forms("allpole", orders), *direct_forms("fir", orders), *cascades(stages)]
 
 
+EVERY = [
+    *direct_forms("allpole", (0, 1, 2, 6, 14)),
+    *direct_forms("fir", (0, 1, 2, 6, 14)),
+    *cascades((1, 2, 4, 6)),
+]
+OF_ORDER_2 = operators((2,))
+
+
 def name(operator: Operator) -> str:
     return operator.name
 
@@ -104,7 +117,7 @@ def loss(outputs: tuple[Tensor, Tensor]) -> Tensor:
 def gradients(function: Callable[..., tuple[Tensor, Tensor]], inputs: Inputs) -> Inputs:
     """Of `loss`, with respect to the inputs that ask for them."""
     wanted = {key: value for key, value in inputs.items() if value.requires_grad}
-    found = torch.autograd.grad(loss(function(**inputs)), list(wanted.values()))
+    found = torch.autograd.grad(loss(function(**inputs)), list(wanted.values()), materialize_grads=True)
     return dict(zip(wanted, found, strict=True))
 
 

@@ -1,0 +1,121 @@
+"""The all-pass cascade solves its delay-free loop exactly: a transfer function if p stands still, equations if it moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import signal
+
+from diffapf.filters.allpass import allpass_cascade
+from diffapf.filters.allpole import allpole
+from diffapf.filters.fir import fir
+from tests.filters.oracles import allpass_loop, allpass_transfer_function, normal, quick, within
+
+LOOPS = {
+    "open": {},
+    "gain": {"c0": 0.7},
+    "negative gain": {"c0": -0.9},
+    "high-pass": {"c0": 0.655, "c1": -0.659, "a": 0.981},
+    "zero and pole": {"c0": 0.3, "c1": 0.2, "a": -0.4},
+}
+each_loop = pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
+each_delay = pytest.mark.parametrize("delay", [0, 1])
+
+
+@pytest.mark.parametrize("stages", [1, 2, 4, 6, 8])
+@pytest.mark.parametrize("p", [-0.6, 0.0, 0.5, 0.958])
+@each_delay
+@each_loop
+def test_with_p_fixed_it_is_its_transfer_function(loop, delay, p, stages):
+    x = normal(1, 400)
+    w = allpass_cascade(x, torch.tensor(p, dtype=torch.float64), stages, **loop, loop_delay=delay)
+    expected = signal.lfilter(*allpass_transfer_function(p, stages, **loop, delay=delay), x.numpy())
+    np.testing.assert_allclose(w, expected, rtol=1e-7, atol=1e-7 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize("time", [0, 1, 2, 3, 30])
+@each_delay
+def test_with_p_moving_it_solves_the_equations_of_each_sample(stages, time, delay):
+    """Every row has its own p, loop and initial state; so has the linear solver."""
+    x, p, zi = normal(3, time), within(0.97, 3, time, seed=1), normal(3, stages + 3, seed=2)
+    loop = {name: within(0.4, 3, seed=seed) for seed, name in enumerate(("c0", "c1", "a"), start=3)}
+    w, zf = allpass_cascade(x, p, stages, **loop, loop_delay=delay, zi=zi, return_zf=True)
+    for row in range(3):
+        numbers = {name: float(value[row]) for name, value in loop.items()}
+        signals = x[row].numpy(), p[row].numpy()
+        expected, state = allpass_loop(*signals, stages, **numbers, delay=delay, zi=zi[row].numpy())
+        np.testing.assert_allclose(w[row], expected, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(zf[row], state, rtol=1e-11, atol=1e-12)
+
+
+def test_the_two_oracles_agree():
+    """The linear solver and the transfer function are written independently, so neither is wrong alone."""
+    x, loop = normal(100).numpy(), LOOPS["zero and pole"]
+    solved, _ = allpass_loop(x, np.full(100, 0.7), 3, **loop, delay=1, zi=np.zeros(6))
+    b, a = allpass_transfer_function(0.7, 3, **loop, delay=1)
+    np.testing.assert_allclose(solved, signal.lfilter(b, a, x), rtol=1e-9, atol=1e-11)
+
+
+@quick
+@given(st.floats(-0.95, 0.95), st.integers(1, 8))
+def test_without_a_loop_no_energy_is_lost(p, stages):
+    """All-pass: the impulse response has energy 1."""
+    impulse = torch.zeros(4000, dtype=torch.float64)
+    impulse[0] = 1.0
+    w = allpass_cascade(impulse, torch.tensor(p, dtype=torch.float64), stages)
+    assert float((w**2).sum()) == pytest.approx(1.0, abs=1e-9)
+
+
+@each_delay
+def test_c0_is_the_gain_at_the_loops_own_delay(delay):
+    """With p = 0 a stage is a delay of −1 times one sample: each round trip takes K + d samples."""
+    impulse = torch.zeros(20, dtype=torch.float64)
+    impulse[0] = 1.0
+    w = allpass_cascade(impulse, torch.tensor(0.0, dtype=torch.float64), stages=2, c0=0.5, loop_delay=delay)
+    expected = torch.zeros_like(w)
+    for trip in range(10):
+        if (at := 2 + trip * (2 + delay)) < 20:
+            expected[at] = 0.5**trip
+    torch.testing.assert_close(w, expected, rtol=0, atol=0)
+
+
+def test_a_loop_delay_is_one_tap_later():
+    """c₁ without delay is c₀ with one."""
+    x, p = normal(2, 50), within(0.9, 2, 50, seed=1)
+    torch.testing.assert_close(
+        allpass_cascade(x, p, c1=0.6), allpass_cascade(x, p, c0=0.6, loop_delay=1), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (40,), (1, 40), (3, 1), (3, 40), (2, 1, 1), (2, 3, 40)], ids=str)
+def test_p_broadcasts_to_the_signal(shape):
+    x, p = normal(2, 3, 40), within(0.9, *shape, seed=1)
+    torch.testing.assert_close(allpass_cascade(x, p), allpass_cascade(x, p.expand(2, 3, 40).clone()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["c0", "c1", "a"])
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 1), (2, 3)], ids=str)
+def test_the_loop_is_a_number_or_one_for_each_signal(name, shape):
+    x, p = normal(2, 3, 40), within(0.9, 2, 3, 40, seed=1)
+    others = {other: 0.2 for other in ("c0", "c1", "a") if other != name}
+    value = within(0.4, *shape, seed=2)
+    found = allpass_cascade(x, p, **others, **{name: value})
+    for i, j in np.ndindex(2, 3):
+        number = float(value.expand(2, 3)[i, j])
+        expected = allpass_cascade(x[i, j], p[i, j], **others, **{name: number})
+        torch.testing.assert_close(found[i, j], expected, rtol=1e-13, atol=1e-13)
+
+
+@each_loop
+def test_gradients_are_those_of_the_direct_form(loop):
+    """With p fixed, through entirely different code: its transfer function by `fir` and `allpole`."""
+    x = normal(1, 60).requires_grad_()
+    b, a = allpass_transfer_function(0.6, 3, **loop)
+    direct = allpole(fir(x, torch.from_numpy(b / a[0])), torch.from_numpy(a[1:] / a[0]))
+    cascade = allpass_cascade(x, torch.tensor(0.6, dtype=torch.float64), 3, **loop)
+    found, expected = (torch.autograd.grad((w**3).sum(), x)[0] for w in (cascade, direct))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)

@@ -1,0 +1,249 @@
+"""What every operator promises beside its derivatives: any layout in memory, any batch, blocks, NaN, short signals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from diffapf.filters import allpass
+from tests.filters.operators import (
+    EVERY,
+    OF_ORDER_2,
+    Inputs,
+    Operator,
+    assert_same,
+    gradients,
+    loss,
+    name,
+    needing_gradients,
+    operators,
+)
+from tests.filters.oracles import quick
+
+EXACT = {"rtol": 1e-10, "atol": 1e-12}
+
+each = pytest.mark.parametrize("operator", EVERY, ids=name)
+each_of_order_2 = pytest.mark.parametrize("operator", OF_ORDER_2, ids=name)
+
+
+def outputs(operator: Operator, inputs: Inputs) -> Inputs:
+    return dict(zip(("y", "zf"), operator(**inputs), strict=True))
+
+
+# --------------------------------------------------------------------------------------------------- layouts in memory
+
+
+def transposed(tensor: Tensor) -> Tensor:
+    """The same numbers, stored in the opposite order of dimensions."""
+    dims = list(range(tensor.dim()))[::-1]
+    return tensor.permute(dims).contiguous().permute(dims)
+
+
+def strided(tensor: Tensor) -> Tensor:
+    """The same numbers, with others between them."""
+    return torch.stack([tensor, torch.full_like(tensor, torch.nan)], -1)[..., 0]
+
+
+def sliced(tensor: Tensor) -> Tensor:
+    """The same numbers, with others around them."""
+    return torch.nn.functional.pad(tensor, (1, 1) * tensor.dim(), value=torch.nan)[(slice(1, -1),) * tensor.dim()]
+
+
+@pytest.mark.parametrize("stored", [transposed, strided, sliced], ids=lambda stored: stored.__name__)
+@each_of_order_2
+def test_how_inputs_lie_in_memory_changes_nothing(operator: Operator, stored):
+    inputs = operator.inputs(rows=5, time=11)
+    same = {key: stored(value) for key, value in inputs.items()}
+    assert_same(outputs(operator, same), outputs(operator, inputs), rtol=0, atol=0)
+    expected = gradients(operator, needing_gradients(inputs))
+    found = gradients(operator, {key: value.detach().requires_grad_() for key, value in same.items()})
+    assert_same(found, expected, **EXACT)
+
+
+@each_of_order_2
+def test_expanded_inputs_are_copies_and_their_gradients_are_sums(operator: Operator):
+    """Every input one row, of which `expand` makes five."""
+    one = operator.each_row(lambda value: value[:1], operator.inputs(rows=5, time=11))
+
+    def expanded(**inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return operator(**operator.each_row(lambda value: value.expand(5, *value.shape[1:]), inputs))
+
+    def repeated(**inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return operator(**operator.each_row(lambda value: torch.cat([value] * 5), inputs))
+
+    for found, wanted in zip(expanded(**one), repeated(**one), strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    assert_same(gradients(expanded, needing_gradients(one)), gradients(repeated, needing_gradients(one)), **EXACT)
+
+
+@each_of_order_2
+def test_the_inputs_are_left_as_they_were(operator: Operator):
+    inputs = needing_gradients(operator.inputs(rows=5, time=11))
+    before = {key: value.detach().clone() for key, value in inputs.items()}
+    gradients(operator, inputs)
+    assert_same({key: value.detach() for key, value in inputs.items()}, before, rtol=0, atol=0)
+
+
+# -------------------------------------------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (6,), (2, 3), (3, 1, 2), (0,), (2, 0)], ids=str)
+@each_of_order_2
+def test_batches_of_any_shape_are_their_rows(operator: Operator, batch: tuple[int, ...]):
+    rows = torch.Size(batch).numel()
+    flat = operator.inputs(rows=rows, time=11)
+    expected = outputs(operator, flat)
+    shaped = operator.each_row(lambda value: value.reshape(torch.Size(batch) + value.shape[1:]), flat)
+    found = outputs(operator, shaped)
+    assert found["y"].shape == (*batch, 11)
+    assert found["zf"].shape[:-1] == batch
+    assert_same({key: value.reshape(rows, value.shape[-1]) for key, value in found.items()}, expected, rtol=0, atol=0)
+
+
+@each_of_order_2
+def test_one_initial_state_serves_every_row(operator: Operator):
+    inputs = operator.inputs(rows=4, time=6)
+    state = inputs["zi"][0]
+    found = operator(**{**inputs, "zi": state})
+    expected = operator(**{**inputs, "zi": state.repeat(4, 1)})
+    assert all(map(torch.equal, found, expected))
+
+
+@each
+def test_without_an_initial_state_it_starts_from_rest(operator: Operator):
+    inputs = operator.inputs(rows=3, time=6)
+    at_rest = operator(**{**inputs, "zi": torch.zeros_like(inputs["zi"])})
+    assert all(map(torch.equal, operator(**{**inputs, "zi": None}), at_rest))
+
+
+# --------------------------------------------------------------------------------------------------------- time, blocks
+
+
+@each
+def test_an_empty_signal_gives_an_empty_signal_and_the_state_back(operator: Operator):
+    inputs = needing_gradients(operator.inputs(rows=3, time=0))
+    y, zf = operator(**inputs)
+    assert y.shape == (3, 0)
+    torch.testing.assert_close(zf, inputs["zi"], rtol=0, atol=0)
+    gradient = torch.autograd.grad(loss((y, zf)), list(inputs.values()), materialize_grads=True)
+    expected = {key: torch.zeros_like(value) for key, value in inputs.items()} | {"zi": 3 * inputs["zi"] ** 2}
+    assert_same(dict(zip(inputs, gradient, strict=True)), expected)
+
+
+def in_blocks(operator: Operator, inputs: Inputs, cuts: list[int]) -> tuple[Tensor, Tensor]:
+    """The signal in pieces, each with the state that the one before left; a piece may be empty."""
+    time, state, pieces = inputs["x"].shape[-1], inputs["zi"], []
+    for start, stop in zip([0, *cuts], [*cuts, time], strict=True):
+        block = {**inputs, "x": inputs["x"][:, start:stop], "zi": state}
+        if operator.moving:
+            block[operator.coefficients] = inputs[operator.coefficients][:, start:stop]
+        y, state = operator.at(start)(**block)
+        pieces.append(y)
+    return torch.cat(pieces, -1), state
+
+
+@pytest.mark.parametrize("operator", operators((0, 2, 14)), ids=name)
+def test_any_blocks_are_the_whole(operator: Operator):
+    inputs = operator.inputs(rows=5, time=60)
+    whole = operator(**inputs)
+
+    @quick
+    @given(st.lists(st.integers(0, 60), max_size=12).map(sorted))
+    def check(cuts):
+        for found, expected in zip(in_blocks(operator, inputs, cuts), whole, strict=True):
+            torch.testing.assert_close(found, expected, **EXACT)
+
+    check()
+
+
+@each_of_order_2
+def test_gradients_flow_from_block_to_block(operator: Operator):
+    inputs = needing_gradients(operator.inputs(rows=2, time=20))
+    found = gradients(lambda **inputs: in_blocks(operator, inputs, [1, 1, 7, 8, 19]), inputs)
+    assert_same(found, gradients(operator, inputs), **EXACT)
+
+
+@pytest.mark.parametrize("operator", [operator for operator in OF_ORDER_2 if operator.kind == "allpass"], ids=name)
+@pytest.mark.parametrize("block", [1, 7, 60])
+def test_the_cascade_in_inference_mode_runs_in_blocks_and_is_the_same(operator: Operator, block: int, monkeypatch):
+    inputs = operator.inputs(rows=5, time=60)
+    expected = operator(**inputs)
+    monkeypatch.setattr(allpass, "BLOCK", block)
+    lengths = []
+    run = allpass.run
+    monkeypatch.setattr(allpass, "run", lambda *call: lengths.append(call[2].shape[1]) or run(*call))
+    with torch.inference_mode():
+        found = operator(**inputs)
+    assert sum(lengths) == 60
+    assert max(lengths) == block
+    for one, two in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-13, atol=1e-13)
+
+
+# ------------------------------------------------------------------------------------------------- NaN, dtype, autocast
+
+ROW, WHEN = 2, 6
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("operator", [one for one in EVERY if one.order in (2, 14)], ids=name)
+def test_a_bad_sample_spoils_the_rest_of_its_row_and_nothing_else(operator: Operator, bad: float):
+    clean = operator.inputs(rows=6, time=40)
+    inputs = {**clean, "x": clean["x"].clone()}
+    inputs["x"][ROW, WHEN] = bad
+    (y, zf), (y_clean, zf_clean) = operator(**inputs), operator(**clean)
+    others = [row for row in range(6) if row != ROW]
+    assert torch.equal(y[others], y_clean[others])
+    assert torch.equal(zf[others], zf_clean[others])
+    assert torch.equal(y[ROW, :WHEN], y_clean[ROW, :WHEN])
+    assert not y[ROW, WHEN:].isfinite().any() or operator.kind == "fir"
+    assert not y[ROW, WHEN : WHEN + operator.order + 1].isfinite().any()
+    if operator.kind == "fir":
+        assert torch.equal(y[ROW, WHEN + operator.order + 1 :], y_clean[ROW, WHEN + operator.order + 1 :])
+
+
+@pytest.mark.parametrize("operator", [one for one in OF_ORDER_2 if one.layout != "fixed"], ids=name)
+def test_a_bad_sample_spoils_no_other_rows_gradients(operator: Operator):
+    clean = operator.inputs(rows=6, time=20)
+    inputs = {**clean, "x": clean["x"].clone()}
+    inputs["x"][ROW, WHEN] = torch.nan
+    others = [row for row in range(6) if row != ROW]
+
+    def of_others(**tensors: Tensor) -> tuple[Tensor, Tensor]:
+        y, zf = operator(**tensors)
+        return y[others], zf[others]
+
+    found = gradients(of_others, needing_gradients(inputs))
+    expected = gradients(of_others, needing_gradients(clean))
+    for key, value in found.items():
+        torch.testing.assert_close(value[others], expected[key][others], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@each_of_order_2
+def test_outputs_have_the_dtype_of_the_input(operator: Operator, dtype: torch.dtype):
+    assert {output.dtype for output in operator(**operator.inputs(rows=2, time=5, dtype=dtype))} == {dtype}
+
+
+@each
+def test_float32_is_float64_to_rounding(operator: Operator):
+    single = operator.inputs(rows=6, time=100, dtype=torch.float32)
+    found = outputs(operator, single)
+    expected = outputs(operator, {key: value.double() for key, value in single.items()})
+    for key, value in found.items():
+        torch.testing.assert_close(value.double(), expected[key], rtol=0, atol=1e-5)
+
+
+@each_of_order_2
+def test_autocast_leaves_float32_signals_alone(operator: Operator):
+    inputs = operator.inputs(rows=3, time=20, dtype=torch.float32)
+    expected = outputs(operator, inputs)
+    expected_gradients = gradients(operator, needing_gradients(inputs))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = outputs(operator, inputs)
+        found_gradients = gradients(operator, needing_gradients(inputs))
+    assert_same(found, expected, rtol=0, atol=0)
+    assert_same(found_gradients, expected_gradients, rtol=0, atol=0)
