@@ -297,6 +297,18 @@ def _fir_transpose(first, last, g, b, dx, taps):
                 dx[r, np.uintp(n + count - 1 - k)] += coefficient(b, r, where, k) * now
 
 
+@jit_sum
+def _fir_outer_fixed(first, last, g, x, db):
+    """A fixed filter's gradient: one dot product a tap."""
+    taps = db.shape[1]
+    for r in range(first, last):
+        for k in range(taps):
+            total = 0.0
+            for n in range(g.shape[1]):
+                total += g[r, n] * x[r, np.uintp(n + taps - 1 - k)]
+            db[r, k] = total
+
+
 @jit
 def _fir_outer(first, last, g, x, db, taps):
     count = tap_count(taps)
@@ -312,20 +324,27 @@ def _fir_outer(first, last, g, x, db, taps):
 # State and sums are float64 whatever the arrays' dtype: it costs nothing here, and near p = 1 float32 would lose digits.
 
 
-def _responses(memory, p, own, before, s, b, n, k):
-    """Each stage's response to the past and the sources alone, Sₖ = p Sₖ₋₁ + (own·memory[k] − memory[k−1] + sₖ)."""
+def _responses(memory, p, own, s, b, n, k):
+    """Each stage's response to the past and the sources alone: Sₖ = p Sₖ₋₁ + (own·memory[k] − memory[k−1] + sₖ), S₀ = 0.
+
+    By halves, because each sample waits for the last of them: the second half's own, plus what the first half sends it.
+    """
 
 
 @overload(_responses)
-def _responses_typed(memory, p, own, before, s, b, n, k):
-    if len(memory) == 1:
-        return lambda memory, p, own, before, s, b, n, k: ()
+def _responses_typed(memory, p, own, s, b, n, k):
+    half = (len(memory) - 1) // 2
+    through_half = half + 1
 
-    def recursion(memory, p, own, before, s, b, n, k):
-        here = p * before + (own * memory[1] - memory[0] + source(s, b, n, k))
-        return (here,) + _responses(memory[1:], p, own, here, s, b, n, k + 1)  # noqa: RUF005
+    if half == 0:
+        return lambda memory, p, own, s, b, n, k: (with_source(own * memory[1] - memory[0], s, b, n, k),)
 
-    return recursion
+    def halves(memory, p, own, s, b, n, k):
+        first = _responses(memory[:through_half], p, own, s, b, n, k)
+        second = _responses(memory[half:], p, own, s, b, n, k + half)
+        return first + _driven(second, p, p, first[-1])
+
+    return halves
 
 
 def _driven(responses, p, gain, first):
@@ -341,15 +360,15 @@ def _driven_typed(responses, p, gain, first):
     )
 
 
-def source(s, b, n, k):
-    """What drives equation k beside the input: nothing (s is None), or s[b, n, k], k counted from the end if negative."""
+def with_source(value, s, b, n, k):
+    """value + s[b, n, k], k counted from the end if negative; the value alone where s is None."""
 
 
-@overload(source, inline="always")
-def _source(s, b, n, k):
+@overload(with_source, inline="always")
+def _with_source(value, s, b, n, k):
     if isinstance(s, numba.types.NoneType):
-        return lambda s, b, n, k: 0.0
-    return lambda s, b, n, k: np.float64(s[b, n, k])
+        return lambda value, s, b, n, k: value
+    return lambda value, s, b, n, k: value + s[b, n, k]
 
 
 @jit
@@ -364,8 +383,8 @@ def _allpass(first, last, x, s, p, loop, zi, z, w, rest):
             gain = pn
             for _ in range(stages - 1):
                 gain *= pn
-            responses = _responses(memory, pn, pn, 0.0, s, b, n, 1)
-            known = source(s, b, n, -1) + q2 * w2 + a * f + q1 * memory[-1]
+            responses = _responses(memory, pn, pn, s, b, n, 1)
+            known = with_source(q2 * w2 + a * f, s, b, n, -1) + q1 * memory[-1]
             from_past = responses[-1]
             solved = 1.0 / (1.0 - q0 * gain)
             e = (x[b, n] + known) * solved + (q0 * solved) * from_past  # from_past comes last: one operation is left
@@ -387,8 +406,8 @@ def _transposed_sample(gradient_w, g, pn, p_next, q0, q1, q2, a, memory, f1, f2,
     gain = pn
     for _ in range(len(memory) - 2):
         gain *= pn
-    responses = _responses(memory, pn, p_next, 0.0, g, b, n, 0)
-    f_known = source(g, b, n, -1) + a * f1
+    responses = _responses(memory, pn, p_next, g, b, n, 0)
+    f_known = with_source(a * f1, g, b, n, -1)
     known = gradient_w + q1 * f1 + q2 * f2 + p_next * memory[0]
     solved = 1.0 / (1.0 - q0 * gain)
     last = (known + q0 * f_known) * solved + (q0 * solved) * responses[-1]
@@ -511,14 +530,22 @@ def allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:
 def allpole_adjoint(g: Tensor, a: Tensor, timing, y: Tensor, zi: Tensor, dx: Tensor, da: Tensor, dzi: Tensor) -> None:
     rows, taps = zi.shape
     start = torch.cat([zi.flip(1), y[:, :taps]], 1)
-    sums = gradient_frames(da, timing)
+    wanted = da.shape[1] > 0
+    fixed = a.shape[1] == 1 and timing is not None
+    sums = gradient_frames(da if wanted else a, timing)  # a stands in where nothing will be written: the type matters
     arguments = [g.numpy(), _frames(a.numpy(), timing), y.numpy(), start.numpy(), dx.numpy()]
-    arguments += [_frames(sums.numpy(), timing), da.shape[1] > 0, dzi.numpy()]
+    arguments += [_frames(sums.numpy(), timing), wanted and not fixed, dzi.numpy()]
     if taps <= TAPS_IN_REGISTERS:
         _over_rows(_allpole_adjoint_short, rows, 2 * g.numel() * taps, *arguments, _history(g.dtype, taps))
     else:
         _over_rows(_allpole_adjoint_long, rows, 2 * g.numel() * taps, *arguments)
-    keep_sums(sums, da)
+    if fixed and wanted:
+        before = torch.cat([zi.flip(1), y[:, : y.shape[1] - 1]], 1) if y.shape[1] else zi.flip(1)[:, : taps - 1]
+        sums_of_rows = (dx.numpy(), before.numpy(), sums[:, 0].numpy())
+        _over_rows(_fir_outer_fixed, rows, g.numel() * taps, *sums_of_rows)
+        sums.neg_()
+    if wanted:
+        keep_sums(sums, da)
 
 
 def gradient_frames(gradient: Tensor, timing) -> Tensor:
@@ -550,6 +577,10 @@ def fir_outer(g: Tensor, x: Tensor, timing, db: Tensor) -> None:
     taps = _fir_taps(g.dtype, db.shape[2])
     sums = gradient_frames(db, timing)
     frames = _frames(sums.numpy(), timing)
+    if db.shape[1] == 1 and timing is not None:
+        _over_rows(_fir_outer_fixed, g.shape[0], g.numel() * db.shape[2], g.numpy(), x.numpy(), frames)
+        keep_sums(sums, db)
+        return
     _over_rows(_fir_outer, g.shape[0], g.numel() * db.shape[2], g.numpy(), x.numpy(), frames, taps)
     keep_sums(sums, db)
 

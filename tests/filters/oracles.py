@@ -43,8 +43,9 @@ def chirps(seconds: float, period: float = 0.2) -> Tensor:
 
 
 def stable_denominator(order: int, rng: np.random.Generator, radius: float = 0.95) -> Array:
-    """(1, a₁ … a_M) with random poles within the radius: pairs, and a real one if the order is odd."""
-    radii, angles = radius * np.sqrt(rng.uniform(size=order // 2)), rng.uniform(0, np.pi, size=order // 2)
+    """(1, a₁ … a_M) with random poles within the radius: pairs, one to a sector, and a real one if the order is odd."""
+    radii = radius * np.sqrt(rng.uniform(size=order // 2))
+    angles = np.pi * (np.arange(order // 2) + rng.uniform(size=order // 2)) / max(order // 2, 1)
     pairs = radii * np.exp(1j * angles)
     real = rng.uniform(-radius, radius, size=order % 2)
     return np.real(np.poly(np.concatenate([pairs, pairs.conj(), real]))) if order else np.ones(1)

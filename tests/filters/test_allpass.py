@@ -26,7 +26,7 @@ each_delay = pytest.mark.parametrize("delay", [0, 1])
 
 
 @pytest.mark.parametrize("stages", [1, 2, 4, 6, 8])
-@pytest.mark.parametrize("p", [-0.6, 0.0, 0.5, 0.958])
+@pytest.mark.parametrize("p", [-0.6, 0.0, 0.5, 0.8])
 @each_delay
 @each_loop
 def test_with_p_fixed_it_is_its_transfer_function(loop, delay, p, stages):
