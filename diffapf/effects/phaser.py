@@ -35,6 +35,7 @@ from diffapf.filters.design import (
     break_frequency,
     change_sample_rate,
     first_order_highpass,
+    integer_power,
     polynomial_product,
     polynomial_response,
 )
@@ -310,7 +311,7 @@ def allpass_loop_response(
     """g₁ + Aᴷ/(1 − L Aᴷ), A = (p − z⁻¹)/(1 − p z⁻¹), L = z⁻ᵈ (c₀ + c₁ z⁻¹)/(1 − a z⁻¹): `(frames, bins)`."""
     delay = torch.exp(-1j * omega)
     stage = (p[:, None] - delay) / (1 - p[:, None] * delay)
-    chain = stage**stages
+    chain = integer_power(stage, stages)
     c0, c1, a = loop
     feedback = delay**loop_delay * (c0 + c1 * delay) / (1 - a * delay)
     return through + chain / (1 - feedback * chain)

@@ -1,4 +1,4 @@
-"""The all-pass cascade solves its delay-free loop exactly: a transfer function if p stands still, equations if it moves."""
+"""The cascade solves its delay-free loop exactly: a transfer function if p stands still, equations if it moves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Coefficients at the control rate are exactly those that an up-sampling would have materialised: outputs and gradients."""
+"""Coefficients at the control rate are those that up-sampling would have materialised: outputs and gradients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ each_order = pytest.mark.parametrize("order", [1, 2, 6, 14])
 
 
 def at_positions(frames: Tensor, positions: np.ndarray) -> Tensor:
-    """Each row and coefficient interpolated by NumPy's rule: linear, and held at both ends; as a matrix, for gradients."""
+    """Frames interpolated by NumPy's rule, linear and held at both ends; as a matrix, for gradients."""
     count = frames.shape[-2]
     weights = np.stack([np.interp(positions, np.arange(count), np.eye(count)[frame]) for frame in range(count)], -1)
     return torch.from_numpy(weights).to(frames.dtype) @ frames

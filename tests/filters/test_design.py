@@ -1,4 +1,4 @@
-"""Designs are SciPy's, frequencies are where they are asked for, and filters keep their sound at another sample rate."""
+"""Designs are SciPy's, frequencies are where they were asked for, and filters sound the same at another sample rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Applied by its recursion or by sampling its response, a filter at the control rate is one filter if it moves slowly."""
+"""Applied by its recursion or by sampling its response, a filter that moves slowly is the same filter."""
 
 from __future__ import annotations
 

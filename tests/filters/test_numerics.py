@@ -1,7 +1,7 @@
-"""The all-pass cascade is safe in float32, and the direct form of the same filter is not: why the library has a cascade.
+"""The all-pass cascade is safe in float32, and the direct form of the same filter is not: the reason for a cascade.
 
-Four coincident poles at p move by ε^¼ when the direct form's coefficients are rounded by ε: in float32 by 0.016, which is
-outside the unit circle for p > 0.98, the limit that the DAFx 2024 paper states for its phaser.
+Four coincident poles at p move by ε^¼ when the direct form's coefficients are rounded by ε: in float32 by 0.016, and
+out of the unit circle for p > 0.98, the limit that the DAFx 2024 paper states for its phaser.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def call_and_compare(expected: dict[str, list[np.ndarray]]) -> None:
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_computes_with_threads_of_its_own(set_threads):
-    """The parent's pool exists, and its threads are not in the child: a child that waited for them would wait for ever."""
+    """The parent has threads, which the child has not: a child that waited for them would wait for ever."""
     set_threads(2)
     expected = {kernel: [output.numpy() for output in call(kernel)] for kernel in PROBLEMS}
     assert cpu._pool is not None, "the parent used no threads: this test shows nothing"

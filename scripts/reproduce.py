@@ -1,0 +1,198 @@
+"""Reproduces a paper's table: `python scripts/reproduce.py table=phaser budget=quick`.
+
+Each cell is a job that trains one model and writes its results folder. What is there is not done again, so a table that
+was stopped goes on where it stopped.
+
+    table=phaser          a file of configs/table
+    budget=quick|paper    how long to train
+    cluster=local|slurm   where the jobs run: processes here, or Slurm
+    jobs=1                how many at once (local)
+    folder=runs/tables    where the results go
+    settings=[SS-A,SS-D]  only these rows
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from omegaconf import DictConfig, OmegaConf  # noqa: E402
+from omegaconf.errors import OmegaConfBaseException  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from recipes.callbacks import progress_bar  # noqa: E402
+from recipes.errors import exit_on_user_error, leave  # noqa: E402
+
+DEFAULTS = {"table": None, "budget": "quick", "cluster": "local", "jobs": 1, "folder": "runs/tables", "settings": None}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a setting, a method, a seed, and the folder of its results."""
+
+    setting: str
+    method: str
+    seed: int
+    folder: Path
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / "metrics.json").is_file()
+
+    def metrics(self) -> dict[str, float]:
+        return json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def train_cell(experiment: str, cell: Cell, overrides: list[str]) -> None:
+    """Trains one cell: what `train.py` does, in a job."""
+    from hydra import compose, initialize_config_dir
+
+    from recipes.fit import timed_run
+    from recipes.results import write_results
+
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        cfg = compose(
+            "train",
+            [
+                f"experiment={experiment}",
+                f"data={cell.setting}",
+                f"method={cell.method}",
+                "baselines=[]",
+                f"seed={cell.seed}",
+                f"run={cell.folder}",
+                *overrides,
+            ],
+        )
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    pair, results, seconds = timed_run(cfg, cell.folder)
+    if not results[0].interrupted:
+        write_results(cell.folder, pair, results, seconds, f"{cfg.name}: {pair.tracks.title}")
+
+
+def read_options(arguments: list[str]) -> DictConfig:
+    options = OmegaConf.create(DEFAULTS)
+    OmegaConf.set_struct(options, True)
+    try:
+        options.merge_with_dotlist(arguments)
+    except (OmegaConfBaseException, ValueError) as error:
+        leave(f"{str(error).splitlines()[0]}; the options are {', '.join(DEFAULTS)}")
+    tables = sorted(path.stem for path in (ROOT / "configs" / "table").glob("*.yaml"))
+    if options.table not in tables:
+        leave(f"table={options.table}: there are the tables {', '.join(tables)}")
+    if options.cluster not in ("local", "slurm"):
+        leave(f"cluster={options.cluster}: it is local or slurm")
+    return options
+
+
+def cells_of(table: DictConfig, options: DictConfig) -> list[Cell]:
+    settings = options.settings or table.settings
+    unknown = [name for name in settings if name not in table.settings]
+    if unknown:
+        leave(f"settings={unknown}: the table has {', '.join(table.settings)}")
+    if options.budget not in table.budget:
+        leave(f"budget={options.budget}: there are {', '.join(table.budget)}")
+    root = (Path(options.folder) / options.table / options.budget).resolve()
+    return [
+        Cell(setting, method, seed, root / f"{setting}_{method}_seed{seed}")
+        for setting in settings
+        for method in table.methods
+        for seed in table.budget[options.budget].seeds
+    ]
+
+
+def run_cells(cells: list[Cell], table: DictConfig, options: DictConfig) -> list[str]:
+    """Runs what is not done, a few at a time, and returns what failed, in words."""
+    import submitit
+
+    missing = [cell for cell in cells if not cell.done]
+    executor = submitit.AutoExecutor(folder=Path(options.folder) / options.table / "jobs", cluster=options.cluster)
+    executor.update_parameters(timeout_min=24 * 60, cpus_per_task=2)
+    overrides = list(table.budget[options.budget].overrides)
+    at_once = options.jobs if options.cluster == "local" else len(missing)
+    waiting, running, failed = list(missing), {}, []
+    with progress_bar() as bar:
+        task = bar.add_task("Cells", total=len(cells), completed=len(cells) - len(missing), words="")
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    cell = waiting.pop(0)
+                    running[executor.submit(train_cell, table.experiment, cell, overrides)] = cell
+                names = ", ".join(f"{cell.setting} {cell.method.upper()}" for cell in running.values())
+                bar.update(task, words=names if len(running) < 4 else f"{len(running)} at once")
+                for job in [job for job in running if job.done()]:
+                    cell = running.pop(job)
+                    bar.advance(task)
+                    if job.exception() is not None or not cell.done:
+                        failed.append(f"{cell.setting} {cell.method} seed {cell.seed} failed: see {job.paths.stderr}")
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            for job in running:
+                job.cancel()
+            failed.append("stopped; the same command goes on where it stopped")
+    return failed
+
+
+def best_by_setting(cells: list[Cell]) -> dict[tuple[str, str], dict[str, float]]:
+    """Of the seeds of a cell, the one that is best on its validation part."""
+    best: dict[tuple[str, str], dict[str, float]] = {}
+    for cell in cells:
+        if not cell.done:
+            continue
+        key, metrics = (cell.setting, cell.method), cell.metrics()
+        chosen = f"validation/esr_{cell.method}"
+        if key not in best or metrics[chosen] < best[key][chosen]:
+            best[key] = metrics
+    return best
+
+
+def show(table: DictConfig, cells: list[Cell], options: DictConfig) -> None:
+    """The published table beside ours. Ours is on the embedded simulation, theirs on the pedal."""
+    best = best_by_setting(cells)
+    printed = Table(title=f"Table {options.table}, budget {options.budget}: ESR in %", title_justify="left")
+    printed.add_column("setting")
+    for method in table.methods:
+        for how in ("FS", "TD"):
+            for part in ("paper", "ours", "ours, guitar only"):
+                printed.add_column(f"trained {method.upper()}, run {how}: {part}", justify="right")
+    for setting in dict.fromkeys(cell.setting for cell in cells):
+        row = [setting]
+        for method in table.methods:
+            metrics = best.get((setting, method), {})
+            for i, how in enumerate(("fs", "td")):
+                row.append(f"{table.published[setting][method][i]:.2f}")
+                for part in ("paper", "test"):
+                    value = metrics.get(f"{part}/esr_{how}")
+                    row.append("" if value is None else f"{100 * value:.3g}")
+        printed.add_row(*row)
+    Console(width=max(140, Console().width)).print(printed)
+    print("paper: the real pedal, as published. ours: the embedded simulation, on train + test as in the paper.")
+
+
+def main() -> None:
+    if any(argument in ("-h", "--help") for argument in sys.argv[1:]):
+        print(__doc__)
+        return
+    options = read_options(sys.argv[1:])
+    with exit_on_user_error():
+        table = OmegaConf.load(ROOT / "configs" / "table" / f"{options.table}.yaml")
+        cells = cells_of(table, options)  # type: ignore[arg-type]
+        failed = run_cells(cells, table, options)  # type: ignore[arg-type]
+        show(table, cells, options)  # type: ignore[arg-type]
+    for line in failed:
+        print(line, file=sys.stderr)
+    print(f"Results: {os.path.relpath(Path(options.folder) / options.table / options.budget)}")
+    if failed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

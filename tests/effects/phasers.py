@@ -1,0 +1,163 @@
+"""Phasers for the tests, and the phaser's equations as plain NumPy loops, to compare with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call
+
+from diffapf import Phaser
+from tests.filters.oracles import generator
+
+Array = NDArray[np.float64]
+
+
+def small_phaser(seed: int = 0, amount: float = 0.2, **arguments: Any) -> Phaser:
+    """A phaser for short signals, float64, in evaluation; every number in it has been moved from where it starts."""
+    arguments = {"hop_seconds": 0.005, "feedback": 0.4, "through": 0.8, **arguments}
+    return moved(Phaser(8000, **arguments).double().eval(), amount, seed)
+
+
+def moved(phaser: Phaser, amount: float = 0.2, seed: int = 0) -> Phaser:
+    """As after some training: noise on every learnable number."""
+    random = generator(seed)
+    with torch.no_grad():
+        for parameter in phaser.parameters():
+            if parameter.requires_grad:
+                noise = torch.randn(parameter.shape, generator=random, dtype=torch.float64)
+                parameter += amount * noise.to(parameter.dtype)
+    return phaser
+
+
+def as_function(phaser: Phaser, *names: str) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
+    """The phaser as a function of the audio and its learnable tensors (or those named), and where these are now."""
+    learnable = {name: value for name, value in phaser.named_parameters() if value.requires_grad}
+    names = names or tuple(learnable)
+    values = tuple(learnable[name].detach().clone().requires_grad_() for name in names)
+
+    def function(x: Tensor, *values: Tensor) -> Tensor:
+        return functional_call(phaser, dict(zip(names, values, strict=True)), (x,))
+
+    return function, values
+
+
+# ------------------------------------------------------------------------------------------------------- the reference
+
+
+def phaser_loop(phaser: Phaser, x: Array) -> Array:
+    """What the phaser gives for `(time,)`, from its state dict and the published equations alone."""
+    numbers = {name: value.double().numpy() for name, value in phaser.state_dict().items()}
+    sample_rate, hop, time = phaser.sample_rate, round(phaser.hop_seconds * phaser.sample_rate), len(x)
+    frames = time // hop + 1 if phaser.align_corners else (time - 1) // hop + 2
+    at = np.arange(time) * ((frames - 1) / (time - 1) if phaser.align_corners else 1 / hop)
+    frequency = break_frequency_loop(phaser, numbers, np.arange(frames) * hop / sample_rate)
+    v = -0.5 * np.log(np.tan(np.pi * frequency / sample_rate))
+    b, a = biquad(numbers)
+    through = stepped(numbers, "through")
+    if phaser.core == "paper":
+        feedback = abs(stepped(numbers, "feedback"))
+        return direct_form_loop(x, np.tanh(v), at, phaser.stages, through, feedback, b, a)
+    gain, limit = numbers["feedback.reference"], 0.99
+    gain = limit * np.tanh(np.arctanh(gain / limit) + numbers["feedback.scale"] * numbers["feedback.step"])
+    c0, c1, pole = gain, 0.0, 0.0
+    if phaser.feedback_highpass_hz is not None:
+        t = np.tan(np.pi * exponential(numbers, "feedback_highpass_hz") / sample_rate)
+        c0, c1, pole = gain / (1 + t), -gain / (1 + t), (1 - t) / (1 + t)
+    u = difference_equation(x, b, a)
+    p = np.tanh(np.interp(at, np.arange(frames), v))
+    return through * u + cascade_loop(u, p, phaser.stages, c0, c1, pole, phaser.loop_delay)
+
+
+def stepped(numbers: dict[str, Array], name: str) -> Array:
+    return numbers[f"{name}.reference"] + numbers[f"{name}.scale"] * numbers[f"{name}.step"]
+
+
+def exponential(numbers: dict[str, Array], name: str) -> Array:
+    return numbers[f"{name}.reference"] * np.exp(numbers[f"{name}.scale"] * numbers[f"{name}.step"])
+
+
+def break_frequency_loop(phaser: Phaser, numbers: dict[str, Array], seconds: Array) -> Array:
+    """LFO, shaper, sweep: Hz at each time."""
+    turns = stepped(numbers, "lfo.rate_hz") * (seconds - numbers["lfo.origin"])
+    s = stepped(numbers, "lfo.amplitude") * np.cos(2 * np.pi * turns + stepped(numbers, "lfo.phase"))
+    layer = s[:, None]
+    for place in (0, 2, 4, 6):
+        weight, bias = (numbers[f"shaper.network.{place}.{part}"] for part in ("weight", "bias"))
+        layer = layer @ weight.T + bias
+        layer = layer if place == 6 else np.tanh(layer)
+    shape = layer[:, 0] + (s if phaser.shaper.residual else 0)
+    if "sweep.bias.step" in numbers:
+        t = np.tan(stepped(numbers, "sweep.bias") + stepped(numbers, "sweep.depth") * (1 + shape) / 2)
+        p = np.tanh((1 - t) / (1 + t))
+        return phaser.sweep.sample_rate / np.pi * np.arctan((1 - p) / (1 + p))
+    low, high = (exponential(numbers, f"sweep.{end}_hz") for end in ("low", "high"))
+    return low ** ((1 - shape) / 2) * high ** ((1 + shape) / 2)
+
+
+def biquad(numbers: dict[str, Array]) -> tuple[Array, Array]:
+    a1 = 2 * np.tanh(stepped(numbers, "biquad.l1"))
+    a2 = ((2 - abs(a1)) * np.tanh(stepped(numbers, "biquad.l2")) + abs(a1)) / 2
+    return np.array([stepped(numbers, f"biquad.b{i}") for i in range(3)]), np.array([1.0, a1, a2])
+
+
+def difference_equation(x: Array, b: Array, a: Array) -> Array:
+    y = np.zeros_like(x)
+    for n in range(len(x)):
+        y[n] = sum(b[k] * x[n - k] for k in range(len(b)) if n >= k)
+        y[n] -= sum(a[k] * y[n - k] for k in range(1, len(a)) if n >= k)
+    return y
+
+
+def cascade_loop(u: Array, p: Array, stages: int, c0: float, c1: float, pole: float, delay: int) -> Array:
+    """The stages sample by sample; without loop delay w = pᴷ e + S and e = u + c₀ w + past are solved for e."""
+    before_in, before_out = np.zeros(stages), np.zeros(stages)
+    w1 = w2 = f1 = 0.0
+    w = np.zeros_like(u)
+    for n in range(len(u)):
+
+        def chain(value: float, n: int = n) -> Array:
+            values = [value]
+            for k in range(stages):
+                values.append(p[n] * (values[-1] + before_out[k]) - before_in[k])
+            return np.array(values)
+
+        if delay:
+            f = c0 * w1 + c1 * w2 + pole * f1
+            e = u[n] + f
+        else:
+            past = c1 * w1 + pole * f1
+            e = (u[n] + past + c0 * chain(0.0)[-1]) / (1 - c0 * p[n] ** stages)
+            f = c0 * chain(e)[-1] + past
+        values = chain(e)
+        before_in, before_out = values[:-1], values[1:]
+        w[n], w1, w2, f1 = values[-1], values[-1], w1, f
+    return w
+
+
+def direct_form_loop(
+    x: Array, p: Array, at: Array, stages: int, through: float, feedback: float, b: Array, a: Array
+) -> Array:
+    """The published core: frames of coefficients, interpolated to every sample; moving average first, then all-pole."""
+    numerators, denominators = [], []
+    for coefficient in p:
+        zeros, poles = np.ones(1), np.ones(1)
+        for _ in range(stages):
+            zeros, poles = np.convolve(zeros, [coefficient, -1.0]), np.convolve(poles, [1.0, -coefficient])
+        loop = poles - feedback * zeros
+        numerators.append(np.convolve(b, through * loop + zeros) / loop[0])
+        denominators.append(np.convolve(a, loop) / loop[0])
+    frame = np.arange(len(p))
+    moving_b, moving_a = (
+        np.stack([np.interp(at, frame, column) for column in np.transpose(rows)], 1)
+        for rows in (numerators, denominators)
+    )
+    y = np.zeros_like(x)
+    for n in range(len(x)):
+        past = range(min(n, stages + 2) + 1)
+        y[n] = sum(moving_b[n, k] * x[n - k] for k in past) - sum(moving_a[n, k] * y[n - k] for k in past if k)
+    return y
