@@ -159,22 +159,24 @@ def show(table: DictConfig, cells: list[Cell], options: DictConfig) -> None:
     best = best_by_setting(cells)
     printed = Table(title=f"Table {options.table}, budget {options.budget}: ESR in %", title_justify="left")
     printed.add_column("setting")
+    printed.add_column("")
     for method in table.methods:
         for how in ("FS", "TD"):
-            for part in ("paper", "ours", "ours, guitar only"):
-                printed.add_column(f"trained {method.upper()}, run {how}: {part}", justify="right")
+            printed.add_column(f"trained {method.upper()}\nrun by {how}", justify="right")
     for setting in dict.fromkeys(cell.setting for cell in cells):
-        row = [setting]
+        rows: dict[str, list[str]] = {"published": [], "ours": [], "ours, guitar only": []}
         for method in table.methods:
             metrics = best.get((setting, method), {})
             for i, how in enumerate(("fs", "td")):
-                row.append(f"{table.published[setting][method][i]:.2f}")
-                for part in ("paper", "test"):
+                rows["published"].append(f"{table.published[setting][method][i]:.2f}")
+                for name, part in (("ours", "paper"), ("ours, guitar only", "test")):
                     value = metrics.get(f"{part}/esr_{how}")
-                    row.append("" if value is None else f"{100 * value:.3g}")
-        printed.add_row(*row)
-    Console(width=max(140, Console().width)).print(printed)
-    print("paper: the real pedal, as published. ours: the embedded simulation, on train + test as in the paper.")
+                    rows[name].append("" if value is None else f"{100 * value:.3g}")
+        for name, values in rows.items():
+            printed.add_row(setting if name == "published" else "", name, *values)
+        printed.add_section()
+    Console().print(printed)
+    print("published: the real pedal. ours: the embedded simulation, on the training part and the guitar after it, as published.")
 
 
 def main() -> None:
