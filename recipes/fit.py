@@ -39,11 +39,13 @@ class Trained:
 
 def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     """Trains the model by the experiment's method, then by each baseline method, from the same start."""
+    _check(cfg)
     _quiet()
     seed_everything(cfg.seed, verbose=False)
+    dtype = getattr(torch, cfg.dtype)
     pair: Pair = hydra.utils.instantiate(cfg.data.source)
-    effect: Effect = hydra.utils.instantiate(cfg.model, sample_rate=pair.sample_rate).to(getattr(torch, cfg.dtype))
-    pair.tracks.dry, pair.tracks.wet = (track.to(getattr(torch, cfg.dtype)) for track in (pair.tracks.dry, pair.tracks.wet))
+    effect: Effect = hydra.utils.instantiate(cfg.model, sample_rate=pair.sample_rate).to(dtype)
+    pair.tracks.dry, pair.tracks.wet = pair.tracks.dry.to(dtype), pair.tracks.wet.to(dtype)
     methods = [cfg.method.name, *(name for name in cfg.baselines if name != cfg.method.name)]
     # a resumed training has its start in its checkpoint
     if not _checkpoint(folder, methods[0]).exists():
@@ -57,6 +59,21 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     for trained in results:
         trained.metrics |= _test(trained, pair)
     return pair, results
+
+
+def _check(cfg: DictConfig) -> None:
+    """What nothing further down would name in a user's words."""
+    if cfg.dtype not in ("float32", "float64"):
+        raise ValueError(f"dtype must be float32 or float64, got {cfg.dtype}")
+    for name in ("trainer.max_steps", "trainer.baseline_steps", "trainer.validate_every"):
+        value = OmegaConf.select(cfg, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive whole number, got {value}")
+    unknown = [name for name in (cfg.method.name, *cfg.baselines) if name not in METHODS]
+    if unknown:
+        raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
+    # its settings are checked where it is made: now, and not after minutes of data and trials
+    hydra.utils.instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(()))], 1)
 
 
 def _quiet() -> None:

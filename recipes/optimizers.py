@@ -13,8 +13,8 @@ def adam(
     parameters: Iterable[nn.Parameter], steps: int, lr: float, decay: str = "cosine"
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """Adam with its usual moments. `decay`: "cosine" to 0 over all steps, or "none"."""
-    if not lr > 0:
-        raise ValueError(f"optimizer.lr must be a positive number, got {lr}")
+    if not isinstance(lr, (int, float)) or not lr > 0:
+        raise ValueError(f"optimizer.lr must be a positive number, got {lr!r}")
     schedules = {
         "cosine": lambda step: (1 + torch.cos(torch.tensor(torch.pi * min(step / steps, 1.0))).item()) / 2,
         "none": lambda step: 1.0,

@@ -34,4 +34,6 @@ def print_run(pair: Pair, results: list[Trained]) -> None:
             table.add_row(f"  {PART_NAMES[part]}", span, percent(td), percent(fs), judgement(td))
         table.add_section()
     Console(width=100).print(table)
-    print("TD: time domain, the recursion itself, as a plugin runs it. FS: frequency sampling, the usual approximation.")
+    print(
+        "TD: time domain, the recursion itself, as a plugin runs it. FS: frequency sampling, the usual approximation."
+    )

@@ -139,5 +139,3 @@ def best_start(
             best = {name: tensor.clone() for name, tensor in effect.state_dict().items()}
         yield trial, loss.item()
     effect.load_state_dict(best)
-
-

@@ -107,7 +107,9 @@ class PeerAllPole:
         past = torch.nn.functional.pad(x, (taps - 1, 0)).unfold(-1, taps, 1).flip(-1)
         return (past * audio_rate(b, hop, x.shape[-1])).sum(-1), None
 
-    def allpole(self, x: Tensor, a: Tensor, zi: Tensor | None, return_zf: bool, hop: ControlRate) -> tuple[Tensor, None]:
+    def allpole(
+        self, x: Tensor, a: Tensor, zi: Tensor | None, return_zf: bool, hop: ControlRate
+    ) -> tuple[Tensor, None]:
         return self.peer(x, audio_rate(a, hop, x.shape[-1])), None
 
 
@@ -180,7 +182,10 @@ def machine() -> str:
 
 def as_markdown(rows: list[Row], title: str) -> str:
     lines = [f"# CPU benchmark\n\n{title}\n\nMedians of calls taken in turns; the ratio is the median over pairs.\n"]
-    lines += ["| case | ours, ns a sample | peer, ns a sample | peer | times faster |", "| --- | --: | --: | --- | --: |"]
+    lines += [
+        "| case | ours, ns a sample | peer, ns a sample | peer | times faster |",
+        "| --- | --: | --: | --- | --: |",
+    ]
     for row in rows:
         ours, theirs = (statistics.median(seconds) / row.samples * 1e9 for seconds in (row.ours, row.theirs))
         lines.append(f"| {row.case} | {ours:.2f} | {theirs:.2f} | {row.peer} | {row.ratio:.1f} |")

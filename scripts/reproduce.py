@@ -176,7 +176,9 @@ def show(table: DictConfig, cells: list[Cell], options: DictConfig) -> None:
             printed.add_row(setting if name == "published" else "", name, *values)
         printed.add_section()
     Console().print(printed)
-    print("published: the real pedal. ours: the embedded simulation, on the training part and the guitar after it, as published.")
+    print(
+        "published: the real pedal. ours: the embedded simulation, on the training part and the guitar after it, as published."
+    )
 
 
 def main() -> None:

@@ -357,7 +357,9 @@ def paper_phaser(
     frames_a_second = sample_rate / max(1, round(hop_seconds * sample_rate))
     hz_for_a_radian_a_frame = frames_a_second / (2 * math.pi)
     lfo = LFO(
-        omega * hz_for_a_radian_a_frame if rate_hz is None else rate_hz, phi if phase is None else phase, damping=damping
+        omega * hz_for_a_radian_a_frame if rate_hz is None else rate_hz,
+        phi if phase is None else phase,
+        damping=damping,
     )
     lfo.rate_hz.rescale(hz_for_a_radian_a_frame)
     return Phaser(

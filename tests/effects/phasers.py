@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from diffapf import Phaser
+from diffapf.effects.phaser import LogFrequencySweep, PaperSweep
 from tests.filters.oracles import generator
 
 Array = NDArray[np.float64]
@@ -19,8 +20,12 @@ Array = NDArray[np.float64]
 
 def small_phaser(seed: int = 0, amount: float = 0.2, **arguments: Any) -> Phaser:
     """A phaser for short signals, float64, in evaluation; every number in it has been moved from where it starts."""
-    arguments = {"hop_seconds": 0.005, "feedback": 0.4, "through": 0.8, **arguments}
-    return moved(Phaser(8000, **arguments).double().eval(), amount, seed)
+    sweeps = {"log_frequency": LogFrequencySweep(100.0, 1000.0), "paper": PaperSweep(sample_rate=8000)}
+    arguments = {"hop_seconds": 0.005, "feedback": 0.4, "through": 0.8, "sweep": "log_frequency", **arguments}
+    arguments["sweep"] = sweeps.get(arguments["sweep"], arguments["sweep"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return moved(Phaser(8000, **arguments).double().eval(), amount, seed)
 
 
 def moved(phaser: Phaser, amount: float = 0.2, seed: int = 0) -> Phaser:
@@ -56,6 +61,7 @@ def phaser_loop(phaser: Phaser, x: Array) -> Array:
     frames = time // hop + 1 if phaser.align_corners else (time - 1) // hop + 2
     at = np.arange(time) * ((frames - 1) / (time - 1) if phaser.align_corners else 1 / hop)
     frequency = break_frequency_loop(phaser, numbers, np.arange(frames) * hop / sample_rate)
+    frequency = np.minimum(frequency, 0.49 * sample_rate)
     v = -0.5 * np.log(np.tan(np.pi * frequency / sample_rate))
     b, a = biquad(numbers)
     through = stepped(numbers, "through")
@@ -113,27 +119,28 @@ def difference_equation(x: Array, b: Array, a: Array) -> Array:
     return y
 
 
+def chain(e: float, p: float, before_in: Array, before_out: Array) -> Array:
+    """e and what each stage makes of it, yₖ = p (yₖ₋₁ + yₖ[n−1]) − yₖ₋₁[n−1]."""
+    values = [e]
+    for x1, y1 in zip(before_in, before_out, strict=True):
+        values.append(p * (values[-1] + y1) - x1)
+    return np.array(values)
+
+
 def cascade_loop(u: Array, p: Array, stages: int, c0: float, c1: float, pole: float, delay: int) -> Array:
     """The stages sample by sample; without loop delay w = pᴷ e + S and e = u + c₀ w + past are solved for e."""
     before_in, before_out = np.zeros(stages), np.zeros(stages)
     w1 = w2 = f1 = 0.0
     w = np.zeros_like(u)
     for n in range(len(u)):
-
-        def chain(value: float, n: int = n) -> Array:
-            values = [value]
-            for k in range(stages):
-                values.append(p[n] * (values[-1] + before_out[k]) - before_in[k])
-            return np.array(values)
-
         if delay:
             f = c0 * w1 + c1 * w2 + pole * f1
             e = u[n] + f
         else:
             past = c1 * w1 + pole * f1
-            e = (u[n] + past + c0 * chain(0.0)[-1]) / (1 - c0 * p[n] ** stages)
-            f = c0 * chain(e)[-1] + past
-        values = chain(e)
+            e = (u[n] + past + c0 * chain(0.0, p[n], before_in, before_out)[-1]) / (1 - c0 * p[n] ** stages)
+            f = c0 * chain(e, p[n], before_in, before_out)[-1] + past
+        values = chain(e, p[n], before_in, before_out)
         before_in, before_out = values[:-1], values[1:]
         w[n], w1, w2, f1 = values[-1], values[-1], w1, f
     return w

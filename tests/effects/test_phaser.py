@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from diffapf import LFO, FrequencySampling, Phaser, TimeDomain
-from diffapf.effects.phaser import LogFrequencySweep, PaperSweep, paper_phaser
+from diffapf.effects.phaser import CORES, LogFrequencySweep, PaperSweep, paper_phaser
 from diffapf.losses import esr
 from diffapf.modulation import WaveShaper
 from tests.effects.phasers import as_function, moved, phaser_loop, small_phaser
 from tests.filters.oracles import chirps, normal
 
 SAMPLE_RATE = 44_100
-each_core = pytest.mark.parametrize("core", ["cascade", "paper"])
+each_core = pytest.mark.parametrize("core", CORES)
 
 
 def close_to(expected, found, tolerance):
@@ -67,8 +67,7 @@ def test_a_batch_is_its_signals(core):
         torch.testing.assert_close(y[i, j], phaser(x[i, j]), rtol=1e-12, atol=1e-12)
 
 
-@each_core
-def test_the_published_mapping(core):
+def test_the_published_mapping():
     """d = bias + depth (1 + shape)/2, p = tanh((1 − tan d)/(1 + tan d)), at the rate it was published for."""
     shape = torch.linspace(-1, 1, 9, dtype=torch.float64)
     frequency = PaperSweep(-0.15, 0.57, SAMPLE_RATE)(shape)
@@ -77,12 +76,18 @@ def test_the_published_mapping(core):
     torch.testing.assert_close((1 - at_break) / (1 + at_break), torch.tanh((1 - t) / (1 + t)))
 
 
+@each_core
+def test_a_sweep_beyond_nyquist_is_held_below_it(core):
+    phaser, x = small_phaser(core=core, sweep=LogFrequencySweep(1000.0, 20_000.0)), normal(301)
+    close_to(phaser_loop(phaser, x.numpy()), phaser(x).detach(), 1e-11)
+
+
 def test_the_log_frequency_sweep_goes_from_low_to_high():
     found = LogFrequencySweep(100.0, 1600.0)(torch.tensor([-1.0, -0.5, 0.0, 1.0], dtype=torch.float64))
     torch.testing.assert_close(found, torch.tensor([100.0, 200.0, 400.0, 1600.0], dtype=torch.float64))
 
 
-# ------------------------------------------------------------------------------------------------- cores, methods, precision
+# ------------------------------------------------------------------------------------------- cores, methods, precision
 
 SETTINGS = {
     "colour off": {"rate_hz": 2.33, "low": 286.0, "high": 1562.0, "through": 1.054, "feedback": 0.0289},
@@ -101,16 +106,16 @@ def small_stone(rate_hz: float, low: float, high: float, **arguments) -> Phaser:
 def test_the_cores_agree_and_differ(setting):
     """The same poles and zeros at each frame, interpolated in two ways: ESR 8e-5 to 9e-4 in published experiments."""
     x = chirps(2.0, period=0.03).double()
-    cascade, paper = (small_stone(**setting, core=core)(x) for core in ("cascade", "paper"))
+    cascade, paper = (small_stone(**setting, core=core)(x) for core in CORES)
     assert 1e-6 < esr(cascade, paper).item() < 2e-3
 
 
-@each_core
-def test_the_cores_are_equal_when_nothing_moves(core):
-    phaser = small_phaser(lfo=LFO(1.0, amplitude=0.0), amount=0.0)
-    other = small_phaser(lfo=LFO(1.0, amplitude=0.0), amount=0.0, core="paper")
+def test_the_cores_are_equal_when_nothing_moves():
     x = normal(400)
-    close_to(other(x).detach(), phaser(x).detach(), 1e-9)
+    cascade, paper = (
+        small_phaser(core=core, lfo=LFO(1.0, amplitude=0.0), amount=0.0)(x).detach().numpy() for core in CORES
+    )
+    close_to(cascade, paper, 1e-9)
 
 
 @each_core
@@ -121,7 +126,7 @@ def test_frequency_sampling_is_close_when_the_lfo_is_slow(setting, core):
     exact = phaser(x)
     phaser.method = FrequencySampling()
     sampled = phaser(x)
-    assert 0 < esr(sampled, exact).item() < 2e-4
+    assert 0 < esr(sampled, exact).item() < 2e-3
     phaser.method = TimeDomain()
     torch.testing.assert_close(phaser(x), exact, rtol=0, atol=0)
 
@@ -133,7 +138,7 @@ def test_frequency_sampling_loses_a_fast_lfo(core):
     x = chirps(1.0, period=0.03).double()
     exact = phaser(x)
     phaser.method = FrequencySampling()
-    assert esr(phaser(x), exact).item() > 1e-2
+    assert esr(phaser(x), exact).item() > 5e-2
 
 
 @pytest.mark.parametrize("feedback", [0.0, 0.62, 0.95])
@@ -178,7 +183,8 @@ def test_notches_that_are_not_there_are_nan():
 
 
 def test_the_published_model_has_182_learnable_numbers():
-    assert sum(parameter.numel() for parameter in paper_phaser(44_100, 0.01).parameters() if parameter.requires_grad) == 182
+    parameters = paper_phaser(44_100, 0.01).parameters()
+    assert sum(parameter.numel() for parameter in parameters if parameter.requires_grad) == 182
 
 
 def test_the_published_model_is_drawn_in_the_published_order():
@@ -243,7 +249,10 @@ WRONG = {
     "negative hop": ({"hop_seconds": -0.01}, r"hop_seconds.*positive.*-0\.01"),
     "sample rate": ({"sample_rate": 0}, r"sample_rate.*positive.*Hz.*0"),
     "loop delay of the paper's core": ({"core": "paper", "loop_delay": 1}, r"loop_delay.*cascade"),
-    "high-pass of the paper's core": ({"core": "paper", "feedback_highpass_hz": 100.0}, r"feedback_highpass_hz.*cascade"),
+    "high-pass of the paper's core": (
+        {"core": "paper", "feedback_highpass_hz": 100.0},
+        r"feedback_highpass_hz.*cascade",
+    ),
     "loop delay": ({"loop_delay": 2}, r"loop_delay.*0 or 1.*2"),
     "no stages": ({"stages": 0}, r"stages.*positive integer.*0"),
     "no stages of the paper's core": ({"core": "paper", "stages": 0}, r"stages.*positive integer.*0"),
@@ -268,7 +277,7 @@ def test_audio_is_floating_point(core, dtype):
 
 def test_a_stream_needs_frames_that_do_not_depend_on_its_length():
     phaser = small_phaser(align_corners=True)
-    with pytest.raises(ValueError, match="align_corners=True.*cannot stream"):
+    with pytest.raises(ValueError, match=r"align_corners=True.*cannot stream"):
         phaser.process(normal(10), phaser.initial_state())
 
 

@@ -14,7 +14,7 @@ from tests.filters.oracles import generator, normal
 PHASERS = {
     "cascade": lambda: small_phaser(feedback_highpass_hz=100.0),
     "cascade, loop delay": lambda: small_phaser(loop_delay=1, stages=6),
-    "paper": lambda: small_phaser(core="paper", sweep="paper"),
+    "paper": lambda: small_phaser(core="paper", sweep="paper", amount=0.05),
     "as published, training": lambda: moved(published(), 0.1),
 }
 each_phaser = pytest.mark.parametrize("build", PHASERS.values(), ids=PHASERS)

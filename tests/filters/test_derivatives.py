@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
+from diffapf.filters.allpole import AllPole
+from diffapf.filters.control_rate import FIXED
 from tests.filters.operators import (
     EVERY,
     OF_ORDER_2,
@@ -22,7 +24,7 @@ from tests.filters.operators import (
     needing_gradients,
     operators,
 )
-from tests.filters.oracles import normal
+from tests.filters.oracles import normal, within
 
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
 
@@ -222,6 +224,14 @@ def test_vmap_is_a_loop(operator: Operator, pattern: str):
     results = [function(inputs) for inputs in unstacked]
     expected = {key: torch.stack([result[key] for result in results]) for key in results[0]}
     assert_same(vmap(function, in_dims=(dims,))(stacked), expected, **EXACT)
+
+
+def test_the_batching_rule_takes_any_dimension():
+    """Called without the public function, whose reshaping would bring the mapped dimension to the front."""
+    x, a, zi = normal(2, 7, SIZE), within(0.4, 2, 1, SIZE, 2), normal(2, SIZE, 2)
+    found = vmap(lambda x, a, zi: AllPole.apply(x, a, zi, FIXED), in_dims=(2, 2, 1))(x, a, zi)
+    expected = [AllPole.apply(x[:, :, i], a[:, :, i], zi[:, i], FIXED) for i in range(SIZE)]
+    torch.testing.assert_close(found, torch.stack(expected), **EXACT)
 
 
 @each_of_order_2

@@ -17,6 +17,7 @@ from diffapf.filters.design import (
     break_frequency,
     change_sample_rate,
     first_order_highpass,
+    integer_power,
     polynomial_product,
     polynomial_response,
 )
@@ -103,6 +104,15 @@ def test_responses_are_scipys(taps, dtype):
     for row, found in zip(coefficients.double().numpy(), response, strict=True):
         expected = signal.freqz(row, worN=omega.double().numpy())[1] if taps else np.zeros(33)
         np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * max(taps, 1))
+
+
+@pytest.mark.parametrize("exponent", [*range(1, 10), 31])
+def test_integer_powers_are_pytorchs_with_its_gradients(exponent):
+    z = torch.polar(torch.full((7,), 0.9, dtype=torch.float64), normal(7)).requires_grad_()
+    powers = integer_power(z, exponent), z**exponent
+    gradients = [torch.autograd.grad(power.abs().square().sum() + power.real.sum(), z)[0] for power in powers]
+    for found, expected in (powers, gradients):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
 
 
 # -------------------------------------------------------------------------------------------------- other sample rates

@@ -11,6 +11,7 @@ from torch import Tensor
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.design import integer_power
 from diffapf.filters.fir import fir
 from diffapf.filters.methods import FrequencySampling
 from diffapf.filters.stability import biquad_triangle_logits
@@ -184,3 +185,7 @@ def test_windows_that_leave_gaps():
 def test_logits_of_a_biquad_that_is_not_stable(a1, a2):
     words = "not stable", str(a1), str(a2)
     assert_raises(ValueError, words, lambda: biquad_triangle_logits(torch.tensor([a1]), torch.tensor([a2])))
+
+
+def test_a_power_of_0():
+    assert_raises(ValueError, ("exponent", "at least 1", "0"), lambda: integer_power(of(1), 0))

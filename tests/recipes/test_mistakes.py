@@ -1,0 +1,81 @@
+"""A user's mistakes end with exit code 2 and a line that says what came and what is needed, not with a traceback."""
+
+import pytest
+
+from tests.recipes.conftest import tone
+
+
+def fails(result, *words: str) -> None:
+    assert result.returncode == 2, result.stdout + result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and "Traceback" not in result.stderr
+    for word in words:
+        assert word in last, last
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ([], ["name an experiment", "phaser"]),
+        (["experiment=phasor"], ["no experiment 'phasor'", "did you mean experiment=phaser?"]),
+        (["experiment=phaser", "data=SS-Q"], ["no data 'SS-Q'", "SS-A"]),
+        (["experiment=phaser", "optimizer.learning_rate=1"], ["learning_rate"]),
+        (["experiment=phaser", "optimizer.lr=-1"], ["optimizer.lr", "positive", "-1"]),
+        (["experiment=phaser", "optimizer.lr=fast"], ["optimizer.lr", "fast"]),
+        (["experiment=phaser", "model.core=paprika"], ["core", "paprika", "cascade"]),
+        (["experiment=phaser", "data=recordings"], ["data.dry is missing"]),
+        (["experiment=phaser", "trainer.max_steps=0"], ["trainer.max_steps", "0"]),
+        (["experiment=phaser", "dtype=int8"], ["dtype", "int8", "float64"]),
+    ],
+)
+def test_mistakes_in_settings(command, tmp_path, overrides, words):
+    fails(command("train.py", *overrides, f"run={tmp_path / 'run'}"), *words)
+
+
+def mistaken_file(folder, kind):
+    path = folder / "bad.wav"
+    if kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("no audio here")
+    elif kind == "rate":
+        tone(path, rate=48_000)
+    elif kind == "nan":
+        tone(path, bad=float("nan"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("missing", ["there is no file", "bad.wav"]),
+        ("empty", ["bad.wav is empty"]),
+        ("text", ["bad.wav is not audio"]),
+        ("rate", ["44100", "48000"]),
+        ("nan", ["NaN"]),
+    ],
+)
+def test_mistakes_in_recordings(command, tmp_path, kind, words):
+    dry, wet = tone(tmp_path / "dry.wav"), mistaken_file(tmp_path, kind)
+    overrides = ["experiment=phaser", "data=recordings", f"data.dry={dry}", f"data.wet={wet}"]
+    fails(command("train.py", *overrides, f"run={tmp_path / 'run'}"), *words)
+
+
+def test_a_part_beyond_the_file(command, tmp_path):
+    dry, wet = tone(tmp_path / "dry.wav"), tone(tmp_path / "wet.wav", seconds=2.0)
+    overrides = ["experiment=phaser", "data=recordings", f"data.dry={dry}", f"data.wet={wet}", "data.train=[0,16]"]
+    fails(command("train.py", *overrides, f"run={tmp_path / 'run'}"), "data.train", "2 s")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["table=phasers"], ["table=phasers", "phaser"]),
+        (["table=phaser", "budget=huge"], ["budget=huge", "quick"]),
+        (["table=phaser", "cluster=cloud"], ["cluster=cloud", "slurm"]),
+        (["table=phaser", "settings=[SS-Z]"], ["SS-Z", "SS-A"]),
+        (["tables=phaser"], ["tables"]),
+    ],
+)
+def test_mistakes_in_a_table(command, tmp_path, arguments, words):
+    fails(command("scripts/reproduce.py", *arguments, f"folder={tmp_path}"), *words)

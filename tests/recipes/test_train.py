@@ -1,0 +1,135 @@
+"""`python train.py …` end to end, with a few steps: what it leaves behind, and that it can be stopped and gone on with."""
+
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import torch
+
+from diffapf import Effect
+from tests.recipes.conftest import ROOT, SHORT
+
+
+def test_a_run_leaves_metrics_preset_report_and_checkpoints(short_fit):
+    result, folder = short_fit("baselines=[fs]", "trainer.baseline_steps=4", "trainer.validate_every=4")
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((folder / "metrics.json").read_text())
+    wanted = {"test/esr_td", "test/esr_fs", "train/esr_td", "train/seconds", "param/lfo_rate_hz", "fs:test/esr_td"}
+    assert wanted <= metrics.keys()
+    assert all(math.isfinite(value) for value in metrics.values())
+    assert metrics["train/steps"] == 20 and metrics["fs:train/steps"] == 4
+    for name in ("report.html", "model.yaml", "model.pt", "history.csv", "audio/test/prediction.wav"):
+        assert (folder / name).is_file(), name
+    assert {path.name for path in (folder / "checkpoints" / "td").iterdir()} == {"best.ckpt", "last.ckpt"}
+    last = result.stdout.strip().splitlines()[-3:]
+    assert last[0].startswith("Next, try:")
+    assert last[1].endswith("metrics.json") and last[2].endswith("report.html")
+
+
+def test_the_saved_model_is_what_was_tested(short_fit, recording):
+    import soundfile
+
+    result, folder = short_fit()
+    assert result.returncode == 0, result.stderr
+    model = Effect.load(folder / "model.yaml").eval()
+    dry, wet = (torch.from_numpy(soundfile.read(recording / f"{name}.wav")[0]) for name in ("dry", "wet"))
+    with torch.no_grad():
+        prediction = model(dry)
+    begin = round(4.5 * 44_100)
+    error = ((prediction - wet)[begin:] ** 2).sum() / (wet[begin:] ** 2).sum()
+    assert abs(float(error) / json.loads((folder / "metrics.json").read_text())["test/esr_td"] - 1) < 1e-3
+
+
+def test_training_learns_the_phaser(short_fit):
+    result, folder = short_fit("trainer.max_steps=250", "start.trials=4", "start.steps=25", "model.lfo.rate_hz=1.02")
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test/esr_td"] < 0.01
+    assert abs(metrics["param/lfo_rate_hz"] - 1.0) < 0.003
+
+
+def test_the_same_seed_gives_the_same_model(short_fit):
+    values = []
+    for folder in ("one", "two"):
+        result, run = short_fit(folder=folder)
+        assert result.returncode == 0, result.stderr
+        values.append(json.loads((run / "metrics.json").read_text())["test/esr_td"])
+    assert values[0] == values[1]
+
+
+def test_a_finished_run_goes_on_from_its_last_step(short_fit):
+    assert short_fit()[0].returncode == 0
+    result, folder = short_fit("trainer.max_steps=30")
+    assert result.returncode == 0, result.stderr
+    steps = [int(line.split(",")[0]) for line in (folder / "history.csv").read_text().splitlines()[1:]]
+    assert steps == [10, 20, 30]
+    assert "Trying LFO phases" not in result.stderr
+
+
+def start(recording, folder, *overrides) -> subprocess.Popen:
+    return subprocess.Popen(
+        [
+            *(sys.executable, str(ROOT / "train.py"), "experiment=phaser", "data=recordings"),
+            *(f"data.dry={recording / 'dry.wav'}", f"data.wet={recording / 'wet.wav'}", f"run={folder}"),
+            *SHORT,
+            *overrides,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(path, seconds: float = 120.0) -> None:
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_tests_and_reports_the_best_so_far(recording, tmp_path):
+    process = start(recording, tmp_path / "run", "trainer.max_steps=100000")
+    wait_for(tmp_path / "run" / "checkpoints" / "td" / "last.ckpt")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "Stopping after this step" in output
+    assert "interrupted" in (tmp_path / "run" / "run.json").read_text()
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_killed_run_goes_on(recording, short_fit, tmp_path):
+    process = start(recording, tmp_path / "run", "trainer.max_steps=100000")
+    wait_for(tmp_path / "run" / "checkpoints" / "td" / "last.ckpt")
+    process.kill()
+    process.communicate()
+    done = torch.load(tmp_path / "run" / "checkpoints" / "td" / "last.ckpt", weights_only=False)["global_step"]
+    result, folder = short_fit(f"trainer.max_steps={done + 10}")
+    assert result.returncode == 0, result.stderr
+    assert json.loads((folder / "metrics.json").read_text())["train/steps"] == done + 10
+
+
+def test_stereo_and_named_parts(command, recording, tmp_path):
+    import numpy as np
+    import soundfile
+
+    wet, rate = soundfile.read(recording / "wet.wav")
+    soundfile.write(tmp_path / "stereo.wav", np.stack([wet, -wet], 1), rate, subtype="FLOAT")
+    arguments = [f"data.dry={recording / 'dry.wav'}", f"data.wet={tmp_path / 'stereo.wav'}", f"run={tmp_path / 'run'}"]
+    result = command(
+        "train.py", "experiment=phaser", "data=recordings", *arguments, *SHORT, "data.train=[1,4]", "data.test=[4,5.5]"
+    )
+    assert result.returncode == 0, result.stderr
+    description = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "train 1–3.7 s, validation 3.7–4 s, test 4–5.5 s" in description["subtitle"]
+    assert any("mono" in note for note in description["notes"])
+
+
+def test_logging_to_wandb_works_offline(short_fit):
+    result, folder = short_fit("logger=wandb", "logger.offline=true")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"offline-run", "\n".join(map(str, folder.rglob("*"))))
