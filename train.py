@@ -9,10 +9,10 @@ from pathlib import Path
 # Threads that wait should sleep: on a busy machine, spinning ones slow a training of short kernels by ten times.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import hydra  # noqa: E402
-from omegaconf import DictConfig  # noqa: E402
+import hydra
+from omegaconf import DictConfig
 
-from recipes.errors import exit_on_user_error, explain_config_errors  # noqa: E402
+from recipes.errors import exit_on_user_error, explain_config_errors
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")

@@ -25,7 +25,7 @@ def esr(prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Tensor
         raise ValueError(f"prediction {tuple(prediction.shape)} and target {tuple(target.shape)} must have one shape")
     if pre_emphasis:
         taps = target.new_tensor([1.0, -pre_emphasis])
-        prediction, target = fir(prediction, taps), fir(target, taps)
+        prediction, target = fir(prediction, taps), fir(target, taps)  # type: ignore[assignment]
     return (target - prediction).square().sum() / target.square().sum().clamp_min(torch.finfo(target.dtype).tiny)
 
 

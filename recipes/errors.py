@@ -57,9 +57,8 @@ def explain_config_errors(folder: Path, config: str, arguments: Sequence[str]) -
     except (ConfigCompositionException, HydraException, OmegaConfBaseException) as error:
         text = str(error).splitlines()[0]
         if "experiment" in text and ("mandatory" in text or "must specify" in text.lower()):
-            leave(
-                f"name an experiment: experiment={_choices(folder, 'experiment')[0]} (there are: {_list(folder, 'experiment')})"
-            )
+            there_are = _list(folder, "experiment")
+            leave(f"name an experiment: experiment={_choices(folder, 'experiment')[0]} (there are: {there_are})")
         leave(f"{text} (python train.py experiment=phaser --cfg job shows all settings)")
 
 

@@ -169,7 +169,7 @@ def predict(effect: Effect, pair: Pair, part: slice, method: Any) -> tuple[torch
 
 
 def _test(trained: Trained, pair: Pair) -> dict[str, float]:
-    parts = {name: span for name, span in pair.tracks.parts.items()}
+    parts = dict(pair.tracks.parts)
     if pair.tracks.truth is not None:
         # what the paper tests on: the training part and the test part after it, as one
         parts["paper"] = slice(parts["train"].start, parts["test"].stop)

@@ -25,11 +25,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from diffapf import Phaser, allpole  # noqa: E402
-from diffapf.filters import methods  # noqa: E402
-from diffapf.filters.control_rate import ControlRate  # noqa: E402
-from diffapf.losses import esr  # noqa: E402
-from diffapf.modulation import upsample  # noqa: E402
+from diffapf import Phaser, allpole
+from diffapf.filters import methods
+from diffapf.filters.control_rate import ControlRate
+from diffapf.losses import esr
+from diffapf.modulation import upsample
 
 
 @dataclass

@@ -177,7 +177,7 @@ def show(table: DictConfig, cells: list[Cell], options: DictConfig) -> None:
         printed.add_section()
     Console().print(printed)
     print(
-        "published: the real pedal. ours: the embedded simulation, on the training part and the guitar after it, as published."
+        "published: the real pedal. ours: the simulated one, on the training part and the guitar after it, as published."
     )
 
 
