@@ -57,10 +57,6 @@ def coefficient(frames, b, where, i):
     """Coefficient i of row b there."""
 
 
-def add(frames, b, where, i, value):
-    """The transpose of `coefficient`."""
-
-
 @overload(locate)
 def _locate(frames, n):
     if isinstance(frames, numba.types.Array):
@@ -89,29 +85,6 @@ def _coefficient(frames, b, where, i):
         return left + weight * (frames[0][b, second, i] - left)
 
     return interpolated
-
-
-@overload(add, inline="always")
-def _add(frames, b, where, i, value):
-    if isinstance(frames, numba.types.Array) and frames.ndim == 2:
-
-        def accumulate(frames, b, where, i, value):
-            frames[b, i] += value
-
-        return accumulate
-    if isinstance(frames, numba.types.Array):
-
-        def store(frames, b, where, i, value):
-            frames[b, where, i] = value
-
-        return store
-
-    def spread(frames, b, where, i, value):
-        first, second, weight = where
-        frames[0][b, first, i] += (1 - weight) * value
-        frames[0][b, second, i] += weight * value
-
-    return spread
 
 
 @inline
@@ -210,16 +183,16 @@ def _adjoint_sample(g, a, b, n, where, pending, a1, newer):
 
 
 @inline
-def _write_gradients(past, offset, b, n, where, order, newer, dx, da, wanted):
+def _write_gradients(past, offset, b, n, order, newer, dx, da):
     """dx[n], and daᵢ[n] = −dx[n] y[n−i], where y[n−i] is past[n−i+offset]."""
     dx[b, np.uintp(n)] = newer
-    if wanted:
+    if da.shape[1]:
         for i in range(order):
-            add(da, b, where, i, -newer * past[b, np.uintp(n - 1 - i + offset)])
+            da[b, np.uintp(n), i] = -newer * past[b, np.uintp(n - 1 - i + offset)]
 
 
 @jit
-def _allpole_adjoint_short(first, last, g, a, y, start, dx, da, wanted, dzi, rest):
+def _allpole_adjoint_short(first, last, g, a, y, start, dx, da, dzi, rest):
     """`start` is y from −order to order: the first samples reach into zi, all others need not ask whether they do."""
     order = len(rest)
     edge = min(order, g.shape[1]) - 1
@@ -228,18 +201,18 @@ def _allpole_adjoint_short(first, last, g, a, y, start, dx, da, wanted, dzi, res
         for n in range(g.shape[1] - 1, edge, -1):
             where = locate(a, n)
             pending, a1, newer = _adjoint_sample(g, a, b, n, where, pending, a1, newer)
-            _write_gradients(y, 0, b, n, where, order, newer, dx, da, wanted)
+            _write_gradients(y, 0, b, n, order, newer, dx, da)
         for n in range(edge, -1, -1):
             where = locate(a, n)
             pending, a1, newer = _adjoint_sample(g, a, b, n, where, pending, a1, newer)
-            _write_gradients(start, order, b, n, where, order, newer, dx, da, wanted)
+            _write_gradients(start, order, b, n, order, newer, dx, da)
         for i in range(order):
             dzi[b, i] = pending[i]
         dzi[b, 0] -= a1 * newer
 
 
 @jit
-def _allpole_adjoint_long(first, last, g, a, y, start, dx, da, wanted, dzi):
+def _allpole_adjoint_long(first, last, g, a, y, start, dx, da, dzi):
     order = dzi.shape[1]
     time = g.shape[1]
     for b in range(first, last):
@@ -254,9 +227,9 @@ def _allpole_adjoint_long(first, last, g, a, y, start, dx, da, wanted, dzi):
             for i in range(inside, order):
                 dzi[b, i - n] -= coefficient(a, b, where, i) * now
             if n >= order:
-                _write_gradients(y, 0, b, n, where, order, now, dx, da, wanted)
+                _write_gradients(y, 0, b, n, order, now, dx, da)
             else:
-                _write_gradients(start, order, b, n, where, order, now, dx, da, wanted)
+                _write_gradients(start, order, b, n, order, now, dx, da)
 
 
 # ------------------------------------------------------------------------------------------------------------------ FIR
@@ -278,11 +251,84 @@ def _fir(first, last, x, b, y, taps):
     count = tap_count(taps)
     for r in range(first, last):
         for n in range(y.shape[1]):
-            where = locate(b, n)
-            total = coefficient(b, r, where, 0) * x[r, np.uintp(n + count - 1)]
+            total = b[r, n, 0] * x[r, np.uintp(n + count - 1)]
             for k in range(1, count):
-                total += coefficient(b, r, where, k) * x[r, np.uintp(n + count - 1 - k)]
+                total += b[r, n, k] * x[r, np.uintp(n + count - 1 - k)]
             y[r, n] = total
+
+
+# At the control rate, the samples between two frames share both: over them, all is a sum that runs in vector registers.
+
+
+@inline
+def _weight(start, step, frames, frame, n):
+    """The weight of the frame after `frame` at sample n."""
+    return min(max(start + n * step, 0.0), frames - 1.0) - frame
+
+
+@inline
+def _stretch(start, step, frames, n, time):
+    """The frame that sample n comes after, and the first sample that comes after another."""
+    frame = int(min(max(start + n * step, 0.0), frames - 1.0))
+    if frame == frames - 1 or step <= 0.0:
+        return frame, time
+    end = min(max(int((frame + 1 - start) / step), n + 1), time)
+    while end < time and start + end * step < frame + 1:
+        end += 1
+    while end > n + 1 and start + (end - 1) * step >= frame + 1:
+        end -= 1
+    return frame, end
+
+
+@jit
+def _fir_frames_short(first, last, x, b, start, step, y, taps):
+    frames, count = b.shape[1], len(taps)
+    for r in range(first, last):
+        n = 0
+        while n < y.shape[1]:
+            frame, end = _stretch(start, step, frames, n, y.shape[1])
+            left = newest_first(taps, b[r, frame])
+            right = newest_first(taps, b[r, min(frame + 1, frames - 1)])
+            for i in range(n, end):
+                weight = x.dtype.type(_weight(start, step, frames, frame, i))
+                total = (left[0] + weight * (right[0] - left[0])) * x[r, np.uintp(i + count - 1)]
+                for k in range(1, count):
+                    total += (left[k] + weight * (right[k] - left[k])) * x[r, np.uintp(i + count - 1 - k)]
+                y[r, np.uintp(i)] = total
+            n = end
+
+
+@jit
+def _fir_frames_long(first, last, x, b, start, step, y):
+    taps = b.shape[2]
+    for r in range(first, last):
+        for n in range(y.shape[1]):
+            where = locate((b, start, step), n)
+            total = x.dtype.type(0)
+            for k in range(taps):
+                total += coefficient((b, start, step), r, where, k) * x[r, np.uintp(n + taps - 1 - k)]
+            y[r, n] = total
+
+
+@jit_sum
+def _fir_outer_frames(first, last, g, x, start, step, db):
+    """`db` is float64, whatever g is: a frame's sum may be long."""
+    frames, taps = db.shape[1], db.shape[2]
+    for r in range(first, last):
+        db[r] = 0
+        n = 0
+        while n < g.shape[1]:
+            frame, end = _stretch(start, step, frames, n, g.shape[1])
+            after = min(frame + 1, frames - 1)
+            for k in range(taps):
+                total, weighted = 0.0, 0.0
+                for i in range(n, end):
+                    product = np.float64(g[r, np.uintp(i)] * x[r, np.uintp(i + taps - 1 - k)])
+                    total += product
+                    weighted += product * _weight(start, step, frames, frame, i)
+                db[r, frame, k] += total - weighted
+                db[r, after, k] += weighted
+            n = end
 
 
 @jit
@@ -297,27 +343,13 @@ def _fir_transpose(first, last, g, b, dx, taps):
                 dx[r, np.uintp(n + count - 1 - k)] += coefficient(b, r, where, k) * now
 
 
-@jit_sum
-def _fir_outer_fixed(first, last, g, x, db):
-    """A fixed filter's gradient: one dot product a tap."""
-    taps = db.shape[1]
-    for r in range(first, last):
-        for k in range(taps):
-            total = 0.0
-            for n in range(g.shape[1]):
-                total += g[r, n] * x[r, np.uintp(n + taps - 1 - k)]
-            db[r, k] = total
-
-
 @jit
 def _fir_outer(first, last, g, x, db, taps):
     count = tap_count(taps)
     for r in range(first, last):
         for n in range(g.shape[1]):
-            where = locate(db, n)
-            now = g[r, n]
             for k in range(count):
-                add(db, r, where, k, now * x[r, np.uintp(n + count - 1 - k)])
+                db[r, n, k] = g[r, n] * x[r, np.uintp(n + count - 1 - k)]
 
 
 # --------------------------------------------------------------------------------- all-passes in a feedback loop, solved
@@ -530,32 +562,17 @@ def allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:
 def allpole_adjoint(g: Tensor, a: Tensor, timing, y: Tensor, zi: Tensor, dx: Tensor, da: Tensor, dzi: Tensor) -> None:
     rows, taps = zi.shape
     start = torch.cat([zi.flip(1), y[:, :taps]], 1)
-    wanted = da.shape[1] > 0
-    fixed = a.shape[1] == 1 and timing is not None
-    sums = gradient_frames(da if wanted else a, timing)  # a stands in where nothing will be written: the type matters
-    arguments = [g.numpy(), _frames(a.numpy(), timing), y.numpy(), start.numpy(), dx.numpy()]
-    arguments += [_frames(sums.numpy(), timing), wanted and not fixed, dzi.numpy()]
+    in_kernel = da if timing is None else da[:, :0]
+    arguments = [g.numpy(), _frames(a.numpy(), timing), y.numpy(), start.numpy(), dx.numpy(), in_kernel.numpy()]
+    work = 2 * g.numel() * taps
     if taps <= TAPS_IN_REGISTERS:
-        _over_rows(_allpole_adjoint_short, rows, 2 * g.numel() * taps, *arguments, _history(g.dtype, taps))
+        _over_rows(_allpole_adjoint_short, rows, work, *arguments, dzi.numpy(), _history(g.dtype, taps))
     else:
-        _over_rows(_allpole_adjoint_long, rows, 2 * g.numel() * taps, *arguments)
-    if fixed and wanted:
-        before = torch.cat([zi.flip(1), y[:, : y.shape[1] - 1]], 1) if y.shape[1] else zi.flip(1)[:, : taps - 1]
-        sums_of_rows = (dx.numpy(), before.numpy(), sums[:, 0].numpy())
-        _over_rows(_fir_outer_fixed, rows, g.numel() * taps, *sums_of_rows)
-        sums.neg_()
-    if wanted:
-        keep_sums(sums, da)
-
-
-def gradient_frames(gradient: Tensor, timing) -> Tensor:
-    """Where a kernel accumulates: itself with a row a sample (each written once), float64 zeros at the control rate."""
-    return gradient if timing is None else torch.zeros(gradient.shape, dtype=torch.float64)
-
-
-def keep_sums(sums: Tensor, gradient: Tensor) -> None:
-    if sums is not gradient:
-        gradient.copy_(sums)
+        _over_rows(_allpole_adjoint_long, rows, work, *arguments, dzi.numpy())
+    if timing is not None and da.shape[1]:
+        before = torch.cat([zi.flip(1), y], 1)[:, : y.shape[1] + taps - 1].contiguous()
+        fir_outer(dx, before, timing, da)
+        da.neg_()
 
 
 def _fir_taps(dtype: torch.dtype, taps: int):
@@ -563,8 +580,13 @@ def _fir_taps(dtype: torch.dtype, taps: int):
 
 
 def fir(x: Tensor, b: Tensor, timing, y: Tensor) -> None:
-    taps = _fir_taps(x.dtype, b.shape[2])
-    _over_rows(_fir, x.shape[0], y.numel() * b.shape[2], x.numpy(), _frames(b.numpy(), timing), y.numpy(), taps)
+    work, taps = y.numel() * b.shape[2], _fir_taps(x.dtype, b.shape[2])
+    if timing is None:
+        _over_rows(_fir, x.shape[0], work, x.numpy(), b.numpy(), y.numpy(), taps)
+    elif isinstance(taps, tuple):
+        _over_rows(_fir_frames_short, x.shape[0], work, x.numpy(), b.numpy(), *timing, y.numpy(), taps)
+    else:
+        _over_rows(_fir_frames_long, x.shape[0], work, x.numpy(), b.numpy(), *timing, y.numpy())
 
 
 def fir_transpose(g: Tensor, b: Tensor, timing, dx: Tensor) -> None:
@@ -574,15 +596,15 @@ def fir_transpose(g: Tensor, b: Tensor, timing, dx: Tensor) -> None:
 
 
 def fir_outer(g: Tensor, x: Tensor, timing, db: Tensor) -> None:
-    taps = _fir_taps(g.dtype, db.shape[2])
-    sums = gradient_frames(db, timing)
-    frames = _frames(sums.numpy(), timing)
-    if db.shape[1] == 1 and timing is not None:
-        _over_rows(_fir_outer_fixed, g.shape[0], g.numel() * db.shape[2], g.numpy(), x.numpy(), frames)
-        keep_sums(sums, db)
+    work = g.numel() * db.shape[2]
+    if timing is None:
+        taps = _fir_taps(g.dtype, db.shape[2])
+        _over_rows(_fir_outer, g.shape[0], work, g.numpy(), x.numpy(), db.numpy(), taps)
         return
-    _over_rows(_fir_outer, g.shape[0], g.numel() * db.shape[2], g.numpy(), x.numpy(), frames, taps)
-    keep_sums(sums, db)
+    sums = db if db.dtype == torch.float64 else torch.empty(db.shape, dtype=torch.float64)
+    _over_rows(_fir_outer_frames, g.shape[0], work, g.numpy(), x.numpy(), *timing, sums.numpy())
+    if sums is not db:
+        db.copy_(sums)
 
 
 def _stages(zi: Tensor) -> tuple[float, ...]:

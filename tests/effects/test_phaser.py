@@ -79,7 +79,7 @@ def test_the_published_mapping():
 @each_core
 def test_a_sweep_beyond_nyquist_is_held_below_it(core):
     phaser, x = small_phaser(core=core, sweep=LogFrequencySweep(1000.0, 20_000.0)), normal(301)
-    close_to(phaser_loop(phaser, x.numpy()), phaser(x).detach(), 1e-11)
+    close_to(phaser_loop(phaser, x.numpy()), phaser(x).detach(), 1e-9)
 
 
 def test_the_log_frequency_sweep_goes_from_low_to_high():
