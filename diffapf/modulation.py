@@ -59,6 +59,13 @@ class LFO(nn.Module):
         self.origin: Tensor
         self.register_buffer("origin", torch.zeros((), dtype=torch.float64))
 
+    def _apply(self, fn, recurse=True):  # type: ignore[override]
+        """Moves and converts the module, but t₀ stays in double precision: far from it, phase needs every digit."""
+        origin = self.origin
+        super()._apply(fn, recurse)
+        self.origin = origin.to(self.rate_hz.step.device)
+        return self
+
     def centre(self, start: float, stop: float) -> None:
         """Moves t₀ to the middle of a part of `start` … `stop` seconds and scales the rate for it; same oscillation."""
         self.move_origin((start + stop) / 2)
@@ -76,7 +83,7 @@ class LFO(nn.Module):
         """s at the control frames' times, `(frames,)`, in seconds (float64: phase needs it)."""
         cycles = self.rate_hz() * (seconds - self.origin)
         s = self.amplitude() * torch.cos(2 * math.pi * cycles + self.phase()).to(self.amplitude.step.dtype)
-        if self.training and self.damping.step.requires_grad:
+        if self.training:
             frame = torch.arange(len(seconds), dtype=s.dtype, device=s.device)
             s = s * torch.exp(-self.damping().square() * frame)
         return s
@@ -101,7 +108,7 @@ class WaveShaper(nn.Module):
             nn.init.zeros_(output.weight)
             nn.init.zeros_(output.bias)
         self.network = nn.Sequential(*layers, output)
-        self.residual = residual
+        self.width, self.hidden, self.residual = width, hidden, residual
 
     def forward(self, s: Tensor) -> Tensor:
         w = self.network(s[..., None])[..., 0]

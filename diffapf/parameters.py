@@ -38,10 +38,13 @@ def absolute(reference: Tensor, step: Tensor) -> Tensor:
     return (reference + step).abs()
 
 
-def bounded(reference: Tensor, step: Tensor, limit: float = 0.99) -> Tensor:
-    """value = limit · tanh(artanh(reference/limit) + step), in a form that is exact for step = 0: |value| < limit."""
+BOUND = 0.999
+
+
+def bounded(reference: Tensor, step: Tensor) -> Tensor:
+    """value = B · tanh(artanh(reference/B) + step), in a form that is exact for step = 0: |value| < B = 0.999."""
     t = torch.tanh(step)
-    return (reference + limit * t) / (1 + reference / limit * t)
+    return (reference + BOUND * t) / (1 + reference / BOUND * t)
 
 
 # ---------------------------------------------------------------------------------------------------------- parameters
@@ -107,6 +110,7 @@ class Named(nn.Module):
             raise ValueError(f"taper must be 'linear' or 'log', got {taper!r}")
         self.unit, self.minimum, self.maximum, self.taper = unit, minimum, maximum, taper
         self.mapping = mapping or (exponential if taper == "log" else linear)
+        self._check(default)
         self.step = nn.Parameter(torch.zeros(()))
         self.reference: Tensor
         self.scale: Tensor
@@ -118,12 +122,25 @@ class Named(nn.Module):
 
     def set(self, value: float) -> None:
         """Sets the value; the optimiser goes on from there."""
-        value = float(value)
-        if not math.isfinite(value):
-            raise ValueError(f"a parameter must be a finite number, got {value}")
+        self._check(value)
         with torch.no_grad():
-            self.reference.fill_(value)
+            self.reference.fill_(float(value))
             self.step.zero_()
+
+    def _check(self, value: float) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError(f"must be a finite number, got {value!r}")
+        if self.mapping is bounded and not abs(value) < BOUND:
+            raise ValueError(f"must lie within ±{BOUND}, got {value}")
+        if self.mapping is exponential and not value > 0:
+            raise ValueError(f"must be positive, got {value}")
+
+    def _apply(self, fn, recurse=True):  # type: ignore[override]
+        """Moves and converts the step; what was set stays in double precision, so it is read back as it was set."""
+        kept = self.reference, self.scale
+        super()._apply(fn, recurse)
+        self.reference, self.scale = (tensor.to(self.step.device) for tensor in kept)
+        return self
 
     def rescale(self, scale: float) -> None:
         """Changes how far an optimiser's step goes; the value stays."""
@@ -163,24 +180,23 @@ class Preset:
 def write_preset(preset: Preset, path: str | os.PathLike) -> None:
     """Writes `path` (YAML), and the networks' tensors, if there are any, to the same name ending in .pt.
 
-    Each file is whole or not there: it is written under another name, then renamed.
+    Both are written under other names, then renamed: there is never half a preset, nor one of two halves.
     """
     path = Path(path)
-    content = asdict(preset)
-    network = content.pop("network")
-    if network:
-        content["network"] = path.with_suffix(".pt").name
-        _replace(path.with_suffix(".pt"), lambda part: torch.save(preset.network, part))
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    _replace(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
+    tensors = path.with_suffix(".pt")
+    content = {name: value for name, value in asdict(preset).items() if name != "network"}
+    if preset.network:
+        content["network"] = tensors.name
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing-") as folder:
-        part = Path(folder) / path.name
-        write(part)
-        part.replace(path)
+        parts = [path]
+        if preset.network:
+            torch.save(preset.network, Path(folder) / tensors.name)
+            parts.insert(0, tensors)
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        (Path(folder) / path.name).write_text(text, encoding="utf-8")
+        for part in parts:
+            (Path(folder) / part.name).replace(part)
 
 
 def read_preset(path: str | os.PathLike) -> Preset:
@@ -197,7 +213,22 @@ def read_preset(path: str | os.PathLike) -> Preset:
         raise ValueError(f"{path} is not a preset: it needs {', '.join(sorted(needed))}")
     if content["version"] != PRESET_VERSION:
         raise ValueError(f"{path} has version {content['version']}; this diffapf reads version {PRESET_VERSION}")
-    network = content.get("network")
-    tensors = torch.load(path.parent / network, weights_only=True) if network else {}
-    configuration = content.get("configuration") or {}
-    return Preset(content["effect"], content["sample_rate"], configuration, content["parameters"], tensors)
+    rate, values, configuration = content["sample_rate"], content["parameters"], content.get("configuration") or {}
+    if not isinstance(rate, (int, float)) or not rate > 0:
+        raise ValueError(f"{path}: sample_rate must be a positive number, in Hz, got {rate!r}")
+    if not isinstance(values, dict) or not isinstance(configuration, dict):
+        raise ValueError(f"{path}: parameters and configuration must be lists of name: value")
+    network = _read_network(path, content.get("network"))
+    return Preset(content["effect"], rate, configuration, values, network)
+
+
+def _read_network(path: Path, name: str | None) -> dict[str, Tensor]:
+    if name is None:
+        return {}
+    tensors = path.parent / str(name)
+    if not tensors.is_file():
+        raise ValueError(f"{path} needs the tensors in {tensors}, which is not there: keep the two files together")
+    try:
+        return torch.load(tensors, weights_only=True)
+    except Exception as error:  # a damaged file can raise anything
+        raise ValueError(f"{path}: its tensors in {tensors} cannot be read ({type(error).__name__})") from None

@@ -48,7 +48,10 @@ class Effect(nn.Module):
         if unknown:
             raise ValueError(f"{type(self).__name__} has no parameter {sorted(unknown)}; it has {sorted(named)}")
         for name, value in values.items():
-            named[name].set(value)
+            try:
+                named[name].set(value)
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
 
     def configuration(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -71,9 +74,12 @@ class Effect(nn.Module):
         preset = read_preset(path)
         if preset.effect not in Effect.kinds:
             raise ValueError(f"{path} is for the effect {preset.effect!r}; there are {sorted(Effect.kinds)}")
-        effect = Effect.kinds[preset.effect](preset.sample_rate, **preset.configuration)
-        if any(tensor.dtype == torch.float64 for tensor in preset.network.values() if tensor.dim()):
-            effect.double()
-        effect.set_parameters(preset.parameters)
-        effect.load_state_dict({**effect.state_dict(), **preset.network})
+        try:
+            effect = Effect.kinds[preset.effect](preset.sample_rate, **preset.configuration)
+            if any(tensor.dtype == torch.float64 for tensor in preset.network.values() if tensor.dim()):
+                effect.double()
+            effect.set_parameters(preset.parameters)
+            effect.load_state_dict({**effect.state_dict(), **preset.network})
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} does not fit this diffapf: {error}") from None
         return effect

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from diffapf.effects.effect import Effect
+from diffapf.filters._rows import check_signal
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.control_rate import ControlRate
@@ -78,7 +80,10 @@ class PaperSweep(nn.Module):
         return break_frequency((1 - t) / (1 + t), self.sample_rate)
 
 
-SWEEPS: dict[str, type[nn.Module]] = {"log_frequency": LogFrequencySweep, "paper": PaperSweep}
+SWEEPS: dict[str, Callable[[float], nn.Module]] = {
+    "log_frequency": lambda sample_rate: LogFrequencySweep(),
+    "paper": lambda sample_rate: PaperSweep(sample_rate=sample_rate),
+}
 
 
 class InputBiquad(nn.Module):
@@ -119,8 +124,14 @@ class Phaser(Effect):
             only); None: a plain gain.
         hop_seconds: the control rate's period.
         align_corners: the published spacing of control frames over a whole signal; streaming needs False.
-        lfo, shaper, sweep: how p moves; `sweep` also by name, "log_frequency" or "paper".
+        lfo, shaper, sweep: how p moves; `sweep` also by name, "log_frequency" or "paper", `shaper` by its arguments.
+        through, feedback: g₁, and the loop's gain, |feedback| < 1.
         method: `TimeDomain()` or `FrequencySampling()`.
+        learned_at: the rate, in Hz, that the biquad's coefficients (and the paper's sweep) belong to; `sample_rate` by
+            default.
+
+    Raises:
+        ValueError: an argument outside what is said here; the message names it.
 
     >>> phaser = Phaser(44100)
     >>> phaser(torch.randn(2, 4410)).shape
@@ -137,17 +148,25 @@ class Phaser(Effect):
         hop_seconds: float = 0.01,
         align_corners: bool = False,
         lfo: LFO | None = None,
-        shaper: WaveShaper | None = None,
+        shaper: WaveShaper | dict[str, Any] | None = None,
         sweep: nn.Module | str = "log_frequency",
         through: float = 1.0,
         feedback: float = 0.0,
         method: TimeDomain | FrequencySampling | None = None,
-        residual: bool = True,
         learned_at: float | None = None,
     ):
         super().__init__(sample_rate)
         if core not in CORES:
             raise ValueError(f"core must be one of {CORES}, got {core!r}")
+        if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
+            raise ValueError(f"stages must be a positive integer, got {stages!r}")
+        if loop_delay not in (0, 1):
+            raise ValueError(f"loop_delay must be 0 or 1 samples, got {loop_delay!r}")
+        if not abs(feedback) < 1:
+            raise ValueError(f"feedback must lie between −1 and 1 for a stable loop, got {feedback}")
+        for name, value in (("learned_at", learned_at), ("feedback_highpass_hz", feedback_highpass_hz)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, in Hz, got {value}")
         if core == "paper" and (loop_delay or feedback_highpass_hz is not None):
             raise ValueError("loop_delay and feedback_highpass_hz need core='cascade'; the paper's core has neither")
         if not hop_seconds > 0:
@@ -158,8 +177,8 @@ class Phaser(Effect):
         self.hop_seconds = hop_seconds
         self.learned_at = sample_rate if learned_at is None else learned_at
         self.lfo = lfo or LFO()
-        self.shaper = shaper or WaveShaper(residual=residual)
-        self.sweep = SWEEPS[sweep]() if isinstance(sweep, str) else sweep
+        self.shaper = shaper if isinstance(shaper, WaveShaper) else WaveShaper(**(shaper or {}))
+        self.sweep = SWEEPS[sweep](self.learned_at) if isinstance(sweep, str) else sweep
         self.biquad = InputBiquad()
         self.through = Named(through, "", 0.0, 2.0)
         mapping = absolute if core == "paper" else bounded
@@ -176,6 +195,9 @@ class Phaser(Effect):
 
     def configuration(self) -> dict[str, Any]:
         highpass = self.feedback_highpass_hz
+        if not isinstance(self.sweep, (LogFrequencySweep, PaperSweep)):
+            kind = type(self.sweep).__name__
+            raise ValueError(f"a preset cannot hold the sweep {kind}; it can be log_frequency or paper")
         return {
             "core": self.core,
             "stages": self.stages,
@@ -183,13 +205,19 @@ class Phaser(Effect):
             "feedback_highpass_hz": None if highpass is None else highpass().item(),
             "hop_seconds": self.hop_seconds,
             "align_corners": self.align_corners,
-            "sweep": next(name for name, kind in SWEEPS.items() if isinstance(self.sweep, kind)),
-            "residual": self.shaper.residual,
+            "sweep": "paper" if isinstance(self.sweep, PaperSweep) else "log_frequency",
+            "shaper": {name: getattr(self.shaper, name) for name in ("width", "hidden", "residual")},
             "learned_at": self.learned_at,
         }
 
+    def set_parameters(self, values: dict[str, float]) -> None:
+        super().set_parameters(values)
+        self.lfo.damping.step.requires_grad_(self.lfo.damping().item() != 0.0)
+
     def at_sample_rate(self, sample_rate: float) -> Phaser:
         """A copy that sounds the same at another rate: what was learned as digital coefficients is converted."""
+        if not sample_rate > 0:
+            raise ValueError(f"sample_rate must be positive, in Hz, got {sample_rate}")
         if self.loop_delay and sample_rate != self.sample_rate:
             raise ValueError("a loop delay of one sample is another time at another rate; use loop_delay=0")
         other = copy.deepcopy(self)
@@ -227,6 +255,7 @@ class Phaser(Effect):
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """Applies the effect to `(..., time)`; `start` is the first sample's place on the LFO's clock."""
+        check_signal("x", x)
         time = x.shape[-1]
         if self.align_corners:
             frames = time // self.hop + 1
@@ -243,6 +272,7 @@ class Phaser(Effect):
     @torch.no_grad()
     def process(self, block: Tensor, state: PhaserState) -> tuple[Tensor, PhaserState]:
         """The next block of a stream, in the time domain: any cut into blocks gives what `forward` gives of the whole."""
+        check_signal("block", block)
         if self.align_corners:
             raise ValueError("align_corners=True spreads the frames over a whole signal: it cannot stream")
         if block.shape[-1] == 0:
@@ -369,7 +399,7 @@ def paper_phaser(
         align_corners=True,
         lfo=lfo,
         sweep=PaperSweep(bias, depth, sample_rate),
-        residual=False,
+        shaper=WaveShaper(residual=False),
         through=1.0,
         feedback=0.01,
     )

@@ -43,7 +43,7 @@ def _fold_into_rows(function: type[RowFunction], info, in_dims, *arguments):
         if not isinstance(argument, Tensor):
             return argument
         mapped = argument.expand(info.batch_size, *argument.shape) if dim is None else argument.movedim(dim, 0)
-        return mapped.reshape(-1, *mapped.shape[2:]) if mapped.shape[1] else mapped.flatten(0, 1)
+        return mapped.flatten(0, 1)
 
     def unfold(result):
         return result.reshape(info.batch_size, result.shape[0] // info.batch_size, *result.shape[1:])
@@ -59,7 +59,7 @@ def check_signal(name: str, value, like: Tensor | None = None) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
     if value.dtype not in DTYPES:
-        raise TypeError(f"{name} must be float32 or float64, got {value.dtype}: convert it with {name}.float()")
+        raise TypeError(f"{name} must be float32 or float64, got {value.dtype}")
     if like is not None and value.dtype != like.dtype:
         raise TypeError(f"{name} is {value.dtype}, but the signal is {like.dtype}: make them equal")
     if like is not None and value.device != like.device:

@@ -91,6 +91,8 @@ def _loop_rows(x: Tensor, c0, c1, a, loop_delay: int) -> Tensor:
     """The loop filter of each row as the kernels take it: (q₀, q₁, q₂, a)."""
 
     def row(name: str, value) -> Tensor:
+        if not isinstance(value, (int, float, Tensor)):
+            raise TypeError(f"{name} must be a number or a tensor, got {type(value).__name__}")
         if not isinstance(value, Tensor):
             return torch.full(x.shape[:-1], float(value), dtype=x.dtype, device=x.device).reshape(-1)
         check_signal(name, value, x)

@@ -30,8 +30,8 @@ class ControlRate:
     @classmethod
     def hop(cls, hop: float, offset: float = 0) -> ControlRate:
         """A frame every `hop` samples; the signal's first sample is `offset` samples after frame 0."""
-        if not hop > 0:
-            raise ValueError(f"hop must be a positive number of samples, got {hop}")
+        if not isinstance(hop, (int, float)) or not hop > 0:
+            raise ValueError(f"hop must be a positive number of samples, got {hop!r}")
         return cls(offset / hop, 1 / hop)
 
     @classmethod

@@ -9,7 +9,8 @@ from torch import Tensor
 
 
 def allpass_logit(frequency: Tensor, sample_rate: float) -> Tensor:
-    """v = artanh p of the first-order all-pass with this break frequency (phase −90°), in Hz.
+    """v = artanh p of the first-order all-pass (p − z⁻¹)/(1 − p z⁻¹) with this break frequency, in Hz: there its phase is
+    90° from both ends.
 
     v = −½ log tan(πf/sample_rate): a shifted log frequency, which is what an LFO sweeps evenly and an interpolation
     should follow. Frequencies from 0.49 of the sample rate up are held there.
@@ -84,12 +85,12 @@ def integer_power(z: Tensor, exponent: int) -> Tensor:
     >>> integer_power(torch.tensor(2.0), 5)
     tensor(32.)
     """
+    if exponent < 1:
+        raise ValueError(f"exponent must be at least 1, got {exponent}")
     power = None
     while exponent:
         if exponent & 1:
             power = z if power is None else power * z
         exponent >>= 1
         z = z * z if exponent else z
-    if power is None:
-        raise ValueError("exponent must be at least 1, got 0")
-    return power
+    return power  # type: ignore[return-value]

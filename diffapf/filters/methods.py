@@ -81,7 +81,10 @@ class FrequencySampling:
         signal = x.reshape(-1, x.shape[-1])
         spectrum = torch.stft(signal, n_fft, hop, length, window, pad_mode="constant", return_complex=True)
         omega = torch.linspace(0, torch.pi, n_fft // 2 + 1, dtype=x.dtype, device=x.device)
-        response = control_rate_filter.response(omega)[: spectrum.shape[-1]]
+        response = control_rate_filter.response(omega)
+        last = response.shape[0] - 1  # held, as in the time domain
+        if last + 1 != spectrum.shape[-1]:
+            response = response[torch.arange(spectrum.shape[-1], device=x.device).clamp(max=last)]
         filtered = spectrum * response.transpose(0, 1)
         return torch.istft(filtered, n_fft, hop, length, window, length=x.shape[-1]).reshape(x.shape)
 

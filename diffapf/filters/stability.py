@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 
-def biquad_triangle(l1: Tensor, l2: Tensor) -> tuple[Tensor, Tensor]:
+def biquad_triangle(l1: Tensor, l2: Tensor, margin: float = 0.0) -> tuple[Tensor, Tensor]:
     """The denominator (1, a1, a2) of a stable biquad, from any two numbers.
 
-    a1 = 2 tanh(l1), a2 = ((2 − |a1|) tanh(l2) + |a1|)/2 fills the triangle |a1| < 1 + a2, a2 < 1.
+    a1 = 2 tanh(l1), a2 = ((2 − |a1|) tanh(l2) + |a1|)/2 fills the triangle |a1| < 1 + a2, a2 < 1. Each tanh is scaled by
+    1 − margin: large logits round to the triangle's edge (float32: from 9 on), which a margin such as 1e-3 stays off.
 
     Source: Nercessian, Sarroff, Werner, "Lightweight and interpretable neural modeling of an audio distortion effect",
     ICASSP 2021.
@@ -17,8 +18,8 @@ def biquad_triangle(l1: Tensor, l2: Tensor) -> tuple[Tensor, Tensor]:
     >>> biquad_triangle(torch.tensor(0.0), torch.tensor(0.0))
     (tensor(0.), tensor(0.))
     """
-    a1 = 2 * torch.tanh(l1)
-    return a1, ((2 - a1.abs()) * torch.tanh(l2) + a1.abs()) / 2
+    a1 = 2 * (1 - margin) * torch.tanh(l1)
+    return a1, ((2 - a1.abs()) * (1 - margin) * torch.tanh(l2) + a1.abs()) / 2
 
 
 def biquad_triangle_logits(a1: Tensor, a2: Tensor) -> tuple[Tensor, Tensor]:

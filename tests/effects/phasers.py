@@ -68,7 +68,7 @@ def phaser_loop(phaser: Phaser, x: Array) -> Array:
     if phaser.core == "paper":
         feedback = abs(stepped(numbers, "feedback"))
         return direct_form_loop(x, np.tanh(v), at, phaser.stages, through, feedback, b, a)
-    gain, limit = numbers["feedback.reference"], 0.99
+    gain, limit = numbers["feedback.reference"], 0.999
     gain = limit * np.tanh(np.arctanh(gain / limit) + numbers["feedback.scale"] * numbers["feedback.step"])
     c0, c1, pole = gain, 0.0, 0.0
     if phaser.feedback_highpass_hz is not None:

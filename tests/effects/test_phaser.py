@@ -35,7 +35,7 @@ def close_to(expected, found, tolerance):
 @each_core
 def test_it_equals_the_equations(core, stages, residual, sweep, align_corners):
     phaser = small_phaser(
-        seed=stages, core=core, stages=stages, residual=residual, sweep=sweep, align_corners=align_corners
+        seed=stages, core=core, stages=stages, shaper={"residual": residual}, sweep=sweep, align_corners=align_corners
     )
     x = normal(301, seed=stages)
     close_to(phaser_loop(phaser, x.numpy()), phaser(x).detach(), 1e-11 if core == "cascade" else 1e-9)

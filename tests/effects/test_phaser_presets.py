@@ -23,7 +23,7 @@ def with_moved_clock() -> Phaser:
 PHASERS = {
     "default": lambda: Phaser(44_100),
     "cascade": lambda: Phaser(48_000, stages=6, feedback=-0.3, feedback_highpass_hz=130.0, hop_seconds=0.02),
-    "loop delay": lambda: Phaser(44_100, loop_delay=1, feedback=0.5, residual=False),
+    "loop delay": lambda: Phaser(44_100, loop_delay=1, feedback=0.5, shaper={"residual": False}),
     "paper": lambda: Phaser(44_100, core="paper", feedback=0.5, align_corners=True),
     "published": lambda: paper_phaser(44_100, 0.01),
     "published, at 48 kHz": lambda: paper_phaser(48_000, 0.01),
