@@ -66,15 +66,18 @@ class History(Callback):
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
         self.before = 0.0
-        self.began = time.perf_counter()
+        self.began: float | None = None
 
     @property
     def seconds(self) -> float:
         """Time spent training, all sittings together."""
-        return self.before + time.perf_counter() - self.began
+        return self.before + (0.0 if self.began is None else time.perf_counter() - self.began)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.began = time.perf_counter()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.before, self.began = self.seconds, None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(trainer.callback_metrics[name]) for name in trainer.callback_metrics}
