@@ -26,7 +26,9 @@ def esr(prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Tensor
     if pre_emphasis:
         taps = target.new_tensor([1.0, -pre_emphasis])
         prediction, target = fir(prediction, taps), fir(target, taps)  # type: ignore[assignment]
-    return (target - prediction).square().sum() / target.square().sum().clamp_min(torch.finfo(target.dtype).tiny)
+    energy = torch.linalg.vector_norm(target).square()  # no array of squares, which for long signals is felt
+    error = torch.nn.functional.mse_loss(prediction, target, reduction="sum")
+    return error / energy.clamp_min(torch.finfo(target.dtype).tiny)
 
 
 class ESR(nn.Module):

@@ -327,7 +327,7 @@ class AllpassLoopFilter:
         p = torch.tanh(upsample(self.v, self.rate, x.shape[-1]))
         c0, c1, a = self.loop
         w, inside = allpass_cascade(u, p, self.stages, c0, c1, a, self.loop_delay, inside, return_zf=True)
-        return self.through * u + w, (past_x, past_u, inside)
+        return torch.addcmul(w, self.through, u), (past_x, past_u, inside)
 
     def response(self, omega: Tensor) -> Tensor:
         biquad = polynomial_response(self.b, omega) / polynomial_response(self.a, omega)
