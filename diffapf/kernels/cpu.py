@@ -403,8 +403,22 @@ def _with_source(value, s, b, n, k):
     return lambda value, s, b, n, k: value + s[b, n, k]
 
 
+def loop_memory(filtered, b1, x1, b2, x2):
+    """b1·x1 + b2·x2, the loop filter's memory; nothing where `filtered` is None, the loop a plain gain.
+
+    Known to the compiler, so that no sample waits for products with zero.
+    """
+
+
+@overload(loop_memory, inline="always")
+def _loop_memory(filtered, b1, x1, b2, x2):
+    if isinstance(filtered, numba.types.NoneType):
+        return lambda filtered, b1, x1, b2, x2: 0.0
+    return lambda filtered, b1, x1, b2, x2: b1 * x1 + b2 * x2
+
+
 @jit
-def _allpass(first, last, x, s, p, loop, zi, z, w, rest):
+def _allpass(first, last, x, s, p, loop, filtered, zi, z, w, rest):
     stages = len(rest) - 1
     for b in range(first, last):
         memory = newest_first(rest, zi[b])
@@ -416,7 +430,8 @@ def _allpass(first, last, x, s, p, loop, zi, z, w, rest):
             for _ in range(stages - 1):
                 gain *= pn
             responses = _responses(memory, pn, pn, s, b, n, 1)
-            known = with_source(q2 * w2 + a * f, s, b, n, -1) + q1 * memory[-1]
+            known = loop_memory(filtered, q2, w2, a, f) + loop_memory(filtered, q1, memory[-1], 0.0, 0.0)
+            known = with_source(known, s, b, n, -1)
             from_past = responses[-1]
             solved = 1.0 / (1.0 - q0 * gain)
             e = (x[b, n] + known) * solved + (q0 * solved) * from_past  # from_past comes last: one operation is left
@@ -434,13 +449,13 @@ def _allpass(first, last, x, s, p, loop, zi, z, w, rest):
 
 
 @inline
-def _transposed_sample(gradient_w, g, pn, p_next, q0, q1, q2, a, memory, f1, f2, b, n):
+def _transposed_sample(gradient_w, g, pn, p_next, q0, q1, q2, a, filtered, memory, f1, f2, b, n):
     gain = pn
     for _ in range(len(memory) - 2):
         gain *= pn
     responses = _responses(memory, pn, p_next, g, b, n, 0)
-    f_known = with_source(a * f1, g, b, n, -1)
-    known = gradient_w + q1 * f1 + q2 * f2 + p_next * memory[0]
+    f_known = with_source(loop_memory(filtered, a, f1, 0.0, 0.0), g, b, n, -1)
+    known = gradient_w + loop_memory(filtered, q1, f1, q2, f2) + p_next * memory[0]
     solved = 1.0 / (1.0 - q0 * gain)
     last = (known + q0 * f_known) * solved + (q0 * solved) * responses[-1]
     driven = _driven(responses, pn, pn, last)
@@ -448,7 +463,7 @@ def _transposed_sample(gradient_w, g, pn, p_next, q0, q1, q2, a, memory, f1, f2,
 
 
 @jit
-def _allpass_transpose(first, last, g, p, loop, adjoint, rest):
+def _allpass_transpose(first, last, g, p, loop, filtered, adjoint, rest):
     """`g` and `adjoint` list the stages from the last to the first: (λ_K … λ₀, λ_f)."""
     stages = len(rest) - 1
     for b in range(first, last):
@@ -458,7 +473,7 @@ def _allpass_transpose(first, last, g, p, loop, adjoint, rest):
             pn = np.float64(p[b, np.uintp(n)])
             at = np.uintp(n)
             memory, e, f = _transposed_sample(
-                np.float64(g[b, at, 0]), g[:, :, 1:], pn, p_next, q0, q1, q2, a, memory, f1, f2, b, at
+                np.float64(g[b, at, 0]), g[:, :, 1:], pn, p_next, q0, q1, q2, a, filtered, memory, f1, f2, b, at
             )
             f1, f2, p_next = f, f1, pn
             for k in range(stages):
@@ -467,7 +482,7 @@ def _allpass_transpose(first, last, g, p, loop, adjoint, rest):
 
 
 @jit
-def _allpass_adjoint(first, last, g, p, loop, z, zi, ds, dp, dloop, dzi, rest):
+def _allpass_adjoint(first, last, g, p, loop, filtered, z, zi, ds, dp, dloop, dzi, rest):
     stages = len(rest) - 1
     for b in range(first, last):
         memory, f1, f2, p_next = rest, 0.0, 0.0, 0.0
@@ -477,7 +492,7 @@ def _allpass_adjoint(first, last, g, p, loop, z, zi, ds, dp, dloop, dzi, rest):
             at = np.uintp(n)
             pn = np.float64(p[b, at])
             memory, e, f = _transposed_sample(
-                np.float64(g[b, at]), None, pn, p_next, q0, q1, q2, a, memory, f1, f2, b, at
+                np.float64(g[b, at]), None, pn, p_next, q0, q1, q2, a, filtered, memory, f1, f2, b, at
             )
             f1, f2, p_next = f, f1, pn
             ds[b, at] = e
@@ -611,11 +626,17 @@ def _stages(zi: Tensor) -> tuple[float, ...]:
     return (0.0,) * (zi.shape[1] - 2)
 
 
+def _loop(loop: Tensor) -> tuple[np.ndarray, bool | None]:
+    """The loops in float64, and None where all are plain gains, for which the kernels are compiled apart."""
+    filters = loop.double().numpy()
+    return filters, True if filters[:, 1:].any() else None
+
+
 def allpass(s: Tensor, p: Tensor, loop: Tensor, zi: Tensor, z: Tensor, w: Tensor) -> None:
     rows, rest = p.shape[0], _stages(zi)
     x = s[:, :, 0].contiguous().numpy()
     others = s.numpy() if s.shape[2] > 1 else None
-    arguments = (x, others, p.numpy(), loop.double().numpy(), zi.numpy(), z.numpy(), w.numpy(), rest)
+    arguments = (x, others, p.numpy(), *_loop(loop), zi.numpy(), z.numpy(), w.numpy(), rest)
     _over_rows(_allpass, rows, p.numel() * 8 * len(rest), *arguments)
 
 
@@ -623,7 +644,7 @@ def allpass_transpose(g: Tensor, p: Tensor, loop: Tensor, adjoint: Tensor) -> No
     rest = (0.0,) * (adjoint.shape[2] - 1)
     last_stage_first = [*range(adjoint.shape[2] - 2, -1, -1), adjoint.shape[2] - 1]
     reversed_g, reversed_adjoint = g[:, :, last_stage_first].contiguous(), torch.empty_like(adjoint)
-    arguments = (reversed_g.numpy(), p.numpy(), loop.double().numpy(), reversed_adjoint.numpy(), rest)
+    arguments = (reversed_g.numpy(), p.numpy(), *_loop(loop), reversed_adjoint.numpy(), rest)
     _over_rows(_allpass_transpose, p.shape[0], p.numel() * 8 * len(rest), *arguments)
     adjoint.copy_(reversed_adjoint[:, :, last_stage_first])
 
@@ -632,7 +653,7 @@ def allpass_adjoint(
     g: Tensor, p: Tensor, loop: Tensor, z: Tensor, zi: Tensor, ds: Tensor, dp: Tensor, dloop: Tensor, dzi: Tensor
 ) -> None:
     rest, sums = _stages(zi), torch.zeros(loop.shape, dtype=torch.float64)
-    arguments = [g.numpy(), p.numpy(), loop.double().numpy(), z.numpy(), zi.numpy()]
+    arguments = [g.numpy(), p.numpy(), *_loop(loop), z.numpy(), zi.numpy()]
     arguments += [ds.numpy(), dp.numpy(), sums.numpy(), dzi.numpy()]
     _over_rows(_allpass_adjoint, p.shape[0], p.numel() * 12 * len(rest), *arguments, rest)
     dloop.copy_(sums)
