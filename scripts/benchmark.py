@@ -209,7 +209,7 @@ def machine() -> str:
 
 
 def as_markdown(rows: list[Row], title: str) -> str:
-    lines = [f"# CPU benchmark\n\n{title}\n\nMedians of calls, taken in turns of four; the ratio is the median over pairs.\n"]
+    lines = [f"# CPU benchmark\n\n{title}\n\nMedians of calls in turns of four; ratio: the median over pairs.\n"]
     lines += [
         "| case | ours, ns a sample | peer, ns a sample | peer | times faster |",
         "| --- | --: | --: | --- | --: |",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
@@ -550,7 +550,6 @@ def _over_rows(kernel: Callable, rows: int, work: int, *arguments) -> None:
     bounds = [rows * i // threads for i in range(threads + 1)]
     others = [_pool.submit(kernel, bounds[i], bounds[i + 1], *arguments) for i in range(1, threads)]
     kernel(0, bounds[1], *arguments)
-    wait(others)
     for other in others:
         other.result()
 
