@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from diffapf.report.metrics import JUDGEMENTS
 from recipes.data import Pair
 from recipes.fit import Trained
 
 PART_NAMES = {"train": "train", "validation": "validation", "test": "test", "paper": "train + test, as in the paper"}
-JUDGEMENT = ((0.001, "excellent"), (0.01, "great"), (0.05, "good"), (0.15, "fair"), (float("inf"), "poor"))
 
 
 def percent(esr: float) -> str:
@@ -17,7 +17,7 @@ def percent(esr: float) -> str:
 
 
 def judgement(esr: float) -> str:
-    return next(word for bound, word in JUDGEMENT if not esr >= bound)
+    return next(word for bound, word in JUDGEMENTS if not esr >= bound)
 
 
 def print_run(pair: Pair, results: list[Trained]) -> None:
