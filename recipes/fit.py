@@ -47,8 +47,8 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     effect: Effect = hydra.utils.instantiate(cfg.model, sample_rate=pair.sample_rate).to(dtype)
     pair.tracks.dry, pair.tracks.wet = pair.tracks.dry.to(dtype), pair.tracks.wet.to(dtype)
     methods = [cfg.method.name, *(name for name in cfg.baselines if name != cfg.method.name)]
-    # a resumed training has its start in its checkpoint
-    if not _checkpoint(folder, methods[0]).exists():
+    # a resumed training has its start in its checkpoint; a baseline that had not begun needs the same start again
+    if not all(_checkpoint(folder, name).exists() for name in methods):
         _choose_start(cfg, effect, pair)
     results = []
     for name in methods:
@@ -184,7 +184,3 @@ def timed_run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained], float
     began = time.perf_counter()
     pair, results = run(cfg, folder)
     return pair, results, time.perf_counter() - began
-
-
-def resolved(cfg: DictConfig) -> dict[str, Any]:
-    return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]

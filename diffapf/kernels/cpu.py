@@ -23,7 +23,6 @@ from numba.cpython.unsafe.tuple import tuple_setitem
 from numba.extending import overload
 from torch import Tensor
 
-SUPPORTED = (torch.float32, torch.float64)
 ROWS = 4  # advance together
 TAPS_TOGETHER = 6  # up to which four rows' histories fit the registers
 TAPS_IN_REGISTERS = 12  # up to which one row's does
