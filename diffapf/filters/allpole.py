@@ -72,7 +72,7 @@ class AllPole(RowFunction):
     @staticmethod
     def forward(x, a, zi, timing):
         y = torch.empty_like(x, memory_format=torch.contiguous_format)
-        run("allpole", x.contiguous(), a.contiguous(), timing, zi.contiguous(), y)
+        run("allpole", x.contiguous(), a.contiguous(), timing, zi.contiguous(), out=(y,))
         return y
 
     @staticmethod
@@ -104,7 +104,8 @@ class AllPoleAdjoint(RowFunction):
         dx = torch.empty_like(y)
         da = torch.empty_like(a if with_coefficients else a[:, :0], memory_format=torch.contiguous_format)
         dzi = torch.empty_like(zi, memory_format=torch.contiguous_format)
-        run("allpole_adjoint", g.contiguous(), a.contiguous(), timing, y.contiguous(), zi.contiguous(), dx, da, dzi)
+        inputs = g.contiguous(), a.contiguous(), timing, y.contiguous(), zi.contiguous()
+        run("allpole_adjoint", *inputs, out=(dx, da, dzi))
         return dx, da, dzi
 
     @staticmethod

@@ -45,8 +45,8 @@ def _on_cpu(x: Tensor) -> ModuleType | None:
 TABLE = (_on_cpu, lambda x: _reference(x.device.type))
 
 
-def run(name: str, *arguments) -> None:
-    """Runs the recurrence `name` of reference.py on contiguous tensors, writing into those that hold its outputs."""
-    first = arguments[0]
+def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
+    """Runs the recurrence `name` of reference.py, on contiguous tensors, and writes into those of `out`."""
+    first = inputs[0]
     module = next(module for applies in TABLE if (module := applies(first)) is not None)
-    getattr(module, name)(*arguments)
+    getattr(module, name)(*inputs, *out)
