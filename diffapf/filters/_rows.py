@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
 
 DTYPES = (torch.float32, torch.float64)
@@ -18,14 +19,44 @@ class RowFunction(torch.autograd.Function):
     Subclasses write their forward-mode rule as `tangent(ctx, saved_tensors, *tangents)`.
     """
 
+    _outside_transforms: type[torch.autograd.Function]
+
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         setattr(cls, "vmap", staticmethod(partial(_fold_into_rows, cls)))  # noqa: B010  (PyTorch looks them up by name)
         setattr(cls, "jvp", staticmethod(partial(_with_tangents_of_outer_levels, cls)))  # noqa: B010
+        cls._outside_transforms = _with_context_in_forward(cls)
 
     @staticmethod
     def tangent(ctx, saved, *tangents):
         raise NotImplementedError
+
+    @classmethod
+    def apply(cls, *arguments):
+        """As PyTorch's, which inspects signatures at each call: that takes longer than the filter of a short signal."""
+        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+            return super().apply(*arguments)
+        arguments = unwrap_dead_wrappers(arguments)
+        if forward_ad._current_level < 0 and not (torch.is_grad_enabled() and _any_requires_grad(arguments)):
+            return cls.forward(*arguments)
+        return cls._outside_transforms.apply(*arguments)
+
+
+def _with_context_in_forward(function: type[RowFunction]) -> type[torch.autograd.Function]:
+    """The same function in PyTorch's older form, which `torch.func` does not take, and which needs no inspection."""
+
+    def forward(ctx, *arguments):
+        output = function.forward(*arguments)
+        function.setup_context(ctx, arguments, output)
+        return output
+
+    rules = {"forward": forward, "backward": function.backward, "jvp": getattr(function, "jvp")}  # noqa: B009
+    members = {name: staticmethod(rule) for name, rule in rules.items()}
+    return type(function.__name__, (torch.autograd.Function,), members)
+
+
+def _any_requires_grad(arguments: tuple) -> bool:
+    return any(isinstance(argument, Tensor) and argument.requires_grad for argument in arguments)
 
 
 def _with_tangents_of_outer_levels(function: type[RowFunction], ctx, *tangents):
@@ -70,6 +101,8 @@ def check_signal(name: str, value, like: Tensor | None = None) -> None:
 
 def to_rows(x: Tensor) -> Tensor:
     """`(..., time)` as `(rows, time)`."""
+    if x.dim() == 2:
+        return x
     return x.reshape(-1, x.shape[-1]) if x.shape[-1] else x.reshape(x.shape[:-1].numel(), 0)
 
 
@@ -79,6 +112,8 @@ def state_rows(name: str, state: Tensor | None, x: Tensor, size: int) -> Tensor:
     if state is None:
         return x.new_zeros(rows, size)
     check_signal(name, state, x)
+    if state.shape == (rows, size) and x.dim() == 2:
+        return state
     expected = (*x.shape[:-1], size)
     try:
         return state.expand(expected).reshape(rows, size)

@@ -121,7 +121,7 @@ class AllpassLoop(RowFunction):
     def forward(s, p, loop, zi):
         z = s.new_empty(*p.shape, zi.shape[1] - 1)
         w = s.new_empty(p.shape)
-        run("allpass", s.contiguous(), p.contiguous(), loop.contiguous(), zi.contiguous(), out=(z, w))
+        run("allpass", s, p, loop, zi, out=(z, w))
         return z, w
 
     @staticmethod
@@ -163,7 +163,7 @@ class AllpassTranspose(RowFunction):
     @staticmethod
     def forward(g, p, loop):
         adjoint = torch.empty_like(g, memory_format=torch.contiguous_format)
-        run("allpass_transpose", g.contiguous(), p.contiguous(), loop.contiguous(), out=(adjoint,))
+        run("allpass_transpose", g, p, loop, out=(adjoint,))
         return adjoint
 
     @staticmethod

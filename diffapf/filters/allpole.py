@@ -56,7 +56,7 @@ def allpole(
     initial = state_rows("zi", zi, x, order)
     y = AllPole.apply(to_rows(x), rows, initial, timing) if order else to_rows(x)
     if not return_zf:
-        return y.reshape(x.shape)
+        return y if x.dim() == 2 else y.reshape(x.shape)
     recent = past_and_present(y, initial) if y.shape[1] < order else y
     return y.reshape(x.shape), recent[:, recent.shape[1] - order :].flip(1).reshape(*x.shape[:-1], order)
 
@@ -72,7 +72,7 @@ class AllPole(RowFunction):
     @staticmethod
     def forward(x, a, zi, timing):
         y = torch.empty_like(x, memory_format=torch.contiguous_format)
-        run("allpole", x.contiguous(), a.contiguous(), timing, zi.contiguous(), out=(y,))
+        run("allpole", x, a, timing, zi, out=(y,))
         return y
 
     @staticmethod
@@ -104,7 +104,7 @@ class AllPoleAdjoint(RowFunction):
         dx = torch.empty_like(y)
         da = torch.empty_like(a if with_coefficients else a[:, :0], memory_format=torch.contiguous_format)
         dzi = torch.empty_like(zi, memory_format=torch.contiguous_format)
-        inputs = g.contiguous(), a.contiguous(), timing, y.contiguous(), zi.contiguous()
+        inputs = g, a, timing, y, zi
         run("allpole_adjoint", *inputs, out=(dx, da, dzi))
         return dx, da, dzi
 

@@ -55,6 +55,8 @@ def coefficient_rows(
     if coefficients.dim() == 0:
         raise ValueError(f"{name} needs its taps as the last dimension, got a scalar")
     taps = coefficients.shape[-1]
+    if hop is None and x.dim() == 2 and coefficients.shape[:-1] == x.shape:
+        return coefficients, None
 
     def expanded(*last: int) -> Tensor | None:
         try:

@@ -65,7 +65,7 @@ class FIR(RowFunction):
     @staticmethod
     def forward(x, b, timing):
         y = x.new_empty(x.shape[0], x.shape[1] - b.shape[2] + 1)
-        run("fir", x.contiguous(), b.contiguous(), timing, out=(y,))
+        run("fir", x, b, timing, out=(y,))
         return y
 
     @staticmethod
@@ -96,7 +96,7 @@ class FIRTranspose(RowFunction):
     @staticmethod
     def forward(g, b, timing):
         dx = g.new_empty(g.shape[0], g.shape[1] + b.shape[2] - 1)
-        run("fir_transpose", g.contiguous(), b.contiguous(), timing, out=(dx,))
+        run("fir_transpose", g, b, timing, out=(dx,))
         return dx
 
     @staticmethod
@@ -127,7 +127,7 @@ class FIROuter(RowFunction):
     @staticmethod
     def forward(g, x, timing, frames):
         db = g.new_empty(g.shape[0], frames, x.shape[1] - g.shape[1] + 1)
-        run("fir_outer", g.contiguous(), x.contiguous(), timing, out=(db,))
+        run("fir_outer", g, x, timing, out=(db,))
         return db
 
     @staticmethod

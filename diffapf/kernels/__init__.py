@@ -11,6 +11,7 @@ import importlib
 import warnings
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 
@@ -46,7 +47,19 @@ TABLE = (_on_cpu, lambda x: _reference(x.device.type))
 
 
 def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
-    """Runs the recurrence `name` of reference.py, on contiguous tensors, and writes into those of `out`."""
-    first = inputs[0]
-    module = next(module for applies in TABLE if (module := applies(first)) is not None)
-    getattr(module, name)(*inputs, *out)
+    """Runs the recurrence `name` of reference.py and writes into the tensors of `out`, which are contiguous."""
+    arguments = [_stored(argument) if isinstance(argument, Tensor) else argument for argument in inputs]
+    for applies in TABLE:
+        module = applies(out[0])
+        if module is not None and hasattr(module, name):
+            getattr(module, name)(*arguments, *out)
+            return
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    """The tensor as its elements in a row: PyTorch has tensors that are none, or the conjugate of what is stored."""
+    if tensor._is_zerotensor():
+        return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
+    return tensor.contiguous()

@@ -12,13 +12,10 @@ import torch
 from torch import Tensor
 
 from diffapf.kernels import cpu
+from diffapf.kernels.cpu import launch
 
-ROWS, TIME, TAPS, STAGES = (
-    7,
-    30_000,
-    2,
-    4,
-)  # ROWS · TIME · TAPS is well beyond WORTH_A_THREAD, and ROWS divides by no thread
+# ROWS · TIME · TAPS is well beyond WORTH_A_THREAD, and ROWS divides by no number of threads.
+ROWS, TIME, TAPS, STAGES = 7, 30_000, 2, 4
 
 
 def normal(*shape: int) -> Tensor:
@@ -61,34 +58,44 @@ def set_threads() -> Iterator[Callable[[int], None]]:
 
 
 @pytest.fixture
-def splits(monkeypatch) -> list[int]:
-    """The number of parts that each kernel call after the first one was divided into."""
-    parts: list[int] = []
-    submit = ThreadPoolExecutor.submit
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda *call: parts.append(1) or submit(*call))
-    return parts
+def teams(monkeypatch) -> list[int]:
+    """The number of threads of each kernel call after the first that was divided."""
+    sizes: list[int] = []
+    team = launch._team
+    monkeypatch.setattr(launch, "_team", lambda *call: sizes.append(call[-1]) or team(*call))
+    return sizes
+
+
+@pytest.fixture(params=["OpenMP", "Python"])
+def threads_of(request, monkeypatch) -> str:
+    """Whose threads they are."""
+    if request.param == "Python":
+        monkeypatch.setattr(launch, "_openmp", lambda: None)
+    elif launch._openmp() is None:
+        pytest.skip("this PyTorch has no OpenMP of GNU's kind")
+    return request.param
 
 
 @pytest.mark.parametrize("kernel", PROBLEMS)
-def test_two_threads_compute_what_one_does(kernel, set_threads, splits):
+def test_two_threads_compute_what_one_does(kernel, set_threads, teams, threads_of):
     set_threads(1)
     alone = call(kernel)
-    assert not splits, "one thread is asked for, and more are used"
+    assert not teams, "one thread is asked for, and more are used"
     set_threads(2)
     together = call(kernel)
-    assert splits, "the problem is too small to be divided: this test shows nothing"
+    assert teams, "the problem is too small to be divided: this test shows nothing"
     for one, two in zip(alone, together, strict=True):
         torch.testing.assert_close(two, one, rtol=1e-13, atol=1e-13)
 
 
-def test_small_problems_wake_no_thread(set_threads, splits):
+def test_small_problems_wake_no_thread(set_threads, teams):
     set_threads(2)
     y = torch.empty(8, 64, dtype=torch.float64)
     cpu.allpole(normal(8, 64), normal(8, 1, 2) * 0.1, (0.0, 0.0), normal(8, 2), y)
-    assert not splits
+    assert not teams
 
 
-def test_calls_from_several_threads_do_not_disturb_each_other(set_threads):
+def test_calls_from_several_threads_do_not_disturb_each_other(set_threads, threads_of):
     set_threads(2)
     expected = {kernel: call(kernel) for kernel in PROBLEMS}
     calls = [*PROBLEMS] * 4
@@ -102,16 +109,16 @@ def call_and_compare(expected: dict[str, list[np.ndarray]]) -> None:
     for kernel, outputs in expected.items():
         for output, wanted in zip(call(kernel), outputs, strict=True):
             np.testing.assert_array_equal(output.numpy(), wanted)
-    assert cpu._pool is not None, "the child used no threads: this test shows nothing"
+    assert launch._pool is not None, "the child used no threads: this test shows nothing"
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_computes_with_threads_of_its_own(set_threads):
+def test_a_forked_child_computes_with_threads_of_its_own(set_threads, teams):
     """The parent has threads, which the child has not: a child that waited for them would wait for ever."""
     set_threads(2)
     expected = {kernel: [output.numpy() for output in call(kernel)] for kernel in PROBLEMS}
-    assert cpu._pool is not None, "the parent used no threads: this test shows nothing"
+    assert teams, "the parent used no threads: this test shows nothing"
     child = multiprocessing.get_context("fork").Process(target=call_and_compare, args=(expected,))
     child.start()
     child.join(30)

@@ -1,0 +1,26 @@
+"""The recurrences of `reference.py` in Numba: same names, same arguments, contiguous tensors.
+
+What makes them fast, each measured:
+
+- A filter's past lives in a tuple, whose length is a compile-time constant: registers, and unrolled loops, for any order.
+- Four rows advance together: a recursion is a chain of dependent operations, and four chains fill the time that one waits.
+- `fastmath={"contract"}` and nothing more: fused multiply-adds; re-association would double the chain and break NaN.
+- The newest output enters a sum last: all else is ready before it.
+- Gradients of coefficients that many samples share are summed while the samples are in the nearest cache.
+- A call costs 3 µs and a second thread 2 µs (`launch.py`).
+"""
+
+from diffapf.kernels.cpu.allpass import allpass, allpass_adjoint, allpass_transpose
+from diffapf.kernels.cpu.allpole import allpole, allpole_adjoint
+from diffapf.kernels.cpu.fir import fir, fir_outer, fir_transpose
+
+__all__ = [
+    "allpass",
+    "allpass_adjoint",
+    "allpass_transpose",
+    "allpole",
+    "allpole_adjoint",
+    "fir",
+    "fir_outer",
+    "fir_transpose",
+]

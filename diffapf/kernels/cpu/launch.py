@@ -1,0 +1,245 @@
+"""From tensors to machine code: a kernel is compiled once for each kind of arguments, and called without ceremony.
+
+A kernel is a function `kernel(first, last, *arguments)` of arrays that computes the rows from first to last. Compiled, it
+is a C function of one pointer, to a block of 64-bit words:
+
+    word 0        the next group of rows that nobody has claimed
+    words 1, 2    the number of rows, and of rows in a group
+    from word 3   the arguments: an array is its address and its sizes, a number itself
+
+Every thread claims groups until none is left. The threads are those of PyTorch's own OpenMP team, which are at hand within
+2 µs; where it has none (and in a forked child, which has no threads of its parent's), Python threads serve, in 20 µs.
+"""
+
+# mypy: ignore-errors
+# (code that Numba compiles, through parts of Numba that its type annotations leave out)
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numba
+import torch
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+from torch import Tensor
+
+ROWS_TOGETHER = 4  # a group: kernels that interleave rows take them by fours
+WORTH_A_THREAD = 20_000  # multiply-adds
+HEADER = 3  # words
+
+NUMBA_TYPE = {
+    torch.float32: types.float32,
+    torch.float64: types.float64,
+    torch.complex64: types.complex64,
+    torch.complex128: types.complex128,
+}
+
+
+def jit(function: Callable) -> Callable:
+    return numba.njit(nogil=True, _nrt=False, error_model="numpy", fastmath={"contract"})(function)
+
+
+def inline(function: Callable) -> Callable:
+    """A part of a kernel. Inlined by Numba, not by LLVM: a call would count references to each array, atomically."""
+    return numba.njit(inline="always", error_model="numpy", fastmath={"contract"})(function)
+
+
+def jit_sum(function: Callable) -> Callable:
+    """For a sum over many taps, which may be taken in any order: several at once."""
+    return numba.njit(nogil=True, _nrt=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(function)
+
+
+# ------------------------------------------------------------------------------------------------------ in machine code
+
+
+@intrinsic
+def _claim(typing, block):
+    """The next group of rows nobody has claimed: (first, last); first ≥ last when there is none."""
+    pair = types.UniTuple(types.intp, 2)
+
+    def generate(context, builder, signature, arguments):
+        word = ir.IntType(64)
+        words = builder.bitcast(arguments[0], word.as_pointer())
+        rows, group = (builder.load(builder.gep(words, [ir.Constant(word, i)])) for i in (1, 2))
+        index = builder.atomic_rmw("add", words, ir.Constant(word, 1), "monotonic")
+        first = builder.mul(index, group)
+        end = builder.add(first, group)
+        last = builder.select(builder.icmp_signed("<", end, rows), end, rows)
+        return context.make_tuple(builder, pair, [first, last])
+
+    return pair(types.voidptr), generate
+
+
+def _reader(kinds: tuple):
+    """Reads arguments of these Numba types from a block."""
+    argument_types = types.Tuple(kinds)
+
+    @intrinsic
+    def read(typing, block):
+        def generate(context, builder, signature, arguments):
+            words = builder.bitcast(arguments[0], ir.IntType(64).as_pointer())
+            position = iter(range(HEADER, HEADER + 4 * (len(kinds) + 2)))
+
+            def next_word():
+                return builder.load(builder.gep(words, [ir.Constant(ir.IntType(64), next(position))]))
+
+            def value(kind):
+                if isinstance(kind, types.BaseTuple):
+                    return context.make_tuple(builder, kind, [value(part) for part in kind])
+                if isinstance(kind, types.NoneType):
+                    return context.get_dummy_value()
+                if kind == types.float64:
+                    return builder.bitcast(next_word(), ir.DoubleType())
+                array = make_array(kind)(context, builder)
+                data = builder.inttoptr(next_word(), array.data.type)
+                shape = [next_word() for _ in range(kind.ndim)]
+                item = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(kind.dtype)))
+                strides = [item]
+                for size in reversed(shape[1:]):
+                    strides.insert(0, builder.mul(strides[0], size))
+                sizes, steps = (cgutils.pack_array(builder, numbers) for numbers in (shape, strides))
+                populate_array(array, data, shape=sizes, strides=steps, itemsize=item, meminfo=None)
+                return array._getvalue()
+
+            return context.make_tuple(builder, argument_types, [value(kind) for kind in argument_types])
+
+        return argument_types(types.voidptr), generate
+
+    return read
+
+
+class _PackageCache(FunctionCache):
+    """Numba's cache on disk, of which an entry is good as long as no file of this package has changed."""
+
+    key: tuple = ()
+
+    def _index_key(self, sig, codegen):
+        return sig, codegen.magic_tuple(), self.key
+
+
+@functools.cache
+def _source() -> str:
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+_compiled: dict[tuple, CFunc] = {}  # the values keep the machine code alive
+
+
+def _compile(kernel, arguments: tuple, constants: tuple) -> CFunc:
+    kinds = tuple(map(_kind, arguments))
+    read = _reader(kinds)
+
+    def task(block):
+        given = read(block) + constants
+        first, last = _claim(block)
+        while first < last:
+            kernel(first, last, *given)
+            first, last = _claim(block)
+
+    task.__name__ = task.__qualname__ = kernel.py_func.__name__
+    compiled = CFunc(task, ((types.voidptr,), types.void), {}, {"error_model": "numpy", "_nrt": False})
+    compiled._cache = _PackageCache(task)
+    compiled._cache.key = (task.__name__, str(kinds), str(constants), _source())
+    compiled.compile()
+    return compiled
+
+
+def _kind(argument):
+    if isinstance(argument, Tensor):
+        return types.Array(NUMBA_TYPE[argument.dtype], argument.dim(), "C")
+    if isinstance(argument, tuple):
+        return types.Tuple(tuple(map(_kind, argument)))
+    return types.none if argument is None else types.float64
+
+
+# ------------------------------------------------------------------------------------------------------------ in Python
+
+
+def _words(arguments: tuple) -> list[int]:
+    words: list[int] = []
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            words.append(argument.data_ptr())
+            words += argument.shape
+        elif isinstance(argument, tuple):
+            words += _words(argument)
+        elif argument is not None:
+            words += struct.unpack("q", struct.pack("d", argument))
+    return words
+
+
+def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, constants: tuple = ()) -> None:
+    """Runs `kernel(first, last, *arguments, *constants)` over all rows, on as many threads as `work` is worth.
+
+    `key` tells this call's kinds of arguments and its constants from all others of the kernel; constants are known to
+    the compiler. `work` is in multiply-adds.
+    """
+    compiled = _compiled.get((kernel, key))
+    if compiled is None:
+        compiled = _compiled[kernel, key] = _compile(kernel, arguments, constants)
+    threads = 1 if work < WORTH_A_THREAD else min(torch.get_num_threads(), rows, work // WORTH_A_THREAD)
+    group = rows if threads <= 1 else ROWS_TOGETHER if rows >= ROWS_TOGETHER * threads else -(-rows // threads)
+    words = _words(arguments)
+    block = (ctypes.c_int64 * (HEADER + len(words)))(0, rows, group, *words)
+    if threads <= 1:
+        compiled.ctypes(ctypes.addressof(block))
+    else:
+        _team(compiled, ctypes.addressof(block), threads)
+
+
+_pool: ThreadPoolExecutor | None = None
+
+
+@functools.cache
+def _openmp() -> Callable | None:
+    """PyTorch's OpenMP: `GOMP_parallel(function, data, threads, flags)` calls function(data) on each of its threads."""
+    bundled = (Path(torch.__file__).parent / "lib").glob("libgomp*.so*")
+    for name in [*map(str, bundled), "libgomp.so.1"]:
+        try:
+            parallel = ctypes.CDLL(name).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        parallel.restype = None
+        return parallel
+    return None
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    """A forked child has none of its parent's threads: neither team may be called."""
+    global _pool, _forked
+    _pool, _forked = None, True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _team(compiled: CFunc, block: int, threads: int) -> None:
+    global _pool
+    openmp = None if _forked else _openmp()
+    if openmp is not None:
+        openmp(compiled.address, block, threads, 0)
+        return
+    if _pool is None:
+        _pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="diffapf")
+    others = [_pool.submit(compiled.ctypes, block) for _ in range(threads - 1)]
+    compiled.ctypes(block)
+    for other in others:
+        other.result()
