@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -9,23 +10,47 @@ from torch import Tensor
 from torch._functorch.utils import unwrap_dead_wrappers
 from torch.autograd import forward_ad
 
-DTYPES = (torch.float32, torch.float64)
+REAL = (torch.float32, torch.float64)
+REAL_AND_COMPLEX = (*REAL, torch.complex64, torch.complex128)
 
 
-class RowFunction(torch.autograd.Function):
+class RowFunction:
     """A differentiable function whose every tensor argument and result has the rows (batch) as its first dimension.
 
-    Rows are independent, so `vmap` folds the mapped dimension into them: one kernel call, never a loop.
-    Subclasses write their forward-mode rule as `tangent(ctx, saved_tensors, *tangents)`.
+    Subclasses write static `forward(*arguments)`, `setup_context(ctx, arguments, output)` and `backward(ctx, *gradients)`,
+    as of a `torch.autograd.Function`, and the forward-mode rule as `tangent(ctx, saved_tensors, *tangents)`.
+
+    Rows are independent, so `vmap` folds the mapped dimension into them: one kernel call, never a loop. The arguments at
+    `COEFFICIENTS` may have fewer rows than the first one, the signal: its row r uses theirs modulo their number. So many
+    directions of one derivative, or many signals through one filter, share a single copy.
     """
 
-    _outside_transforms: type[torch.autograd.Function]
+    COEFFICIENTS: tuple[int, ...] = ()
+    _variants: dict[str, type[torch.autograd.Function]]
 
     def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        setattr(cls, "vmap", staticmethod(partial(_fold_into_rows, cls)))  # noqa: B010  (PyTorch looks them up by name)
-        setattr(cls, "jvp", staticmethod(partial(_with_tangents_of_outer_levels, cls)))  # noqa: B010
-        cls._outside_transforms = _with_context_in_forward(cls)
+        rules = {name: getattr(cls, name) for name in ("forward", "setup_context", "backward")}
+        modes = {"vmap": partial(_fold_into_rows, cls), "jvp": partial(_with_tangents_of_outer_levels, cls)}
+        in_forward = {"forward": _with_context(cls), "backward": cls.backward, "jvp": modes["jvp"]}
+        cls._variants = {
+            "transforms": _function(cls.__name__, rules | modes),
+            "compiled": _function(cls.__name__, rules),  # torch.compile takes no function that has a `jvp`
+            "eager": _function(
+                cls.__name__, in_forward
+            ),  # the older form: the newer one inspects signatures, for 20 µs
+        }
+
+    @staticmethod
+    def forward(*arguments):
+        raise NotImplementedError
+
+    @staticmethod
+    def setup_context(ctx, arguments, output):
+        raise NotImplementedError
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        raise NotImplementedError
 
     @staticmethod
     def tangent(ctx, saved, *tangents):
@@ -33,26 +58,27 @@ class RowFunction(torch.autograd.Function):
 
     @classmethod
     def apply(cls, *arguments):
-        """As PyTorch's, which inspects signatures at each call: that takes longer than the filter of a short signal."""
-        if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-            return super().apply(*arguments)
+        if torch.compiler.is_compiling():
+            return cls._variants["compiled"].apply(*arguments)
+        if torch._C._are_functorch_transforms_active():
+            return cls._variants["transforms"].apply(*arguments)
         arguments = unwrap_dead_wrappers(arguments)
         if forward_ad._current_level < 0 and not (torch.is_grad_enabled() and _any_requires_grad(arguments)):
             return cls.forward(*arguments)
-        return cls._outside_transforms.apply(*arguments)
+        return cls._variants["eager"].apply(*arguments)
 
 
-def _with_context_in_forward(function: type[RowFunction]) -> type[torch.autograd.Function]:
-    """The same function in PyTorch's older form, which `torch.func` does not take, and which needs no inspection."""
+def _function(name: str, rules: dict[str, Callable]) -> type[torch.autograd.Function]:
+    return type(name, (torch.autograd.Function,), {key: staticmethod(rule) for key, rule in rules.items()})
 
+
+def _with_context(function: type[RowFunction]) -> Callable:
     def forward(ctx, *arguments):
         output = function.forward(*arguments)
         function.setup_context(ctx, arguments, output)
         return output
 
-    rules = {"forward": forward, "backward": function.backward, "jvp": getattr(function, "jvp")}  # noqa: B009
-    members = {name: staticmethod(rule) for name, rule in rules.items()}
-    return type(function.__name__, (torch.autograd.Function,), members)
+    return forward
 
 
 def _any_requires_grad(arguments: tuple) -> bool:
@@ -70,27 +96,46 @@ def _with_tangents_of_outer_levels(function: type[RowFunction], ctx, *tangents):
 
 
 def _fold_into_rows(function: type[RowFunction], info, in_dims, *arguments):
-    def fold(argument, dim):
+    signal = arguments[0] if in_dims[0] is None else arguments[0].select(in_dims[0], 0)
+    rows = signal.shape[0]
+
+    def fold(place, argument, dim):
         if not isinstance(argument, Tensor):
             return argument
+        if dim is None and place in function.COEFFICIENTS:
+            return argument
         mapped = argument.expand(info.batch_size, *argument.shape) if dim is None else argument.movedim(dim, 0)
+        if mapped.shape[1] != rows:
+            mapped = mapped[:, None].expand(-1, rows // mapped.shape[1], *mapped.shape[1:]).flatten(1, 2)
         return mapped.flatten(0, 1)
 
     def unfold(result):
         return result.reshape(info.batch_size, result.shape[0] // info.batch_size, *result.shape[1:])
 
-    results = function.apply(*(fold(*pair) for pair in zip(arguments, in_dims, strict=True)))
+    results = function.apply(*map(fold, range(len(arguments)), arguments, in_dims))
     if isinstance(results, tuple):
         return tuple(unfold(result) for result in results), (0,) * len(results)
     return unfold(results), 0
 
 
-def check_signal(name: str, value, like: Tensor | None = None) -> None:
-    """A floating-point tensor with a time axis, of the dtype and on the device of `like`."""
+def conjugates(ctx) -> list[Tensor]:
+    """The saved tensors as a backward rule takes them: PyTorch's gradients are those with respect to conjugates."""
+    return [tensor.conj() for tensor in ctx.saved_tensors]
+
+
+def shared(gradient: Tensor, coefficients: Tensor) -> Tensor:
+    """The gradient of coefficients that several rows used: the sum of theirs."""
+    rows = coefficients.shape[0]
+    return gradient if gradient.shape[0] == rows else gradient.unflatten(0, (-1, rows)).sum(0)
+
+
+def check_signal(name: str, value, like: Tensor | None = None, dtypes: tuple[torch.dtype, ...] = REAL) -> None:
+    """A tensor with a time axis, of one of the dtypes, or of the dtype and on the device of `like`."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
-    if value.dtype not in DTYPES:
-        raise TypeError(f"{name} must be float32 or float64, got {value.dtype}")
+    if like is None and value.dtype not in dtypes:
+        wanted = ", ".join(str(dtype)[6:] for dtype in dtypes[:-1]) + f" or {str(dtypes[-1])[6:]}"
+        raise TypeError(f"{name} must be {wanted}, got {value.dtype}")
     if like is not None and value.dtype != like.dtype:
         raise TypeError(f"{name} is {value.dtype}, but the signal is {like.dtype}: make them equal")
     if like is not None and value.device != like.device:

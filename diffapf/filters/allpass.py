@@ -76,7 +76,7 @@ def allpass_cascade(
         raise ValueError(f"p must have x's shape {tuple(x.shape)} or broadcast to it, got {tuple(p.shape)}") from None
     signal, state = to_rows(x), state_rows("zi", zi, x, stages + 3)
     loop = _loop_rows(x, c0, c1, a, loop_delay)
-    blocks = signal.shape[1] if not torch.is_inference_mode_enabled() else BLOCK
+    blocks = BLOCK if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled() else signal.shape[1]
     outputs = []
     for start in range(0, signal.shape[1], max(blocks, 1)):
         block = slice(start, start + blocks)

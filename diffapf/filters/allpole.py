@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters._rows import REAL_AND_COMPLEX, RowFunction, check_signal, conjugates, shared, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter, FIRTranspose, past_and_present
 from diffapf.kernels import run
@@ -32,7 +32,7 @@ def allpole(
     The call is that of `torchlpc.sample_wise_lpc`, which it can replace.
 
     Args:
-        x: the signal, `(..., time)`, float32 or float64.
+        x: the signal, `(..., time)`, float32, float64, complex64 or complex128.
         a: the coefficients without the leading 1: `(M,)` or `(..., M)` fixed; `(..., time, M)` one row a sample;
             `(..., frames, M)` with `hop`.
         zi: the M outputs before the first, newest first (zi[..., 0] = y[−1]), `(..., M)`; zeros by default.
@@ -50,7 +50,7 @@ def allpole(
     >>> allpole(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([-0.5]))
     tensor([1.0000, 0.5000, 0.2500])
     """
-    check_signal("x", x)
+    check_signal("x", x, dtypes=REAL_AND_COMPLEX)
     rows, timing = coefficient_rows("a", a, x, hop)
     order = rows.shape[2]
     initial = state_rows("zi", zi, x, order)
@@ -69,9 +69,11 @@ def _before(y: Tensor, zi: Tensor) -> Tensor:
 class AllPole(RowFunction):
     """(x, a, zi) → y."""
 
+    COEFFICIENTS = (1,)
+
     @staticmethod
     def forward(x, a, zi, timing):
-        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        y = x.new_empty(x.shape)
         run("allpole", x, a, timing, zi, out=(y,))
         return y
 
@@ -83,9 +85,9 @@ class AllPole(RowFunction):
 
     @staticmethod
     def backward(ctx, g):
-        a, zi, y = ctx.saved_tensors
+        a, zi, y = conjugates(ctx)
         dx, da, dzi = AllPoleAdjoint.apply(g, a, y, zi, ctx.timing, ctx.needs_input_grad[1])
-        return dx, da if ctx.needs_input_grad[1] else None, dzi, None
+        return dx, shared(da, a) if ctx.needs_input_grad[1] else None, dzi, None
 
     @staticmethod
     def tangent(ctx, saved, dx, da, dzi, _):
@@ -99,11 +101,13 @@ class AllPole(RowFunction):
 class AllPoleAdjoint(RowFunction):
     """(g, a, y, zi) → (dx, da, dzi); da has no frames where it is not wanted."""
 
+    COEFFICIENTS = (1,)
+
     @staticmethod
     def forward(g, a, y, zi, timing, with_coefficients):
-        dx = torch.empty_like(y)
-        da = torch.empty_like(a if with_coefficients else a[:, :0], memory_format=torch.contiguous_format)
-        dzi = torch.empty_like(zi, memory_format=torch.contiguous_format)
+        dx = g.new_empty(g.shape)
+        da = g.new_empty(g.shape[0], a.shape[1] if with_coefficients else 0, a.shape[2])
+        dzi = g.new_empty(zi.shape)
         inputs = g, a, timing, y, zi
         run("allpole_adjoint", *inputs, out=(dx, da, dzi))
         return dx, da, dzi
@@ -117,14 +121,16 @@ class AllPoleAdjoint(RowFunction):
     @staticmethod
     def backward(ctx, along_dx, along_da, along_dzi):
         # The gradients pair with an output of the filter itself: w, its tangent in the direction of the cotangents.
-        a, y, zi, dx = ctx.saved_tensors
+        a, y, zi, dx = conjugates(ctx)
         order = zi.shape[1]
         drive, gy, gzi = along_dx, None, None
         if ctx.with_coefficients:
             drive = drive - FIR.apply(_before(y, zi), along_da, ctx.timing)
             gzi, gy = _split(-FIRTranspose.apply(dx, along_da, ctx.timing), order)
         w = AllPole.apply(drive, a, along_dzi, ctx.timing)
-        ga = -FIROuter.apply(dx, _before(w, along_dzi), ctx.timing, a.shape[1]) if ctx.needs_input_grad[1] else None
+        ga = None
+        if ctx.needs_input_grad[1]:
+            ga = shared(-FIROuter.apply(dx, _before(w, along_dzi), ctx.timing, a.shape[1]), a)
         return w, ga, gy, gzi, None, None
 
     @staticmethod

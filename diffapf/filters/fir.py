@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters._rows import REAL_AND_COMPLEX, RowFunction, check_signal, conjugates, shared, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.kernels import run
 
@@ -27,7 +27,7 @@ def fir(
     """Filters `x` by the moving average y[n] = Σₖ bₖ[n] x[n−k], k = 0 … M.
 
     Args:
-        x: the signal, `(..., time)`, float32 or float64.
+        x: the signal, `(..., time)`, float32, float64, complex64 or complex128.
         b: the taps: `(M+1,)` or `(..., M+1)` fixed; `(..., time, M+1)` one row a sample; `(..., frames, M+1)` with `hop`.
         zi: the M inputs before the first, newest first (zi[..., 0] = x[−1]), `(..., M)`; zeros by default.
         return_zf: also return the last M inputs in the same order: the next block's `zi`.
@@ -42,7 +42,7 @@ def fir(
     >>> fir(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, -1.0]))
     tensor([1., 1., 1.])
     """
-    check_signal("x", x)
+    check_signal("x", x, dtypes=REAL_AND_COMPLEX)
     rows, timing = coefficient_rows("b", b, x, hop)
     order = rows.shape[2] - 1
     if order < 0:
@@ -62,6 +62,8 @@ def past_and_present(x: Tensor, zi: Tensor) -> Tensor:
 class FIR(RowFunction):
     """(x from 1−N on, b) → y."""
 
+    COEFFICIENTS = (1,)
+
     @staticmethod
     def forward(x, b, timing):
         y = x.new_empty(x.shape[0], x.shape[1] - b.shape[2] + 1)
@@ -76,9 +78,9 @@ class FIR(RowFunction):
 
     @staticmethod
     def backward(ctx, g):
-        x, b = ctx.saved_tensors
+        x, b = conjugates(ctx)
         dx = FIRTranspose.apply(g, b, ctx.timing) if ctx.needs_input_grad[0] else None
-        db = FIROuter.apply(g, x, ctx.timing, b.shape[1]) if ctx.needs_input_grad[1] else None
+        db = shared(FIROuter.apply(g, x, ctx.timing, b.shape[1]), b) if ctx.needs_input_grad[1] else None
         return dx, db, None
 
     @staticmethod
@@ -92,6 +94,8 @@ class FIR(RowFunction):
 
 class FIRTranspose(RowFunction):
     """(g, b) → the gradient of x: Σₖ bₖ[n+k] g[n+k]."""
+
+    COEFFICIENTS = (1,)
 
     @staticmethod
     def forward(g, b, timing):
@@ -107,9 +111,9 @@ class FIRTranspose(RowFunction):
 
     @staticmethod
     def backward(ctx, x):
-        g, b = ctx.saved_tensors
+        g, b = conjugates(ctx)
         dg = FIR.apply(x, b, ctx.timing) if ctx.needs_input_grad[0] else None
-        db = FIROuter.apply(g, x, ctx.timing, b.shape[1]) if ctx.needs_input_grad[1] else None
+        db = shared(FIROuter.apply(g, x, ctx.timing, b.shape[1]), b) if ctx.needs_input_grad[1] else None
         return dg, db, None
 
     @staticmethod
@@ -138,7 +142,7 @@ class FIROuter(RowFunction):
 
     @staticmethod
     def backward(ctx, b):
-        g, x = ctx.saved_tensors
+        g, x = conjugates(ctx)
         dg = FIR.apply(x, b, ctx.timing) if ctx.needs_input_grad[0] else None
         dx = FIRTranspose.apply(g, b, ctx.timing) if ctx.needs_input_grad[1] else None
         return dg, dx, None, None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import warnings
+from collections.abc import Sequence
 from types import ModuleType
 
 import torch
@@ -48,6 +49,9 @@ TABLE = (_on_cpu, lambda x: _reference(x.device.type))
 
 def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
     """Runs the recurrence `name` of reference.py and writes into the tensors of `out`, which are contiguous."""
+    if torch.compiler.is_compiling():
+        _run_in_graph(name, *_parts(inputs), list(out))
+        return
     arguments = [_stored(argument) if isinstance(argument, Tensor) else argument for argument in inputs]
     for applies in TABLE:
         module = applies(out[0])
@@ -63,3 +67,31 @@ def _stored(tensor: Tensor) -> Tensor:
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
     return tensor.contiguous()
+
+
+# torch.compile cannot look into a kernel: there a call is an operator of PyTorch, which it takes as it is. In the operator's
+# arguments all tensors come first, and what is no tensor (one argument at most: a timing) apart, with its place.
+
+
+def _parts(inputs: tuple) -> tuple[list[Tensor], int, list[float] | None]:
+    places = [place for place, value in enumerate(inputs) if not isinstance(value, Tensor)]
+    tensors = [value for value in inputs if isinstance(value, Tensor)]
+    if not places:
+        return tensors, -1, None
+    timing = inputs[places[0]]
+    return tensors, places[0], None if timing is None else list(timing)
+
+
+@torch.library.custom_op("diffapf::run", mutates_args=("out",))
+def _run_in_graph(
+    name: str, tensors: Sequence[Tensor], place: int, timing: Sequence[float] | None, out: Sequence[Tensor]
+) -> None:
+    inputs: list = list(tensors)
+    if place >= 0:
+        inputs.insert(place, None if timing is None else tuple(timing))
+    run(name, *inputs, out=tuple(out))
+
+
+@_run_in_graph.register_fake
+def _(name, tensors, place, timing, out) -> None:
+    return None

@@ -5,7 +5,8 @@ no faster kernel applies. Notation: rows b, samples n, taps i; each function wri
 
 **Coefficients** come as `(rows, frames, taps)` with a `timing`: `None` means one frame a sample; `(start, step)` means
 that sample n reads the frames at position start + n·step, linearly interpolated, the last frame held. A fixed filter is
-one frame held for ever: frames = 1, any timing.
+one frame held for ever: frames = 1, any timing. They may have fewer rows than the signal, of which they divide the number:
+its row b then reads theirs modulo their number.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ def coefficients_at(frames: Tensor, n: int, timing: Timing) -> Tensor:
     return frames[:, first] + weight * (frames[:, second] - frames[:, first])
 
 
+def for_rows(coefficients: Tensor, rows: int) -> Tensor:
+    """The coefficients that each row of the signal reads."""
+    return coefficients.repeat(rows // max(coefficients.shape[0], 1), 1, 1)
+
+
 def add_at(frames: Tensor, n: int, timing: Timing, value: Tensor) -> None:
     """The transpose of `coefficients_at`: adds the gradient of sample n's coefficients to the frames they came from."""
     first, second, weight = frame_position(n, frames.shape[1], timing)
@@ -41,7 +47,7 @@ def add_at(frames: Tensor, n: int, timing: Timing, value: Tensor) -> None:
 
 def allpole(x: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor) -> None:
     """y[n] = x[n] − Σᵢ aᵢ[n] y[n−i], i = 1…M, with y[−i] = zi[i−1]."""
-    past = zi
+    past, a = zi, for_rows(a, x.shape[0])
     for n in range(x.shape[1]):
         y[:, n] = x[:, n] - (coefficients_at(a, n, timing) * past).sum(-1)
         past = torch.cat([y[:, n : n + 1], past], 1)[:, : zi.shape[1]]
@@ -54,7 +60,7 @@ def allpole_adjoint(
 
     `da` has the frames of `a`, or no frames at all where it is not wanted.
     """
-    taps = zi.shape[1]
+    taps, a = zi.shape[1], for_rows(a, g.shape[0])
     past = torch.cat([zi.flip(1), y], 1)
     pending = torch.zeros_like(zi)
     zero = torch.zeros_like(zi[:, :1])
@@ -69,14 +75,14 @@ def allpole_adjoint(
 
 def fir(x: Tensor, b: Tensor, timing: Timing, y: Tensor) -> None:
     """y[n] = Σₖ bₖ[n] x[n−k], k = 0…N−1; x begins N−1 samples before y."""
-    taps = b.shape[2]
+    taps, b = b.shape[2], for_rows(b, x.shape[0])
     for n in range(y.shape[1]):
         y[:, n] = (coefficients_at(b, n, timing) * x[:, n : n + taps].flip(1)).sum(-1)
 
 
 def fir_transpose(g: Tensor, b: Tensor, timing: Timing, dx: Tensor) -> None:
     """dx[n−k] += bₖ[n] g[n]: the transpose of `fir` in x."""
-    taps = b.shape[2]
+    taps, b = b.shape[2], for_rows(b, g.shape[0])
     dx.zero_()
     for n in range(g.shape[1]):
         dx[:, n : n + taps] += (coefficients_at(b, n, timing) * g[:, n : n + 1]).flip(1)
