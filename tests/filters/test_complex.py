@@ -50,5 +50,5 @@ def test_gradients_of_complex_filters_to_second_order(operator: Operator):
 
 
 def test_a_complex_signal_needs_complex_coefficients():
-    with pytest.raises(TypeError, match="a is torch.float64, but the signal is torch.complex128"):
+    with pytest.raises(TypeError, match=r"a is torch\.float64, but the signal is torch\.complex128"):
         allpole(normal(2, 10).to(torch.complex128), normal(2))
