@@ -198,3 +198,211 @@ def initial_state_gradient(adjoint: Tensor, p: Tensor, loop: Tensor) -> Tensor:
     loop_memory = q1 * first[:, -1] + q2 * later_f
     state = torch.cat([state[:, :-1], (state[:, -1] + loop_memory)[:, None]], 1)
     return torch.cat([state, (a * first[:, -1])[:, None], (q2 * first[:, -1])[:, None]], 1)
+
+
+# ---------------------------------------------------------------------------------------------------------- direct forms
+# Four ways to run Σ bᵢ z⁻ⁱ / (1 + Σ aᵢ z⁻ⁱ), i ≤ M: the same filter while coefficients stand still, four systems when
+# they move. `b` is `(rows, frames, M+1)`, `a` `(rows, frames, M)`, with one timing. zi and zf are the state before and
+# after. Each adjoint takes the gradients of y and zf, gives those of x, b, a and zi, and writes db and da only where they
+# have frames.
+
+
+def _shifted_in(newest: Tensor, past: Tensor) -> Tensor:
+    """The past one sample later, newest first."""
+    return torch.cat([newest[:, None], past], 1)[:, : past.shape[1]]
+
+
+def _advanced(registers: Tensor) -> Tensor:
+    """Each register takes over the next one's content."""
+    return torch.cat([registers[:, 1:], torch.zeros_like(registers[:, :1])], 1)
+
+
+def _add_products(
+    db: Tensor, da: Tensor, n: int, timing: Timing, for_b: tuple[Tensor, Tensor], for_a: tuple[Tensor, Tensor]
+) -> None:
+    """Adds to the gradients of sample n's coefficients: a signal's sample times the taps' own samples of another."""
+    if db.shape[1]:
+        add_at(db, n, timing, for_b[0][:, None] * for_b[1])
+    if da.shape[1]:
+        add_at(da, n, timing, -for_a[0][:, None] * for_a[1])
+
+
+def direct_form_1(x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor) -> None:
+    """y[n] = Σᵢ bᵢ[n] x[n−i] − Σᵢ aᵢ[n] y[n−i]; the state is the past M inputs, then the past M outputs, newest first."""
+    order = a.shape[2]
+    inputs, outputs = zi[:, :order], zi[:, order:]
+    for n in range(x.shape[1]):
+        read = torch.cat([x[:, n : n + 1], inputs], 1)
+        y[:, n] = (coefficients_at(b, n, timing) * read).sum(1) - (coefficients_at(a, n, timing) * outputs).sum(1)
+        inputs, outputs = read[:, :order], _shifted_in(y[:, n], outputs)
+    zf[:] = torch.cat([inputs, outputs], 1)
+
+
+def direct_form_1_adjoint(
+    g: Tensor,
+    gzf: Tensor,
+    x: Tensor,
+    b: Tensor,
+    a: Tensor,
+    timing: Timing,
+    zi: Tensor,
+    y: Tensor,
+    dx: Tensor,
+    db: Tensor,
+    da: Tensor,
+    dzi: Tensor,
+) -> None:
+    """d[n] = g[n] − Σᵢ aᵢ[n+i] d[n+i];  dx[n] = Σᵢ bᵢ[n+i] d[n+i];  dbᵢ[n] = d[n] x[n−i];  daᵢ[n] = −d[n] y[n−i].
+
+    gzf joins the gradients of the last samples; dzi continues both sums to n < 0.
+    """
+    order = a.shape[2]
+    inputs = torch.cat([zi[:, :order].flip(1), x], 1)
+    outputs = torch.cat([zi[:, order:].flip(1), y], 1)
+    of_inputs, of_outputs = gzf[:, :order], gzf[:, order:]
+    db.zero_()
+    da.zero_()
+    for n in range(g.shape[1] - 1, -1, -1):
+        d = g[:, n] + of_outputs[:, :1].sum(1)
+        read = inputs[:, n : n + order + 1].flip(1)
+        _add_products(db, da, n, timing, (d, read), (d, outputs[:, n : n + order].flip(1)))
+        along_b = coefficients_at(b, n, timing) * d[:, None]
+        dx[:, n] = along_b[:, 0] + of_inputs[:, :1].sum(1)
+        of_inputs = _advanced(of_inputs) + along_b[:, 1:]
+        of_outputs = _advanced(of_outputs) - coefficients_at(a, n, timing) * d[:, None]
+    dzi[:] = torch.cat([of_inputs, of_outputs], 1)
+
+
+def direct_form_2(
+    x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor, w: Tensor
+) -> None:
+    """w[n] = x[n] − Σᵢ aᵢ[n] w[n−i];  y[n] = Σᵢ bᵢ[n] w[n−i]; the state is the past M of w, newest first."""
+    past = zi
+    for n in range(x.shape[1]):
+        w[:, n] = x[:, n] - (coefficients_at(a, n, timing) * past).sum(1)
+        read = torch.cat([w[:, n : n + 1], past], 1)
+        y[:, n] = (coefficients_at(b, n, timing) * read).sum(1)
+        past = read[:, : zi.shape[1]]
+    zf[:] = past
+
+
+def direct_form_2_adjoint(
+    g: Tensor,
+    gzf: Tensor,
+    x: Tensor,
+    b: Tensor,
+    a: Tensor,
+    timing: Timing,
+    zi: Tensor,
+    w: Tensor,
+    dx: Tensor,
+    db: Tensor,
+    da: Tensor,
+    dzi: Tensor,
+) -> None:
+    """dx[n] = Σᵢ bᵢ[n+i] g[n+i] − Σᵢ aᵢ[n+i] dx[n+i];  dbᵢ[n] = g[n] w[n−i];  daᵢ[n] = −dx[n] w[n−i].
+
+    gzf joins dx's sum at the last samples; dzi continues it to n < 0.
+    """
+    order = a.shape[2]
+    past = torch.cat([zi.flip(1), w], 1)
+    pending = gzf
+    db.zero_()
+    da.zero_()
+    for n in range(g.shape[1] - 1, -1, -1):
+        along_b = coefficients_at(b, n, timing) * g[:, n : n + 1]
+        dx[:, n] = along_b[:, 0] + pending[:, :1].sum(1)
+        read = past[:, n : n + order + 1].flip(1)
+        _add_products(db, da, n, timing, (g[:, n], read), (dx[:, n], read[:, 1:]))
+        pending = _advanced(pending) + along_b[:, 1:] - coefficients_at(a, n, timing) * dx[:, n : n + 1]
+    dzi[:] = pending
+
+
+def transposed_direct_form_1(
+    x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor, w: Tensor
+) -> None:
+    """w[n] = x[n] + p₁[n];  pᵢ[n+1] = pᵢ₊₁[n] − aᵢ[n] w[n];  y[n] = b₀[n] w[n] + q₁[n];  qᵢ[n+1] = qᵢ₊₁[n] + bᵢ[n] w[n].
+
+    That is w[n] = x[n] − Σᵢ aᵢ[n−i] w[n−i], y[n] = Σᵢ bᵢ[n−i] w[n−i]; the state is p₁ … p_M, q₁ … q_M.
+    """
+    order = a.shape[2]
+    p, q = zi[:, :order], zi[:, order:]
+    for n in range(x.shape[1]):
+        w[:, n] = x[:, n] + p[:, :1].sum(1)
+        along_b = coefficients_at(b, n, timing) * w[:, n : n + 1]
+        y[:, n] = along_b[:, 0] + q[:, :1].sum(1)
+        p = _advanced(p) - coefficients_at(a, n, timing) * w[:, n : n + 1]
+        q = _advanced(q) + along_b[:, 1:]
+    zf[:] = torch.cat([p, q], 1)
+
+
+def transposed_direct_form_1_adjoint(
+    g: Tensor,
+    gzf: Tensor,
+    x: Tensor,
+    b: Tensor,
+    a: Tensor,
+    timing: Timing,
+    zi: Tensor,
+    w: Tensor,
+    dx: Tensor,
+    db: Tensor,
+    da: Tensor,
+    dzi: Tensor,
+) -> None:
+    """dx[n] = Σᵢ bᵢ[n] g[n+i] − Σᵢ aᵢ[n] dx[n+i];  dbᵢ[n] = w[n] g[n+i];  daᵢ[n] = −w[n] dx[n+i].
+
+    Past the end dx and g go on with gzf; dzi is their first M samples.
+    """
+    order = a.shape[2]
+    later_dx, later_g = gzf[:, :order], gzf[:, order:]
+    db.zero_()
+    da.zero_()
+    for n in range(g.shape[1] - 1, -1, -1):
+        read = torch.cat([g[:, n : n + 1], later_g], 1)
+        dx[:, n] = (coefficients_at(b, n, timing) * read).sum(1) - (coefficients_at(a, n, timing) * later_dx).sum(1)
+        _add_products(db, da, n, timing, (w[:, n], read), (w[:, n], later_dx))
+        later_dx, later_g = _shifted_in(dx[:, n], later_dx), read[:, :order]
+    dzi[:] = torch.cat([later_dx, later_g], 1)
+
+
+def transposed_direct_form_2(
+    x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor
+) -> None:
+    """y[n] = b₀[n] x[n] + s₁[n];  sᵢ[n+1] = sᵢ₊₁[n] + bᵢ[n] x[n] − aᵢ[n] y[n]; the state is s₁ … s_M."""
+    state = zi
+    for n in range(x.shape[1]):
+        along_b = coefficients_at(b, n, timing) * x[:, n : n + 1]
+        y[:, n] = along_b[:, 0] + state[:, :1].sum(1)
+        state = _advanced(state) + along_b[:, 1:] - coefficients_at(a, n, timing) * y[:, n : n + 1]
+    zf[:] = state
+
+
+def transposed_direct_form_2_adjoint(
+    g: Tensor,
+    gzf: Tensor,
+    x: Tensor,
+    b: Tensor,
+    a: Tensor,
+    timing: Timing,
+    zi: Tensor,
+    y: Tensor,
+    dx: Tensor,
+    db: Tensor,
+    da: Tensor,
+    dzi: Tensor,
+) -> None:
+    """r[n] = g[n] − Σᵢ aᵢ[n] r[n+i];  dx[n] = Σᵢ bᵢ[n] r[n+i];  dbᵢ[n] = x[n] r[n+i];  daᵢ[n] = −y[n] r[n+i].
+
+    Past the end r goes on with gzf; dzi is its first M samples.
+    """
+    later = gzf
+    db.zero_()
+    da.zero_()
+    for n in range(g.shape[1] - 1, -1, -1):
+        r = g[:, n] - (coefficients_at(a, n, timing) * later).sum(1)
+        read = torch.cat([r[:, None], later], 1)
+        dx[:, n] = (coefficients_at(b, n, timing) * read).sum(1)
+        _add_products(db, da, n, timing, (x[:, n], read), (y[:, n], later))
+        later = read[:, : later.shape[1]]
+    dzi[:] = later

@@ -1,0 +1,273 @@
+"""Filters with poles and zeros in the four direct forms, and their derivatives.
+
+    df1    v[n] = Σ bᵢ[n] x[n−i],         y[n] = v[n] − Σ aᵢ[n] y[n−i]
+    df2    w[n] = x[n] − Σ aᵢ[n] w[n−i],  y[n] = Σ bᵢ[n] w[n−i]
+    tdf1   w[n] = x[n] − Σ aᵢ[n−i] w[n−i],  y[n] = Σ bᵢ[n−i] w[n−i]
+    tdf2   v[n] = Σ bᵢ[n−i] x[n−i],       y[n] = v[n] − Σ aᵢ[n−i] y[n−i]
+
+The same filter while the coefficients stand still; four systems when they move, because they differ in whose coefficients,
+those of the input's time or the output's, a delayed sample is multiplied by. tdf1 and df1, and tdf2 and df2, are each
+other's adjoint. The kernels run each form, and each adjoint, in one pass.
+
+Source: Oppenheim, Schafer, "Discrete-Time Signal Processing", chapter 6 (the structures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from diffapf.filters._composition import pull_back, push_forward, stored
+from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters.allpole import AllPole
+from diffapf.filters.control_rate import FIXED, ControlRate, Timing, coefficient_rows
+from diffapf.filters.fir import FIR, past_and_present
+from diffapf.kernels import run
+
+
+def lfilter(
+    b: Tensor,
+    a: Tensor,
+    x: Tensor,
+    zi: Tensor | None = None,
+    form: str = "tdf2",
+    return_zf: bool = False,
+    hop: float | ControlRate | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Filters `x` by Σ bᵢ z⁻ⁱ / Σ aᵢ z⁻ⁱ in one of the direct forms; see the module for what each does.
+
+    With fixed coefficients this is `scipy.signal.lfilter`, along the last dimension.
+
+    Args:
+        b, a: numerator and denominator, divided by a[0] (frame by frame), of any two lengths; each `(taps,)` or
+            `(..., taps)` fixed; `(..., time, taps)` one row a sample; `(..., frames, taps)` with `hop`.
+        x: the signal, `(..., time)`.
+        zi: the state before the first sample, with M the larger of the two orders; zeros by default.
+            "tdf2": the M registers, SciPy's zi. "df2": the past of w, newest first, M samples.
+            "df1": the past of x, then of y, each M samples, newest first. "tdf1": M registers of w, then M of y.
+        form: "df1", "df2", "tdf1" or "tdf2".
+        return_zf: also return the state after the last sample: the next block's `zi`.
+        hop: samples a frame of the coefficients, or a `ControlRate`.
+
+    Returns:
+        y of the shape of x, or (y, zf).
+
+    Raises:
+        ValueError: a[0] is zero; an unknown form; shapes or devices that don't match.
+        TypeError: dtypes that don't match.
+
+    Differentiable in b, a, x and zi: backward and forward mode, to any order, and under `torch.func` transforms.
+
+    >>> lfilter(torch.tensor([1.0, 1.0]), torch.tensor([1.0, -0.5]), torch.tensor([1.0, 0.0, 0.0]))
+    tensor([1.0000, 1.5000, 0.7500])
+    """
+    if form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    check_signal("x", x)
+    numerator, denominator, timing = transfer_function_rows(b, a, x, hop)
+    order = denominator.shape[2]
+    initial = state_rows("zi", zi, x, FORMS[form].registers * order)
+    signal = to_rows(x)
+    if order:
+        y, zf, *_ = DirectForm.apply(signal, numerator, denominator, initial, timing, form)
+    else:
+        y, zf = FIR.apply(signal, numerator, timing), initial
+    y = y.reshape(x.shape)
+    return (y, zf.reshape(*x.shape[:-1], initial.shape[1])) if return_zf else y
+
+
+def transfer_function_rows(
+    b: Tensor, a: Tensor, x: Tensor, hop: float | ControlRate | None
+) -> tuple[Tensor, Tensor, Timing]:
+    """b `(rows, frames, M+1)` and a without its leading 1 `(rows, frames, M)`, normalised, in one layout."""
+    (b_rows, b_timing), (a_rows, a_timing) = (
+        coefficient_rows(name, value, x, hop if isinstance(value, Tensor) and value.dim() > x.dim() else None)
+        for name, value in (("b", b), ("a", a))
+    )
+    for name, rows in (("b", b_rows), ("a", a_rows)):
+        if rows.shape[2] == 0:
+            raise ValueError(f"{name} needs at least one coefficient, got none")
+    leading = a_rows[..., :1]
+    if contains_zero(leading):
+        raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
+    frames = max(b_rows.shape[1], a_rows.shape[1])
+    if {b_rows.shape[1], a_rows.shape[1]} - {1, frames}:
+        raise ValueError(f"b and a must have as many frames, got {b_rows.shape[1]} and {a_rows.shape[1]}")
+    timing = b_timing if a_timing == FIXED else a_timing
+    order = max(b_rows.shape[2], a_rows.shape[2]) - 1
+    numerator, denominator = (
+        pad(rows / leading, (0, order + 1 - rows.shape[2])).expand(-1, frames, -1) for rows in (b_rows, a_rows)
+    )
+    return numerator, denominator[..., 1:], timing
+
+
+def contains_zero(tensor: Tensor) -> bool:
+    """Whether a number is 0, also where `vmap` holds many numbers as one; not asked for while compiling."""
+    if torch.compiler.is_compiling():
+        return False
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return not tensor.is_meta and bool((tensor == 0).any())
+
+
+# ------------------------------------------------------------------------------------------------------ as compositions
+# What the derivatives beyond the first are taken of: (x, b, a, zi) → (y, zf), coefficients one row a sample.
+
+
+def _form_1(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+    order = a.shape[2]
+    inputs = past_and_present(x, zi[:, :order])
+    y = AllPole.apply(FIR.apply(inputs, b, None), a, zi[:, order:], None)
+    outputs = past_and_present(y, zi[:, order:])
+    return y, torch.cat([_newest(inputs, order), _newest(outputs, order)], 1)
+
+
+def _form_2(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+    w = past_and_present(AllPole.apply(x, a, zi, None), zi)
+    return FIR.apply(w, b, None), _newest(w, a.shape[2])
+
+
+def _transposed_form_1(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+    time, order = x.shape[1], a.shape[2]
+    rest = torch.zeros_like(zi[:, :order])
+    w = AllPole.apply(_with_registers(x, zi[:, :order]), _delayed(a, 1), rest, None)
+    y = FIR.apply(past_and_present(w, rest), _delayed(b, 0), None) + pad(zi[:, order:], (0, time))
+    return y[:, :time], torch.cat([w[:, time:], y[:, time:]], 1)
+
+
+def _transposed_form_2(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+    time, order = x.shape[1], a.shape[2]
+    rest = torch.zeros_like(zi)
+    v = FIR.apply(past_and_present(pad(x, (0, order)), rest), _delayed(b, 0), None)
+    y = AllPole.apply(v + pad(zi, (0, time)), _delayed(a, 1), rest, None)
+    return y[:, :time], y[:, time:]
+
+
+def _newest(signal: Tensor, order: int) -> Tensor:
+    return signal[:, signal.shape[1] - order :].flip(1)
+
+
+def _with_registers(x: Tensor, zi: Tensor) -> Tensor:
+    """The signal, M samples longer, with each register's content where it comes out."""
+    return pad(x, (0, zi.shape[1])) + pad(zi, (0, x.shape[1]))
+
+
+def _delayed(coefficients: Tensor, first: int) -> Tensor:
+    """cᵢ[n−i] at n, i = first … M, for M samples more than there are, of which what comes out is the registers' content."""
+    taps = coefficients.shape[2]
+    order = first + taps - 1
+    columns = [pad(coefficients[..., i], (first + i, order - first - i)) for i in range(taps)]
+    return torch.stack(columns, -1)
+
+
+def at_audio_rate(frames: Tensor, timing: Timing, time: int) -> Tensor:
+    """The coefficients of each sample, `(rows, time, …)`, differentiable in the frames."""
+    if timing is None:
+        return frames
+    position = (timing[0] + timing[1] * torch.arange(time, dtype=torch.float64, device=frames.device)).clamp(
+        0, frames.shape[1] - 1
+    )
+    first = position.long()
+    second = (first + 1).clamp(max=frames.shape[1] - 1)
+    weight = (position - first).to(frames.dtype).reshape(-1, *[1] * (frames.dim() - 2))
+    return frames[:, first] + weight * (frames[:, second] - frames[:, first])
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a form runs, for its derivatives what it is made of, and how many registers it has for each order."""
+
+    kernel: str
+    composition: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    registers: int
+    keeps_w: bool
+
+
+FORMS = {
+    "df1": Form("direct_form_1", _form_1, registers=2, keeps_w=False),
+    "df2": Form("direct_form_2", _form_2, registers=1, keeps_w=True),
+    "tdf1": Form("transposed_direct_form_1", _transposed_form_1, registers=2, keeps_w=True),
+    "tdf2": Form("transposed_direct_form_2", _transposed_form_2, registers=1, keeps_w=False),
+}
+
+
+# ------------------------------------------------------------------------------------------------------------ as kernels
+
+
+class DirectForm(RowFunction):
+    """(x, b, a, zi) → (y, zf), and w for the forms that have it, which the adjoint reads."""
+
+    @staticmethod
+    def forward(x, b, a, zi, timing, form):
+        y, zf = torch.empty_like(x, memory_format=torch.contiguous_format), zi.new_empty(zi.shape)
+        results = (y, zf, torch.empty_like(y)) if FORMS[form].keeps_w else (y, zf)
+        run(FORMS[form].kernel, stored(x), stored(b), stored(a), timing, stored(zi), out=results)
+        return results
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        *tensors, ctx.timing, ctx.form = inputs
+        if FORMS[ctx.form].keeps_w:
+            ctx.mark_non_differentiable(output[2])
+        ctx.save_for_backward(*tensors, output[2 if FORMS[ctx.form].keeps_w else 0])
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx, g, gzf, *_):
+        _, with_b, with_a, _, _, _ = ctx.needs_input_grad
+        dx, db, da, dzi = DirectFormAdjoint.apply(g, gzf, *ctx.saved_tensors, ctx.timing, ctx.form, with_b, with_a)
+        return dx, db if with_b else None, da if with_a else None, dzi, None, None
+
+    @staticmethod
+    def tangent(ctx, saved, *tangents):
+        moved = push_forward(_composition(ctx.timing, ctx.form), saved[:4], tangents[:4])
+        return (*moved, None) if FORMS[ctx.form].keeps_w else moved
+
+
+class DirectFormAdjoint(RowFunction):
+    """(∂L/∂y, ∂L/∂zf, x, b, a, zi, and y or w of them) → (dx, db, da, dzi); no frames where b or a is not wanted."""
+
+    @staticmethod
+    def forward(g, gzf, x, b, a, zi, signal, timing, form, with_b, with_a):
+        wanted = x, b[:, : None if with_b else 0], a[:, : None if with_a else 0], zi
+        results = tuple(like.new_empty(like.shape) for like in wanted)
+        x, b, a, zi, signal = (stored(tensor.conj()) for tensor in (x, b, a, zi, signal))
+        run(f"{FORMS[form].kernel}_adjoint", stored(g), stored(gzf), x, b, a, timing, zi, signal, out=results)
+        return results
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        *tensors, _, ctx.timing, ctx.form, ctx.with_b, ctx.with_a = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx, *along):
+        gradients = pull_back(_adjoint_composition(ctx), ctx.saved_tensors, along)
+        return *gradients, None, None, None, None, None
+
+    @staticmethod
+    def tangent(ctx, saved, *tangents):
+        return push_forward(_adjoint_composition(ctx), saved, tangents[: len(saved)])
+
+
+def _composition(timing: Timing, form: str) -> Callable[..., tuple[Tensor, ...]]:
+    def run_form(x, b, a, zi):
+        b, a = (at_audio_rate(frames, timing, x.shape[1]) for frames in (b, a))
+        return FORMS[form].composition(x, b, a, zi)
+
+    return run_form
+
+
+def _adjoint_composition(ctx) -> Callable[..., tuple[Tensor, ...]]:
+    """The signal that the kernel reads is a function of the other inputs: here it is made of them again."""
+
+    def run_adjoint(g, gzf, *inputs):
+        dx, db, da, dzi = pull_back(_composition(ctx.timing, ctx.form), inputs, (g, gzf))
+        return dx, db if ctx.with_b else db[:, :0], da if ctx.with_a else da[:, :0], dzi
+
+    return run_adjoint
