@@ -139,7 +139,7 @@ def _transposed_form_1(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Ten
     return y[:, :time], torch.cat([w[:, time:], y[:, time:]], 1)
 
 
-def _transposed_form_2(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+def transposed_form_2(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
     time, order = x.shape[1], a.shape[2]
     rest = torch.zeros_like(zi)
     v = FIR.apply(past_and_present(pad(x, (0, order)), rest), _delayed(b, 0), None)
@@ -191,7 +191,7 @@ FORMS = {
     "df1": Form("direct_form_1", _form_1, registers=2, keeps_w=False),
     "df2": Form("direct_form_2", _form_2, registers=1, keeps_w=True),
     "tdf1": Form("transposed_direct_form_1", _transposed_form_1, registers=2, keeps_w=True),
-    "tdf2": Form("transposed_direct_form_2", _transposed_form_2, registers=1, keeps_w=False),
+    "tdf2": Form("transposed_direct_form_2", transposed_form_2, registers=1, keeps_w=False),
 }
 
 

@@ -406,3 +406,61 @@ def transposed_direct_form_2_adjoint(
         _add_products(db, da, n, timing, (x[:, n], read), (y[:, n], later))
         later = read[:, : later.shape[1]]
     dzi[:] = later
+
+
+def sos_cascade(x: Tensor, sos: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor, between: Tensor) -> None:
+    """S second-order sections in series, each (b₀, b₁, b₂, a₁, a₂) as `transposed_direct_form_2`.
+
+    sos is `(rows, frames, S, 5)`, the states `(rows, S, 2)`; `between` gets the signals between sections, `(rows, time,
+    S−1)`.
+    """
+    sections = sos.shape[2]
+    zf[:] = zi
+    for n in range(x.shape[1]):
+        b0, b1, b2, a1, a2 = coefficients_at(sos, n, timing).unbind(-1)
+        signal = x[:, n]
+        for k in range(sections):
+            output = b0[:, k] * signal + zf[:, k, 0]
+            zf[:, k, 0] = zf[:, k, 1] + b1[:, k] * signal - a1[:, k] * output
+            zf[:, k, 1] = b2[:, k] * signal - a2[:, k] * output
+            signal = output
+            if k < sections - 1:
+                between[:, n, k] = signal
+        y[:, n] = signal
+
+
+def sos_cascade_adjoint(
+    g: Tensor,
+    gzf: Tensor,
+    x: Tensor,
+    sos: Tensor,
+    timing: Timing,
+    zi: Tensor,
+    y: Tensor,
+    between: Tensor,
+    dx: Tensor,
+    dsos: Tensor,
+    dzi: Tensor,
+) -> None:
+    """`transposed_direct_form_2_adjoint` of the last section, whose dx is the gradient of the output before it, and so on.
+
+    dsos has the frames of sos, or none where it is not wanted.
+    """
+    sections = sos.shape[2]
+    signals = torch.cat([x[:, :, None], between, y[:, :, None]], 2)
+    dsos.zero_()
+    dzi[:] = gzf  # r at the next two samples, of each section
+    for n in range(g.shape[1] - 1, -1, -1):
+        b0, b1, b2, a1, a2 = coefficients_at(sos, n, timing).unbind(-1)
+        gradient = g[:, n]
+        products = []
+        for k in range(sections - 1, -1, -1):
+            r1, r2 = dzi[:, k, 0].clone(), dzi[:, k, 1].clone()
+            r = gradient - a1[:, k] * r1 - a2[:, k] * r2
+            source, output = signals[:, n, k], signals[:, n, k + 1]
+            products.append(torch.stack([source * r, source * r1, source * r2, -output * r1, -output * r2], 1))
+            gradient = b0[:, k] * r + b1[:, k] * r1 + b2[:, k] * r2
+            dzi[:, k, 0], dzi[:, k, 1] = r, r1
+        dx[:, n] = gradient
+        if dsos.shape[1]:
+            add_at(dsos, n, timing, torch.stack(products[::-1], 1))
