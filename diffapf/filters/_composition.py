@@ -26,8 +26,8 @@ def push_forward(function: Function, inputs: Sequence[Tensor], tangents: Sequenc
 
     At the level of forward mode that is running; `torch.func.jvp` would open another, which `forward_ad` has not.
     """
-    moving = [
-        primal if tangent is None else forward_ad.make_dual(primal, tangent)
+    moving = [  # contiguous, because an expanded tensor cannot carry a tangent
+        primal if tangent is None else forward_ad.make_dual(primal.contiguous(), tangent)
         for primal, tangent in zip(inputs, tangents, strict=True)
     ]
     results = (forward_ad.unpack_dual(output) for output in function(*moving))

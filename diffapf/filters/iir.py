@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from diffapf.filters._checks import anywhere
 from diffapf.filters._composition import pull_back, push_forward, stored
 from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
@@ -92,7 +93,7 @@ def transfer_function_rows(
         if rows.shape[2] == 0:
             raise ValueError(f"{name} needs at least one coefficient, got none")
     leading = a_rows[..., :1]
-    if contains_zero(leading):
+    if anywhere(leading == 0):
         raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
     frames = max(b_rows.shape[1], a_rows.shape[1])
     if {b_rows.shape[1], a_rows.shape[1]} - {1, frames}:
@@ -103,15 +104,6 @@ def transfer_function_rows(
         pad(rows / leading, (0, order + 1 - rows.shape[2])).expand(-1, frames, -1) for rows in (b_rows, a_rows)
     )
     return numerator, denominator[..., 1:], timing
-
-
-def contains_zero(tensor: Tensor) -> bool:
-    """Whether a number is 0, also where `vmap` holds many numbers as one; not asked for while compiling."""
-    if torch.compiler.is_compiling():
-        return False
-    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
-    return not tensor.is_meta and bool((tensor == 0).any())
 
 
 # ------------------------------------------------------------------------------------------------------ as compositions

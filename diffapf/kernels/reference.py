@@ -464,3 +464,61 @@ def sos_cascade_adjoint(
         dx[:, n] = gradient
         if dsos.shape[1]:
             add_at(dsos, n, timing, torch.stack(products[::-1], 1))
+
+
+def dense_recurrence(A: Tensor, u: Tensor, v0: Tensor, v: Tensor) -> None:
+    """v[n] = A[n] v[n−1] + u[n], v[−1] = v0; A is `(rows, time, N, N)`, or `(rows, 1, N, N)` for all time."""
+    state = v0
+    for n in range(u.shape[1]):
+        state = (A[:, n % A.shape[1]] @ state[:, :, None])[:, :, 0] + u[:, n]
+        v[:, n] = state
+
+
+def dense_recurrence_adjoint(g: Tensor, A: Tensor, v0: Tensor, v: Tensor, dA: Tensor, du: Tensor, dv0: Tensor) -> None:
+    """du[n] = g[n] + A[n+1]ᵀ du[n+1];  dA[n] = du[n] v[n−1]ᵀ;  dv0 = A[0]ᵀ du[0].
+
+    dA has the frames of A, or none where it is not wanted.
+    """
+    dA.zero_()
+    dv0.zero_()
+    for n in range(g.shape[1] - 1, -1, -1):
+        du[:, n] = g[:, n] + dv0
+        if dA.shape[1]:
+            dA[:, n % A.shape[1]] += du[:, n, :, None] * (v[:, n - 1] if n else v0)[:, None, :]
+        dv0[:] = (du[:, n, None, :] @ A[:, n % A.shape[1]])[:, 0]
+
+
+def ballistics(g: Tensor, at: Tensor, rt: Tensor, zi: Tensor, y: Tensor) -> None:
+    """y[n] = β g[n] + (1−β) y[n−1], β = at if g[n] < y[n−1] else rt; y[−1] = zi. at, rt and zi are one a row."""
+    past = zi
+    for n in range(g.shape[1]):
+        rate = torch.where(g[:, n] < past, at, rt)
+        past = rate * g[:, n] + (1.0 - rate) * past
+        y[:, n] = past
+
+
+def ballistics_adjoint(
+    gradient: Tensor,
+    g: Tensor,
+    at: Tensor,
+    rt: Tensor,
+    zi: Tensor,
+    y: Tensor,
+    dg: Tensor,
+    dat: Tensor,
+    drt: Tensor,
+    dzi: Tensor,
+) -> None:
+    """h[n] = gradient[n] + (1−β[n+1]) h[n+1];  dg = β h;  dβ[n] = h[n] (g[n] − y[n−1]), added to the branch taken."""
+    for total in (dat, drt, dzi):
+        total.zero_()
+    for n in range(g.shape[1] - 1, -1, -1):
+        past = y[:, n - 1] if n else zi
+        attack = g[:, n] < past
+        rate = torch.where(attack, at, rt)
+        h = gradient[:, n] + dzi
+        dg[:, n] = rate * h
+        of_rate = h * (g[:, n] - past)
+        dat += torch.where(attack, of_rate, 0.0)
+        drt += torch.where(attack, 0.0, of_rate)
+        dzi[:] = (1.0 - rate) * h
