@@ -1,0 +1,133 @@
+"""The compressor's gain smoother: a one-pole that decides at each sample between two rates; and its derivatives.
+
+    y[n] = β[n] g[n] + (1 − β[n]) y[n−1],   β[n] = attack if g[n] < y[n−1] else release
+
+The decisions are constant but where g[n] = y[n−1], so derivatives are those of the time-varying one-pole that they choose:
+h[n] = ∂L/∂y[n] + (1 − β[n+1]) h[n+1];  ∂L/∂g = β h;  ∂L/∂β[n] = h[n] (g[n] − y[n−1]), added to the branch taken.
+
+Source: Yu et al., "Differentiable All-pole Filters for Time-varying Audio Systems", DAFx 2024 (compressor).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from diffapf.filters._composition import pull_back, push_forward, stored
+from diffapf.filters._rows import RowFunction, check_signal, to_rows
+from diffapf.filters.allpole import AllPole
+from diffapf.kernels import run
+
+
+def ballistics(
+    g: Tensor,
+    attack: Tensor | float,
+    release: Tensor | float,
+    zi: Tensor | float | None = None,
+    return_zf: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Smooths a gain: y[n] = α g[n] + (1 − α) y[n−1], α = attack if g[n] < y[n−1] (the gain falls) else release.
+
+    Args:
+        g: the gain that a compressor asks for, `(..., time)`, linear: 1 leaves the signal alone.
+        attack, release: the share of the way that a sample goes, 0 < α ≤ 1, a number or one for each signal `(...)`.
+            A time constant of t seconds is α = 1 − exp(−1/(t · sample_rate)).
+        zi: y[−1], a number or one for each signal; 1, no compression, by default.
+        return_zf: also return the last y: the next block's `zi`.
+
+    Returns:
+        y of the shape of g, or (y, zf). Differentiable in g, attack, release and zi, the decisions held: backward and
+        forward mode, to any order, and under `torch.func` transforms.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or devices that don't match; a complex signal.
+
+    >>> ballistics(torch.tensor([0.0, 0.0, 1.0]), attack=0.5, release=0.1)
+    tensor([0.5000, 0.2500, 0.3250])
+    """
+    check_signal("g", g)
+    if g.is_complex():
+        raise TypeError(f"g must be real, because gains are compared, got {g.dtype}")
+    named = ("attack", attack), ("release", release), ("zi", 1.0 if zi is None else zi)
+    at, rt, initial = (_one_a_row(name, value, g) for name, value in named)
+    y = Ballistics.apply(to_rows(g), at, rt, initial)
+    if not return_zf:
+        return y.reshape(g.shape)
+    return y.reshape(g.shape), (y[:, -1] if y.shape[1] else initial).reshape(g.shape[:-1])
+
+
+def _one_a_row(name: str, value: Tensor | float, g: Tensor) -> Tensor:
+    if not isinstance(value, (int, float, Tensor)):
+        raise TypeError(f"{name} must be a number or a tensor, got {type(value).__name__}")
+    if not isinstance(value, Tensor):
+        return g.new_full((g.shape[:-1].numel(),), float(value))
+    check_signal(name, value, g)
+    try:
+        return value.expand(g.shape[:-1]).reshape(-1)
+    except RuntimeError:
+        wanted = f"a number or one for each signal, shape {tuple(g.shape[:-1])}"
+        raise ValueError(f"{name} must be {wanted}, got {tuple(value.shape)}") from None
+
+
+class Ballistics(RowFunction):
+    """(g, attack, release, zi) → y."""
+
+    @staticmethod
+    def forward(g, at, rt, zi):
+        y = torch.empty_like(g, memory_format=torch.contiguous_format)
+        run("ballistics", *map(stored, (g, at, rt, zi)), out=(y,))
+        return y
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs, output)
+        ctx.save_for_forward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return BallisticsAdjoint.apply(gradient, *ctx.saved_tensors)
+
+    @staticmethod
+    def tangent(ctx, saved, *tangents):
+        *inputs, y = saved
+        return push_forward(_composition(y), inputs, tangents)[0]
+
+
+class BallisticsAdjoint(RowFunction):
+    """(∂L/∂y, g, attack, release, zi, y) → (dg, dattack, drelease, dzi)."""
+
+    @staticmethod
+    def forward(gradient, g, at, rt, zi, y):
+        results = tuple(like.new_empty(like.shape) for like in (g, at, rt, zi))
+        run("ballistics_adjoint", *map(stored, (gradient, g, at, rt, zi, y)), out=results)
+        return results
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, *along):
+        *inputs, y = ctx.saved_tensors
+        return *pull_back(_adjoint_composition(y), inputs, along), None
+
+    @staticmethod
+    def tangent(ctx, saved, *tangents):
+        *inputs, y = saved
+        return push_forward(_adjoint_composition(y), inputs, tangents[:-1])
+
+
+def _composition(y: Tensor):
+    """The one-pole that the decisions in y choose."""
+
+    def one_pole(g, at, rt, zi):
+        attack = g < torch.cat([zi[:, None], y], 1)[:, :-1]
+        rate = torch.where(attack, at[:, None], rt[:, None])
+        return (AllPole.apply(rate * g, (rate - 1)[:, :, None], zi[:, None], None),)
+
+    return one_pole
+
+
+def _adjoint_composition(y: Tensor):
+    return lambda gradient, *inputs: pull_back(_composition(y), inputs, (gradient,))
