@@ -144,7 +144,7 @@ class DenseRecurrence(RowFunction):
         A, v0, v = saved
         drive = torch.zeros_like(v) if du is None else du
         if dA is not None:
-            drive = drive + (dA @ _before(v0, v)[..., None])[..., 0]
+            drive = drive + (dA @ states_before(v0, v)[..., None])[..., 0]
         return DenseRecurrence.apply(A, drive, torch.zeros_like(v0) if dv0 is None else dv0)
 
 
@@ -173,7 +173,7 @@ class DenseRecurrenceAdjoint(RowFunction):
         return push_forward(_adjoint_composition(ctx), saved, tangents[: len(saved)])
 
 
-def _before(v0: Tensor, v: Tensor) -> Tensor:
+def states_before(v0: Tensor, v: Tensor) -> Tensor:
     """v[n−1]."""
     return torch.cat([v0[:, None], v], 1)[:, :-1]
 
@@ -185,7 +185,7 @@ def _adjoint_composition(ctx):
             reverse = reverse.flip(1).roll(1, 1)
         du = DenseRecurrence.apply(reverse, g.flip(1), torch.zeros_like(v0)).flip(1)
         first = A[:, :1].mH @ du[:, :1, :, None]
-        dA = du[..., None] * _before(v0, v).conj()[:, :, None]
+        dA = du[..., None] * states_before(v0, v).conj()[:, :, None]
         if not ctx.with_matrices:
             dA = dA[:, :0]
         elif A.shape[1] == 1:
