@@ -4,9 +4,21 @@ from diffapf.effects.effect import Effect
 from diffapf.effects.phaser import Phaser
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
+from diffapf.filters.ballistics import ballistics
+from diffapf.filters.comb import comb
 from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.design import companion, parallel_form
 from diffapf.filters.fir import fir
+from diffapf.filters.iir import lfilter
 from diffapf.filters.methods import FrequencySampling, TimeDomain
+from diffapf.filters.nonlinear import nonlinear_recurrence
+from diffapf.filters.parallel import parallel_filter
+from diffapf.filters.recurrence import linear_recurrence
+from diffapf.filters.sos import sosfilt
+from diffapf.filters.spline import cubic_spline_upsample
+from diffapf.filters.stability import is_stable
+from diffapf.filters.state_space import diagonal_state_space, state_space
+from diffapf.filters.zero_phase import filtfilt, lfilter_zi, lfiltic
 from diffapf.modulation import LFO
 
 __version__ = "0.1.0"
@@ -20,5 +32,21 @@ __all__ = [
     "TimeDomain",
     "allpass_cascade",
     "allpole",
+    "ballistics",
+    "comb",
+    "companion",
+    "cubic_spline_upsample",
+    "diagonal_state_space",
+    "filtfilt",
     "fir",
+    "is_stable",
+    "lfilter",
+    "lfilter_zi",
+    "lfiltic",
+    "linear_recurrence",
+    "nonlinear_recurrence",
+    "parallel_filter",
+    "parallel_form",
+    "sosfilt",
+    "state_space",
 ]

@@ -1,4 +1,7 @@
-"""Filters from what a designer knows: frequencies in Hz, sample rates, polynomials."""
+"""Filters from what a designer knows: frequencies in Hz, sample rates, polynomials, poles, residues, reflections.
+
+Denominators are written with their leading 1: 1 + a₁ z⁻¹ + … + a_M z⁻ᴹ is `(..., M+1)`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+from diffapf.filters._checks import anywhere
 
 
 def allpass_logit(frequency: Tensor, sample_rate: float) -> Tensor:
@@ -40,10 +46,7 @@ def polynomial_product(left: Tensor, right: Tensor) -> Tensor:
     >>> polynomial_product(torch.tensor([1.0, 1.0]), torch.tensor([1.0, -1.0]))
     tensor([ 1.,  0., -1.])
     """
-    shifted = [
-        torch.nn.functional.pad(left[..., i : i + 1] * right, (i, left.shape[-1] - 1 - i))
-        for i in range(left.shape[-1])
-    ]
+    shifted = [pad(left[..., i : i + 1] * right, (i, left.shape[-1] - 1 - i)) for i in range(left.shape[-1])]
     return torch.stack(shifted).sum(0)
 
 
@@ -94,3 +97,177 @@ def integer_power(z: Tensor, exponent: int) -> Tensor:
         exponent >>= 1
         z = z * z if exponent else z
     return power  # type: ignore[return-value]
+
+
+# ---------------------------------------------------------------------------------------------------------------- poles
+
+
+def denominator_from_poles(poles: Tensor) -> Tensor:
+    """Πᵢ (1 − pᵢ z⁻¹): `(..., M)` poles → `(..., M+1)`, of the poles' dtype; take the real part for conjugate pairs.
+
+    >>> denominator_from_poles(torch.tensor([0.5, -0.5]))
+    tensor([ 1.0000,  0.0000, -0.2500])
+    """
+    a = torch.ones_like(poles[..., :0].sum(-1, keepdim=True))
+    for i in range(poles.shape[-1]):
+        a = pad(a, (0, 1)) - poles[..., i : i + 1] * pad(a, (1, 0))
+    return a
+
+
+def poles_from_denominator(a: Tensor) -> Tensor:
+    """The M poles of 1/Σ aᵢ z⁻ⁱ, complex `(..., M)`, in no order: the eigenvalues of its companion matrix.
+
+    Differentiable where no pole is repeated.
+    """
+    return torch.linalg.eigvals(_companion_matrix(a / a[..., :1]))
+
+
+def companion(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(A, B, C, D) of `state_space` for Σ bᵢ z⁻ⁱ/Σ aᵢ z⁻ⁱ; the state is that of `lfilter`'s df2.
+
+    Args:
+        b, a: numerator and denominator, `(..., taps)`, of any two lengths; a[0] is not 0.
+
+    Returns:
+        A `(..., M, M)`, B and C `(..., M)`, D `(...)`, M the larger order.
+
+    >>> companion(torch.tensor([1.0, 2.0]), torch.tensor([1.0, -0.5]))
+    (tensor([[0.5000]]), tensor([1.]), tensor([2.5000]), tensor(1.))
+    """
+    taps = max(b.shape[-1], a.shape[-1])
+    b, a = (pad(value / a[..., :1], (0, taps - value.shape[-1])) for value in (b, a))
+    first = torch.zeros_like(a[..., 1:])
+    first[..., :1] = 1
+    return _companion_matrix(a), first, b[..., 1:] - b[..., :1] * a[..., 1:], b[..., 0]
+
+
+def _companion_matrix(a: Tensor) -> Tensor:
+    order = a.shape[-1] - 1
+    shift = torch.eye(order, dtype=a.dtype, device=a.device)[:-1].expand(*a.shape[:-1], -1, -1)
+    return torch.cat([-a[..., None, 1:], shift], -2)[..., :order, :]
+
+
+def parallel_form(b: Tensor, a: Tensor, separation: float = 1e-3) -> tuple[Tensor, Tensor, Tensor]:
+    """Partial fractions: Σ bᵢ z⁻ⁱ/Σ aᵢ z⁻ⁱ = Σᵢ rᵢ/(1 − pᵢ z⁻¹) + Σ_k d_k z⁻ᵏ, as `scipy.signal.residuez`.
+
+    Args:
+        b, a: numerator and denominator, `(..., taps)`, of any two lengths; a[0] is not 0.
+        separation: how near two poles may be, at least: residues grow, and lose digits, as their distance falls.
+
+    Returns:
+        Residues r and poles p, complex `(..., M)`, and the direct term d, `(..., K)`, K = max(len b − M, 0).
+        Differentiable in b and a.
+
+    Raises:
+        ValueError: poles repeated, or nearer than `separation`; the message names them.
+
+    >>> r, p, d = parallel_form(torch.tensor([1.0]), torch.tensor([1.0, -0.5]))
+    >>> r.real, p.real, d
+    (tensor([1.]), tensor([0.5000]), tensor([]))
+    """
+    order = a.shape[-1] - 1
+    b, a = b / a[..., :1], a / a[..., :1]
+    poles = poles_from_denominator(a)
+    distances = (poles[..., :, None] - poles[..., None, :]) + torch.eye(order, dtype=poles.dtype, device=poles.device)
+    apart = (poles[..., :, None] - poles[..., None, :]).abs().detach() + 2 * torch.eye(order, device=poles.device)
+    if anywhere(apart < separation):
+        raise ValueError(f"a has repeated poles, nearer than {separation}: {_near(poles, apart < separation)}")
+    direct, remainder = _divided(b, a)
+    powers = poles[..., :, None] ** torch.arange(order - 1, -1, -1, device=poles.device)
+    residues = (powers * remainder[..., None, :]).sum(-1) / distances.prod(-1)
+    return residues, poles, direct
+
+
+def _near(poles: Tensor, pairs: Tensor) -> str:
+    """The poles that have another beside them, of the first filter that has any."""
+    try:
+        first = pairs.any(-1).reshape(-1, poles.shape[-1])
+        row = int(first.any(-1).nonzero()[0])
+        return str(
+            [complex(round(p.real, 6), round(p.imag, 6)) for p in poles.reshape(first.shape)[row][first[row]].tolist()]
+        )
+    except RuntimeError:
+        return "under vmap, which poles cannot be told"
+
+
+def _divided(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """b = d·a + remainder, the remainder of order less than a's, so that the highest powers of z⁻¹ are all d's."""
+    order, terms = a.shape[-1] - 1, max(b.shape[-1] - a.shape[-1] + 1, 0)
+    remainder = pad(b, (0, max(order - b.shape[-1], 0)))
+    direct: list[Tensor] = []
+    for k in range(terms - 1, -1, -1):
+        direct.insert(0, remainder[..., -1:] / a[..., -1:])
+        remainder = (remainder - pad(direct[0] * a, (k, 0)))[..., :-1]
+    return torch.cat([remainder[..., :0], *direct], -1), remainder
+
+
+# ------------------------------------------------------------------------------- reflection coefficients, spectral pairs
+
+
+def denominator_from_reflection(k: Tensor) -> Tensor:
+    """The step-up recursion: `(..., M)` reflection coefficients → `(..., M+1)`. Stable if and only if all |k| < 1.
+
+    Source: Markel, Gray, "Linear Prediction of Speech", 1976.
+
+    >>> denominator_from_reflection(torch.tensor([0.5, 0.2]))
+    tensor([1.0000, 0.6000, 0.2000])
+    """
+    a = torch.ones_like(k[..., :0].sum(-1, keepdim=True))
+    for i in range(k.shape[-1]):
+        longer = pad(a, (0, 1))
+        a = longer + k[..., i : i + 1] * longer.flip(-1)
+    return a
+
+
+def reflection_from_denominator(a: Tensor) -> Tensor:
+    """The step-down recursion, the inverse of `denominator_from_reflection`; where some |k| is 1 it gives no numbers.
+
+    >>> reflection_from_denominator(torch.tensor([1.0, 0.6, 0.2]))
+    tensor([0.5000, 0.2000])
+    """
+    a = a / a[..., :1]
+    found: list[Tensor] = []
+    for _ in range(a.shape[-1] - 1):
+        k = a[..., -1:]
+        found.insert(0, k)
+        a = ((a - k * a.flip(-1)) / (1 - k**2))[..., :-1]
+    return torch.cat([a[..., :0], *found], -1)
+
+
+def denominator_from_spectral_pairs(frequencies: Tensor) -> Tensor:
+    """Line spectral frequencies, `(..., M)` in radians a sample → `(..., M+1)`. Stable if they rise, between 0 and π.
+
+    a = (P + Q)/2, P of the first, third … frequency, Q of the second, fourth …, their zeros on the unit circle.
+
+    Source: Itakura, "Line spectrum representation of linear predictor coefficients of speech signals", 1975.
+    """
+    order = frequencies.shape[-1]
+    p, q = (_on_the_circle(frequencies[..., start::2]) for start in (0, 1))
+    factors = ([1.0, 1.0], [1.0, -1.0]) if order % 2 == 0 else ([1.0], [1.0, 0.0, -1.0])
+    p, q = (polynomial_product(pairs, pairs.new_tensor(f)) for pairs, f in zip((p, q), factors, strict=True))
+    return ((p + q) / 2)[..., : order + 1]
+
+
+def spectral_pairs_from_denominator(a: Tensor) -> Tensor:
+    """The inverse of `denominator_from_spectral_pairs`: `(..., M+1)`, stable → rising frequencies `(..., M)`."""
+    a = a / a[..., :1]
+    order = a.shape[-1] - 1
+    longer = pad(a, (0, 1))
+    p, q = longer + longer.flip(-1), longer - longer.flip(-1)
+    factors = ([1.0, 1.0], [1.0, -1.0]) if order % 2 == 0 else ([1.0], [1.0, 0.0, -1.0])
+    halves = []
+    for polynomial, factor in zip((p, q), factors, strict=True):
+        # symmetric but for the factor: the remainder of the division, low powers first, is zero
+        quotient, _ = _divided(polynomial, polynomial.new_tensor(factor))
+        angles = poles_from_denominator(quotient).angle()
+        halves.append(angles.sort(-1).values[..., angles.shape[-1] // 2 :])
+    return torch.cat(halves, -1).sort(-1).values
+
+
+def _on_the_circle(frequencies: Tensor) -> Tensor:
+    """Π (1 − 2 cos ω z⁻¹ + z⁻²)."""
+    product = torch.ones_like(frequencies[..., :0].sum(-1, keepdim=True))
+    for i in range(frequencies.shape[-1]):
+        middle = -2 * torch.cos(frequencies[..., i : i + 1])
+        product = polynomial_product(product, torch.cat([torch.ones_like(middle), middle, torch.ones_like(middle)], -1))
+    return product
