@@ -67,6 +67,40 @@ def fir_loop(x: Array, b: Array, zi: Array) -> tuple[Array, Array]:
     return np.array(y), past[::-1][:order]
 
 
+def direct_form_loop(form: str, x: Array, b: Array, a: Array, zi: Array) -> tuple[Array, Array]:
+    """One row, b `(time, M+1)` and a `(time, M)`: y and the final state, from the form's equations.
+
+    What the transposed forms' registers hold is what they would give in M more samples without input or coefficients.
+    """
+    order, time = a.shape[1], len(x)
+
+    def tap(coefficients: Array, signal: list[float] | Array, i: int, n: int) -> float:
+        """Coefficient and sample both at n, if that is within the signal."""
+        return coefficients[n, i] * signal[n] if 0 <= n < time else 0.0
+
+    first, second = zi[:order], zi[order:]
+    if form in ("df1", "df2"):
+        inner = fir_loop(x, b, first) if form == "df1" else allpole_loop(x, a, first)
+        outer = allpole_loop(inner[0], a, second) if form == "df1" else fir_loop(inner[0], b, first)
+        return outer[0], np.concatenate([inner[1], outer[1]]) if form == "df1" else inner[1]
+
+    def recursive(drive: Array) -> Array:
+        y: list[float] = []
+        for n in range(time + order):
+            y.append(drive[n] - sum(tap(a, y, i - 1, n - i) for i in range(1, order + 1)))
+        return np.array(y)
+
+    def moving_average(signal: Array) -> Array:
+        return np.array([sum(tap(b, signal, i, n - i) for i in range(order + 1)) for n in range(time + order)])
+
+    if form == "tdf2":
+        y = recursive(moving_average(x) + np.pad(zi, (0, time)))
+        return y[:time], y[time:]
+    w = recursive(np.pad(x, (0, order)) + np.pad(first, (0, time)))
+    y = moving_average(w) + np.pad(second, (0, time))
+    return y[:time], np.concatenate([w[time:], y[time:]])
+
+
 def allpass_loop(
     x: Array, p: Array, stages: int, c0: float, c1: float, a: float, delay: int, zi: Array
 ) -> tuple[Array, Array]:

@@ -1,0 +1,225 @@
+"""lfilter is SciPy's where coefficients are fixed, and each form's own equations where they move."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+from torch import Tensor
+
+from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.iir import lfilter
+from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms
+from tests.filters.oracles import direct_form_loop, normal, stable_denominator, within
+
+FORMS = ["df1", "df2", "tdf1", "tdf2"]
+DOUBLED = {"df1", "tdf1"}  # two registers for each order
+each_form = pytest.mark.parametrize("form", FORMS)
+
+
+def registers(form: str, order: int) -> int:
+    return order * (2 if form in DOUBLED else 1)
+
+
+def moving(order: int, rows: int, *frames: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """b, and a with a leading coefficient other than 1, of filters that are stable however they move."""
+    leading = 1.5 + within(0.2, rows, *frames, 1, seed=3, dtype=torch.float64)
+    rest = within(0.9 / max(order, 1), rows, *frames, order, seed=2, dtype=dtype)
+    return normal(rows, *frames, order + 1, seed=1, dtype=dtype), torch.cat([leading.to(dtype), leading * rest], -1)
+
+
+@each_form
+@pytest.mark.parametrize("order", range(13))
+def test_fixed_filters_are_scipys(order, form):
+    """1040 of them, with numerators of other lengths than the denominators."""
+    rng = np.random.default_rng(order)
+    for zeros in (order, int(rng.integers(0, 13))):
+        a = np.stack([stable_denominator(order, rng) for _ in range(10)]) * rng.uniform(0.5, 2, (10, 1))
+        b, x = rng.standard_normal((10, zeros + 1)), rng.standard_normal((10, 60))
+        y = lfilter(*map(torch.from_numpy, (b, a, x)), form=form)
+        for row in range(10):
+            expected = signal.lfilter(b[row], a[row], x[row])
+            np.testing.assert_allclose(y[row], expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("zeros", "poles"), [(0, 1), (1, 0), (2, 2), (1, 3), (5, 2), (12, 12)])
+def test_the_state_is_scipys(zeros, poles):
+    rng = np.random.default_rng(zeros)
+    order = max(zeros, poles)
+    b, a = rng.standard_normal(zeros + 1), 2 * stable_denominator(poles, rng)
+    x, zi = rng.standard_normal((3, 40)), rng.standard_normal((3, order))
+    y, zf = lfilter(*map(torch.from_numpy, (b, a, x, zi)), return_zf=True)
+    expected, state = signal.lfilter(b, a, x, zi=zi)
+    np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(zf, state, rtol=1e-9, atol=1e-9)
+
+
+@each_form
+@pytest.mark.parametrize("order", [1, 2, 5])
+@pytest.mark.parametrize("time", [0, 1, 3, 12])
+def test_with_coefficients_moving_it_solves_the_forms_equations(form, order, time):
+    b, a = moving(order, 2, time)
+    x, zi = normal(2, time), normal(2, registers(form, order), seed=4)
+    y, zf = lfilter(b, a, x, zi, form, return_zf=True)
+    for row in range(2):
+        normalised = (b / a[..., :1])[row].numpy(), (a / a[..., :1])[row, :, 1:].numpy()
+        expected, state = direct_form_loop(form, x[row].numpy(), *normalised, zi[row].numpy())
+        np.testing.assert_allclose(y[row], expected, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(zf[row], state, rtol=1e-11, atol=1e-11)
+
+
+def test_the_forms_differ_when_coefficients_move():
+    b, a = moving(2, 1, 30)
+    outputs = [lfilter(b, a, normal(1, 30), form=form) for form in FORMS]
+    for i, one in enumerate(outputs):
+        assert all(not torch.allclose(one, other, rtol=1e-2) for other in outputs[:i])
+
+
+@each_form
+def test_order_2_is_philtorchs(form):
+    philtorch = pytest.importorskip("philtorch.lpv", reason="philtorch is not installed")
+    b, a = moving(2, 3, 40)
+    b, a = b / a[..., :1], a[..., 1:] / a[..., :1]
+    x = normal(3, 40)
+    expected = philtorch.lfilter(b, a, x, form=form)
+    y = lfilter(b, torch.nn.functional.pad(a, (1, 0), value=1.0), x, form=form)
+    torch.testing.assert_close(y, expected[0] if isinstance(expected, tuple) else expected, rtol=1e-10, atol=1e-10)
+
+
+LAYOUTS = {
+    "fixed": ((), (), None),
+    "fixed per row": ((2,), (2,), None),
+    "moving": ((2, 5), (2, 5), None),
+    "control rate": ((2, 3), (2, 3), 2),
+    "only a moves": ((), (2, 5), None),
+    "only b moves": ((2, 3), (2,), 2),
+}
+
+
+def problem(form: str, order: int, layout: str, dtype: torch.dtype = torch.float64):
+    b_shape, a_shape, hop = LAYOUTS[layout]
+    b = normal(*b_shape, order, seed=1, dtype=dtype)  # one tap less than a has
+    a = within(0.9 / order, *a_shape, order + 1, seed=2, dtype=torch.float64).to(dtype)
+    a = torch.cat([0 * a[..., :1] + 1.25, a[..., 1:]], -1)
+    x, zi = normal(2, 5, seed=3, dtype=dtype), normal(2, registers(form, order), seed=4, dtype=dtype)
+    return (lambda b, a, x, zi: lfilter(b, a, x, zi, form, True, hop)), (b, a, x, zi)
+
+
+@each_form
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_derivatives_are_those_of_finite_differences(form, layout):
+    function, inputs = problem(form, 2, layout)
+    assert_derivatives(function, *inputs)
+
+
+@each_form
+@pytest.mark.parametrize("layout", ["fixed", "moving"])
+def test_complex_derivatives_are_those_of_finite_differences(form, layout):
+    function, inputs = problem(form, 2, layout, torch.complex128)
+    assert_derivatives(function, *inputs)
+
+
+@each_form
+def test_signals_shorter_than_the_filter_have_right_derivatives(form):
+    function, (b, a, x, zi) = problem(form, 4, "fixed")
+    assert_derivatives(function, b, a, x[:1, :2], zi[:1])
+
+
+@each_form
+@pytest.mark.parametrize("layout", ["fixed", "control rate"])
+def test_transforms(form, layout):
+    function, inputs = problem(form, 1, layout)
+    assert_transforms(function, *inputs)
+
+
+@each_form
+def test_any_blocks_are_the_whole(form):
+    b, a = moving(3, 2, 30)
+    x = normal(2, 30)
+    whole = lfilter(b, a, x, form=form, return_zf=True)
+
+    def block(start, stop, state):
+        part = slice(start, stop)
+        return lfilter(b[:, part], a[:, part], x[:, part], state, form, return_zf=True)
+
+    assert_same_in_blocks(whole, block, [1, 1, 3, 17, 29])
+
+
+@each_form
+@pytest.mark.parametrize("offset", [0, 5])
+def test_the_control_rate_is_interpolation(form, offset):
+    frames, x = moving(2, 2, 4), normal(2, 30)
+    positions = (offset + np.arange(30)) / 7
+    weights = torch.from_numpy(np.stack([np.interp(positions, np.arange(4), row) for row in np.eye(4)], 1))
+    b, a = (weights @ (frame / frames[1][..., :1]) for frame in frames)
+    y = lfilter(*frames, x, form=form, hop=ControlRate.hop(7, offset))
+    torch.testing.assert_close(y, lfilter(b, a, x, form=form), rtol=1e-11, atol=1e-11)
+
+
+@each_form
+@pytest.mark.parametrize("batch", [(), (1,), (2, 3), (0,)], ids=str)
+def test_batches_of_any_shape(form, batch):
+    b, a = normal(3), torch.tensor([1.0, -0.5, 0.3], dtype=torch.float64)
+    x, zi = normal(*batch, 8), normal(*batch, registers(form, 2), seed=1)
+    y, zf = lfilter(b, a, x, zi, form, return_zf=True)
+    assert y.shape == x.shape and zf.shape == zi.shape
+    for row, row_zi, row_y in zip(x.reshape(-1, 8), zi.reshape(-1, zi.shape[-1]), y.reshape(-1, 8), strict=True):
+        torch.testing.assert_close(lfilter(b, a, row, row_zi, form), row_y)
+
+
+@each_form
+def test_an_empty_signal_gives_the_state_back(form):
+    zi = normal(2, registers(form, 2)).requires_grad_()
+    y, zf = lfilter(normal(3), torch.ones(3).double(), normal(2, 0), zi, form, return_zf=True)
+    assert y.shape == (2, 0)
+    assert torch.equal(zf, zi)
+    assert torch.equal(torch.autograd.grad(zf.sum(), zi)[0], torch.ones_like(zi))
+
+
+@each_form
+def test_order_0_is_a_gain(form):
+    x = normal(2, 5)
+    y, zf = lfilter(torch.tensor([3.0]).double(), torch.tensor([2.0]).double(), x, form=form, return_zf=True)
+    torch.testing.assert_close(y, 1.5 * x)
+    assert zf.shape == (2, 0)
+
+
+@each_form
+def test_a_bad_sample_spoils_the_rest_of_its_row_alone(form):
+    x, (b, a) = normal(3, 20), moving(2, 3, 20)
+    bad = x.clone()
+    bad[1, 6] = torch.nan
+    y, clean = lfilter(b, a, bad, form=form), lfilter(b, a, x, form=form)
+    assert torch.equal(y[[0, 2]], clean[[0, 2]])
+    assert torch.equal(y[1, :6], clean[1, :6])
+    assert y[1, 6:].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "call"),
+    [
+        (ValueError, ["form", "tdf2", "'df3'"], lambda x: lfilter(of(2), of(2), x, form="df3")),
+        (ValueError, ["a[..., 0]", "0"], lambda x: lfilter(of(2), torch.zeros(2), x)),
+        (ValueError, ["b", "none"], lambda x: lfilter(of(0), of(2), x)),
+        (ValueError, ["a", "none"], lambda x: lfilter(of(2), of(0), x)),
+        (ValueError, ["zi", "(2, 4)", "(2, 2)"], lambda x: lfilter(of(3), of(3), x, of(2, 2), "df1")),
+        (ValueError, ["b", "(2, 5, 3)", "(2, 4, 3)"], lambda x: lfilter(of(2, 4, 3), of(3), x)),
+        (ValueError, ["frames", "3", "4"], lambda x: lfilter(of(2, 3, 3), of(2, 4, 3), x, hop=2)),
+        (TypeError, ["a", "float64", "float32"], lambda x: lfilter(of(2), of(2).double(), x)),
+        (TypeError, ["b", "tensor", "list"], lambda x: lfilter([1.0], of(2), x)),
+    ],
+)
+def test_errors_say_what_is_needed(error, words, call):
+    with pytest.raises(error) as raised:
+        call(of(2, 5))
+    assert all(word in str(raised.value) for word in words)
+
+
+def of(*shape: int) -> Tensor:
+    return torch.ones(shape)
+
+
+def test_a_zero_is_found_under_vmap():
+    with pytest.raises(ValueError, match="must not be 0"):
+        torch.vmap(lambda a: lfilter(of(2), a, of(5)))(torch.tensor([[1.0, 0.5], [0.0, 0.5]]))

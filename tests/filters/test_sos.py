@@ -1,0 +1,105 @@
+"""sosfilt is SciPy's where sections are fixed, and the sections one after another where they move."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+from torch import Tensor
+
+from diffapf.filters.iir import lfilter
+from diffapf.filters.sos import sosfilt
+from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms
+from tests.filters.oracles import normal, within
+
+
+def sections(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Stable however they move, with a leading coefficient other than 1."""
+    a = within(0.45, *shape, 3, seed=2).to(dtype)
+    return torch.cat([normal(*shape, 3, seed=1, dtype=dtype), 0 * a[..., :1] + 1.25, a[..., 1:]], -1)
+
+
+@pytest.mark.parametrize("order", [1, 2, 5, 8])
+@pytest.mark.parametrize("kind", ["lowpass", "bandstop"])
+def test_fixed_sections_are_scipys(order, kind):
+    edges = 0.2 if kind == "lowpass" else [0.2, 0.5]
+    sos = signal.ellip(order, 1, 40, edges, kind, output="sos")
+    rng = np.random.default_rng(order)
+    x, zi = rng.standard_normal((3, 60)), rng.standard_normal((3, len(sos), 2))
+    y, zf = sosfilt(*map(torch.from_numpy, (sos, x, zi)), return_zf=True)
+    expected, state = signal.sosfilt(sos, x, zi=zi.transpose(1, 0, 2))
+    np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(zf, state.transpose(1, 0, 2), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("shape", "hop"), [((), None), ((2,), None), ((2, 20), None), ((2, 5), 4)])
+def test_it_is_one_section_after_another(count, shape, hop):
+    sos, x = sections(*shape, count), normal(2, 20)
+    y, zf = sosfilt(sos, x, return_zf=True, hop=hop)
+    for k in range(count):
+        x, state = lfilter(sos[..., k, :3], sos[..., k, 3:], x, return_zf=True, hop=hop)
+        torch.testing.assert_close(zf[:, k], state, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(y, x, rtol=1e-11, atol=1e-12)
+
+
+def problem(shape, hop, count: int = 2, dtype: torch.dtype = torch.float64):
+    inputs = sections(*shape, count, dtype=dtype), normal(2, 4, dtype=dtype), normal(2, count, 2, seed=3, dtype=dtype)
+    return (lambda sos, x, zi: sosfilt(sos, x, zi, True, hop)), inputs
+
+
+@pytest.mark.parametrize(("shape", "hop"), [((), None), ((2, 4), None), ((2, 2), 3)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_derivatives_are_those_of_finite_differences(shape, hop, dtype):
+    function, inputs = problem(shape, hop, dtype=dtype)
+    assert_derivatives(function, *inputs)
+
+
+def test_transforms():
+    function, inputs = problem((2,), None, count=1)
+    assert_transforms(function, *inputs)
+
+
+def test_any_blocks_are_the_whole():
+    sos, x = sections(2, 30, 3), normal(2, 30)
+
+    def block(start, stop, state):
+        return sosfilt(sos[:, start:stop], x[:, start:stop], state, return_zf=True)
+
+    assert_same_in_blocks(sosfilt(sos, x, return_zf=True), block, [1, 1, 2, 17])
+
+
+def test_empty_signals_and_empty_cascades():
+    zi = normal(2, 3, 2)
+    y, zf = sosfilt(sections(3), normal(2, 0), zi, return_zf=True)
+    assert y.shape == (2, 0)
+    assert torch.equal(zf, zi)
+    x = normal(2, 5)
+    assert torch.equal(sosfilt(torch.zeros(0, 6).double(), x), x)
+
+
+@pytest.mark.parametrize("batch", [(), (2, 3), (0,)], ids=str)
+def test_batches_of_any_shape(batch):
+    x = normal(*batch, 8)
+    y, zf = sosfilt(sections(3), x, return_zf=True)
+    assert y.shape == x.shape and zf.shape == (*batch, 3, 2)
+    expected = [sosfilt(sections(3), row) for row in x.reshape(-1, 8)]
+    torch.testing.assert_close(y.reshape(-1, 8), torch.stack(expected) if expected else x.reshape(-1, 8))
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "call"),
+    [
+        (ValueError, ["sos", "(..., sections, 6)", "(2, 5)"], lambda x: sosfilt(torch.ones(2, 5), x)),
+        (ValueError, ["sos[..., 3]", "0"], lambda x: sosfilt(torch.zeros(2, 6), x)),
+        (ValueError, ["sos", "(2, 5)"], lambda x: sosfilt(torch.ones(2, 4, 3, 6), x)),
+        (ValueError, ["zi", "(2, 3, 2)", "(2, 6)"], lambda x: sosfilt(torch.ones(3, 6), x, torch.ones(2, 6))),
+        (TypeError, ["sos", "float64"], lambda x: sosfilt(torch.ones(3, 6).double(), x)),
+        (TypeError, ["zi", "list"], lambda x: sosfilt(torch.ones(3, 6), x, [0.0])),
+    ],
+)
+def test_errors_say_what_is_needed(error, words, call):
+    with pytest.raises(error) as raised:
+        call(torch.ones(2, 5))
+    assert all(word in str(raised.value) for word in words)
