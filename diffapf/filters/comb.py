@@ -39,18 +39,18 @@ def comb(
     rows, time = signal.shape
     gain, moving = _gain_rows(alpha, x)
     past = initial.flip(1)  # oldest first: each is the past of the filter that has its place
-    filled = -time % delay
+    turns = -(-time // delay)
+    filled = turns * delay - time
 
     def interleaved(values: Tensor) -> Tensor:
-        values = pad(values, (0, filled))
-        return values.reshape(rows, -1, delay).transpose(1, 2).reshape(rows * delay, -1)
+        return pad(values, (0, filled)).reshape(rows, turns, delay).transpose(1, 2).reshape(rows * delay, turns)
 
     if moving:
         coefficients, timing = interleaved(gain)[:, :, None], None
     else:
         coefficients, timing = gain.repeat_interleave(delay, 0)[:, :, None], FIXED
     y = AllPole.apply(interleaved(signal), coefficients, past.reshape(-1, 1), timing)
-    y = y.reshape(rows, delay, -1).transpose(1, 2).reshape(rows, time + filled)[:, :time]
+    y = y.reshape(rows, delay, turns).transpose(1, 2).reshape(rows, time + filled)[:, :time]
     if not return_zf:
         return y.reshape(x.shape)
     return y.reshape(x.shape), torch.cat([past, y], 1)[:, time:].flip(1).reshape(*x.shape[:-1], delay)

@@ -59,7 +59,7 @@ def parallel_filter(
 
     sections = AllPole.apply(
         driven.repeat_interleave(count, 0),
-        -pole_rows.transpose(1, 2).reshape(rows * count, -1, 1),
+        -pole_rows.transpose(1, 2).reshape(rows * count, pole_rows.shape[1], 1),
         state[:, :count].reshape(-1, 1),
         timing,
     ).reshape(rows, count, time)

@@ -123,8 +123,8 @@ def _registers(coefficients: Tensor, past: Tensor) -> Tensor:
     if order == 0:
         return past[..., :0] * coefficients[..., :0]
     recent = pad(past[..., :order], (0, max(order - past.shape[-1], 0)))
-    shifted = pad(coefficients[..., 1:], (0, order - 1)).unfold(-1, order, 1)
-    return (shifted * recent[..., None, :]).sum(-1)
+    shifted = [pad(coefficients[..., i:], (0, i - 1)) for i in range(1, order + 1)]
+    return (torch.stack(shifted, -2) * recent[..., None, :]).sum(-1)
 
 
 def _extended(x: Tensor, padtype: str | None, edge: int) -> Tensor:
