@@ -49,12 +49,12 @@ def pole_pair(radius: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     return -2 * r * torch.cos(angle), r**2
 
 
-def reflection_lattice(logits: Tensor, margin: float = 0.0) -> Tensor:
+def reflection_denominator(logits: Tensor, margin: float = 0.0) -> Tensor:
     """A stable denominator of any order from any numbers: the reflection coefficients are (1 − margin) tanh(logits).
 
     `(..., M)` → `(..., M+1)`, with the leading 1.
 
-    >>> reflection_lattice(torch.zeros(2))
+    >>> reflection_denominator(torch.zeros(2))
     tensor([1., 0., 0.])
     """
     return denominator_from_reflection((1 - margin) * torch.tanh(logits))

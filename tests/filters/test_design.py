@@ -16,12 +16,20 @@ from diffapf.filters.design import (
     allpass_logit,
     break_frequency,
     change_sample_rate,
+    companion,
+    denominator_from_poles,
+    denominator_from_reflection,
+    denominator_from_spectral_pairs,
     first_order_highpass,
     integer_power,
+    poles_from_denominator,
     polynomial_product,
     polynomial_response,
+    reflection_from_denominator,
+    spectral_pairs_from_denominator,
 )
-from tests.filters.oracles import SAMPLE_RATE, allpass_transfer_function, normal, quick
+from tests.filters.checks import assert_derivatives
+from tests.filters.oracles import SAMPLE_RATE, allpass_transfer_function, normal, quick, stable_denominator
 
 audible = st.floats(10.0, 0.48 * SAMPLE_RATE)
 
@@ -171,3 +179,97 @@ def test_at_another_sample_rate_it_sounds_the_same_far_below_nyquist(ratio):
             old = response_at(old_b, old_a, frequency)
             new = response_at(new_b, new_a, frequency, ratio * SAMPLE_RATE)
             assert abs(new - old) < tolerance
+
+
+# ---------------------------------------------------------------------------------- poles, reflections, spectral pairs
+
+orders = st.integers(0, 12)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def stable(order: int, seed: int) -> Tensor:
+    return torch.from_numpy(stable_denominator(order, np.random.default_rng(seed), radius=0.9))
+
+
+@quick
+@given(orders, seeds)
+def test_poles_are_the_roots(order, seed):
+    a = stable(order, seed)
+    poles = poles_from_denominator(3 * a)
+    expected = np.roots(a)
+    assert poles.shape == (order,)
+    if order:
+        np.testing.assert_allclose(
+            np.sort_complex(poles.numpy().round(9)), np.sort_complex(expected.round(9)), atol=1e-7
+        )
+    np.testing.assert_allclose(denominator_from_poles(poles), a, atol=1e-9)
+
+
+@quick
+@given(orders, seeds)
+def test_reflection_coefficients_come_back_and_are_within_1(order, seed):
+    a = stable(order, seed)
+    k = reflection_from_denominator(2 * a)
+    assert bool((k.abs() < 1).all())
+    np.testing.assert_allclose(denominator_from_reflection(k), a, atol=1e-7)
+
+
+@quick
+@given(st.lists(st.floats(-0.99, 0.99), max_size=10))
+def test_reflections_within_1_make_poles_within_the_circle(k):
+    a = denominator_from_reflection(torch.tensor(k, dtype=torch.float64))
+    assert a.shape == (len(k) + 1,)
+    assert np.abs(np.roots(a)).max(initial=0.0) < 1 + 1e-9  # the roots themselves are rounded
+
+
+@quick
+@given(orders, seeds)
+def test_spectral_pairs_come_back_rise_and_interlace(order, seed):
+    a = stable(order, seed)
+    frequencies = spectral_pairs_from_denominator(2 * a)
+    assert frequencies.shape == (order,)
+    assert bool((frequencies.diff() > 0).all() and ((frequencies > 0) & (frequencies < math.pi)).all())
+    np.testing.assert_allclose(denominator_from_spectral_pairs(frequencies), a, atol=1e-7)
+
+
+@quick
+@given(st.integers(1, 8), seeds)
+def test_rising_frequencies_make_stable_filters(order, seed):
+    gaps = np.random.default_rng(seed).uniform(0.1, 1, order + 1)
+    frequencies = torch.from_numpy(np.pi * np.cumsum(gaps)[:-1] / gaps.sum())
+    a = denominator_from_spectral_pairs(frequencies)
+    assert np.abs(np.roots(a)).max() < 1
+    np.testing.assert_allclose(spectral_pairs_from_denominator(a), frequencies, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [0, 1, 4, 5])
+def test_many_denominators_at_once_are_each_alone(order):
+    a = torch.stack([torch.stack([stable(order, seed + 10 * more) for seed in range(3)]) for more in range(2)])
+    for there, back in (
+        (reflection_from_denominator, denominator_from_reflection),
+        (spectral_pairs_from_denominator, denominator_from_spectral_pairs),
+        (poles_from_denominator, lambda poles: denominator_from_poles(poles).real),
+    ):
+        found = there(a)
+        torch.testing.assert_close(found[1, 2], there(a[1, 2]))
+        torch.testing.assert_close(back(found), a)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_conversions_have_right_derivatives(order):
+    a = stable(order, 0)
+    for conversion in (reflection_from_denominator, spectral_pairs_from_denominator):
+        assert_derivatives(conversion, a)
+    assert_derivatives(denominator_from_reflection, 0.3 * normal(order))
+    assert_derivatives(denominator_from_spectral_pairs, torch.linspace(0.5, 2.5, order, dtype=torch.float64))
+    assert_derivatives(denominator_from_poles, normal(order, dtype=torch.complex128))
+    assert_derivatives(lambda a: poles_from_denominator(a).abs().sum(), a)
+
+
+@pytest.mark.parametrize(("zeros", "poles"), [(0, 0), (2, 2), (0, 3), (3, 1)])
+def test_a_companion_has_the_same_transfer_function(zeros, poles):
+    b, a = normal(zeros + 1), 2 * stable(poles, 0)
+    A, B, C, D = (value.numpy() for value in companion(b, a))
+    z = np.exp(0.4j)
+    expected = np.polyval(b.numpy()[::-1], 1 / z) / np.polyval(a.numpy()[::-1], 1 / z)
+    assert C @ np.linalg.solve(z * np.eye(len(A)) - A, B) + D == pytest.approx(expected)

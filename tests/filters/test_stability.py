@@ -7,8 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffapf.filters.stability import biquad_triangle, biquad_triangle_logits
-from tests.filters.oracles import normal, quick
+from diffapf.filters.stability import (
+    biquad_triangle,
+    biquad_triangle_logits,
+    is_stable,
+    pole_pair,
+    reflection_denominator,
+)
+from tests.filters.oracles import normal, quick, stable_denominator
 
 logits = st.floats(-8.0, 8.0)
 
@@ -62,3 +68,34 @@ def test_gradients_are_finite_everywhere():
     a1, a2 = biquad_triangle(l1, l2)
     gradients = torch.autograd.grad((a1 + a2).sum(), (l1, l2))
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+@quick
+@given(st.floats(-3.0, 3.0), st.floats(-10.0, 10.0))
+def test_a_pole_pair_is_where_it_says(radius, angle):
+    a1, a2 = map(float, pole_pair(scalar(radius), scalar(angle)))
+    pole = np.tanh(radius) * np.exp(1j * angle)
+    np.testing.assert_allclose([1.0, a1, a2], np.real(np.poly([pole, pole.conjugate()])), atol=1e-12)
+
+
+@quick
+@given(st.lists(st.floats(-2.0, 2.0), max_size=12))
+def test_reflections_of_any_logits_are_stable(numbers):
+    a = reflection_denominator(torch.tensor(numbers, dtype=torch.float64))
+    assert bool(is_stable(a))
+
+
+@quick
+@given(st.integers(0, 10), st.integers(0, 2**32 - 1), st.floats(1.01, 2.0))
+def test_is_stable_tells_where_the_poles_are(order, seed, factor):
+    """Scaling the coefficient of z⁻ⁱ by rⁱ scales the poles by r."""
+    a = stable_denominator(order, np.random.default_rng(seed))
+    assert bool(is_stable(torch.from_numpy(3 * a)))
+    if order and (largest := np.abs(np.roots(a)).max()) > 1e-3:
+        outside = a * (factor / largest) ** np.arange(order + 1)
+        assert not bool(is_stable(torch.from_numpy(outside)))
+
+
+def test_on_the_circle_is_not_stable_and_many_are_asked_at_once():
+    a = torch.tensor([[1.0, -0.5, 0.0], [1.0, -1.0, 0.0], [1.0, 0.0, 1.0], [1.0, -3.0, 0.5]])
+    assert is_stable(a).tolist() == [True, False, False, False]
