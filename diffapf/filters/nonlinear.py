@@ -66,9 +66,10 @@ class NonlinearRecurrence(RowFunction):
     @staticmethod
     def forward(u, v0, f, *parameters):
         step, state, states = vmap(f), v0, []
-        for drive in u.unbind(1):
-            state = step(state, *parameters) + drive
-            states.append(state)
+        with torch.no_grad():  # f may hold tensors that need gradients, which are not given it as parameters
+            for drive in u.unbind(1):
+                state = step(state, *parameters) + drive
+                states.append(state)
         return torch.stack(states, 1)
 
     @staticmethod
