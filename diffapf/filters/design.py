@@ -201,6 +201,41 @@ def _divided(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([remainder[..., :0], *direct], -1), remainder
 
 
+def normalised_lattice(k: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(A, B, C, D) of `state_space` for 1/a, a = `denominator_from_reflection(k)`, as a lattice of rotations.
+
+    fᵢ₋₁[n] = cᵢ fᵢ[n] − kᵢ bᵢ₋₁[n−1],  bᵢ[n] = kᵢ fᵢ[n] + cᵢ bᵢ₋₁[n−1],  cᵢ = √(1 − kᵢ²),  f_M = x,  b₀ = f₀ = y Π cᵢ
+
+    A rotation keeps energy, so the state's never grows by more than the input's: stable for |k| < 1, however fast k moves.
+
+    Args:
+        k: reflection coefficients, `(M,)` or `(..., M)`, or `(..., time, M)` for one filter a sample.
+
+    Returns:
+        A `(..., M, M)`, B and C `(..., M)`, D `(...)`.
+
+    Source: Gray, Markel, "A normalized digital filter structure", IEEE Transactions on Acoustics, Speech, and Signal
+    Processing 23, 1975.
+
+    >>> A, B, C, D = normalised_lattice(torch.tensor([0.6]))
+    >>> A, B, C, D
+    (tensor([[-0.6000]]), tensor([0.8000]), tensor([-0.7500]), tensor(1.))
+    """
+    order = k.shape[-1]
+    c = torch.sqrt(1 - k**2)
+    # every signal as its weights of (b₀[n−1] … b_{M−1}[n−1], x[n])
+    one = torch.eye(order + 1, dtype=k.dtype, device=k.device).expand(*k.shape[:-1], -1, -1)
+    forward = one[..., order, :]
+    states: list[Tensor] = []
+    for i in range(order - 1, -1, -1):
+        ki, ci, earlier = k[..., i : i + 1], c[..., i : i + 1], one[..., i, :]
+        states.insert(0, ki * forward + ci * earlier)  # b_{i+1}
+        forward = ci * forward - ki * earlier
+    following = torch.stack([forward, *states], -2)[..., :order, :]
+    output = forward / c.prod(-1, keepdim=True)
+    return following[..., :order], following[..., order], output[..., :order], output[..., order]
+
+
 # ------------------------------------------------------------------------------- reflection coefficients, spectral pairs
 
 

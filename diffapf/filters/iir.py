@@ -95,15 +95,19 @@ def transfer_function_rows(
     leading = a_rows[..., :1]
     if anywhere(leading == 0):
         raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
+    if hop is not None and b_timing == a_timing == FIXED:
+        raise ValueError("hop is given, but neither b nor a has frames, (..., frames, taps)")
     frames = max(b_rows.shape[1], a_rows.shape[1])
     if {b_rows.shape[1], a_rows.shape[1]} - {1, frames}:
         raise ValueError(f"b and a must have as many frames, got {b_rows.shape[1]} and {a_rows.shape[1]}")
     timing = b_timing if a_timing == FIXED else a_timing
     order = max(b_rows.shape[2], a_rows.shape[2]) - 1
-    numerator, denominator = (
-        pad(rows / leading, (0, order + 1 - rows.shape[2])).expand(-1, frames, -1) for rows in (b_rows, a_rows)
-    )
-    return numerator, denominator[..., 1:], timing
+
+    def filled(rows: Tensor, taps: int) -> Tensor:
+        longer = pad(rows, (0, taps - rows.shape[2])) if rows.shape[2] < taps else rows
+        return longer.expand(-1, frames, -1)
+
+    return filled(b_rows / leading, order + 1), filled(a_rows[..., 1:] / leading, order), timing
 
 
 # ------------------------------------------------------------------------------------------------------ as compositions

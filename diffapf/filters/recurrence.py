@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from diffapf.filters._rows import check_signal
@@ -24,7 +27,6 @@ def linear_recurrence(a: Tensor, x: Tensor, zi: Tensor | None = None, hop: float
     Raises:
         ValueError, TypeError: shapes, dtypes or devices that don't match; the message says what is needed.
 
-    >>> import torch
     >>> linear_recurrence(torch.tensor(0.5), torch.tensor([1.0, 0.0, 0.0]))
     tensor([1.0000, 0.5000, 0.2500])
     """
@@ -33,18 +35,20 @@ def linear_recurrence(a: Tensor, x: Tensor, zi: Tensor | None = None, hop: float
     if zi is not None:
         check_signal("zi", zi, x)
     batch = tuple(x.shape[:-1])
-    expected = (*batch, "frames") if hop is not None else batch if a.dim() < x.dim() else tuple(x.shape)
-    last = a.shape[-1:] if hop is not None else ()
-    if not _broadcasts(a, (*batch, *last) if hop is not None else expected) or (hop is not None and a.dim() != x.dim()):
-        raise ValueError(f"a must have shape {expected} for x of shape {tuple(x.shape)}, got {tuple(a.shape)}")
+    if hop is not None:
+        wanted, fits = f"{(*batch, 'frames')}", a.dim() == x.dim() and _broadcasts(a, (*batch, a.shape[-1]))
+    else:
+        wanted, fits = f"{batch} or {tuple(x.shape)}", _broadcasts(a, batch if a.dim() < x.dim() else x.shape)
+    if not fits:
+        raise ValueError(f"a must have shape {wanted} for x of shape {tuple(x.shape)}, got {tuple(a.shape)}")
     if zi is not None and not _broadcasts(zi, batch):
         raise ValueError(f"zi must have shape {batch} for x of shape {tuple(x.shape)}, got {tuple(zi.shape)}")
     return allpole(x, -a[..., None], None if zi is None else zi[..., None], hop=hop)  # type: ignore[return-value]
 
 
-def _broadcasts(value: Tensor, shape: tuple) -> bool:
+def _broadcasts(value: Tensor, shape: Sequence[int]) -> bool:
     try:
-        value.expand(shape)
+        value.expand(torch.Size(shape))
     except RuntimeError:
         return False
     return True

@@ -41,8 +41,8 @@ def cubic_spline_upsample(x: Tensor, factor: int) -> Tensor:
         return x
     c = spline_coefficients(x)
     c = torch.cat([c[..., 1:2], c, c[..., -2:-1]], -1)
-    around = torch.stack([c[..., i : c.shape[-1] - 3 + i] for i in range(4)], -1)
-    between = around @ _basis(factor, x).to(x.dtype)
+    basis = _basis(factor, x).to(x.dtype)
+    between = torch.stack([c[..., i : c.shape[-1] - 3 + i, None] * basis[i] for i in range(4)]).sum(0)
     last = (c[..., -3:-2] + 4 * c[..., -2:-1] + c[..., -1:]) / 6
     return torch.cat([between.flatten(-2), last], -1)
 

@@ -1,8 +1,9 @@
 """Unconstrained numbers to the coefficients of stable filters, and the question whether a filter is stable.
 
 All of it is about filters that stand still. While coefficients move, a filter that is stable at every moment can still
-grow without bound in a direct form (`allpole`, `lfilter`). Parallel first-order sections (`diagonal_state_space`) cannot:
-each decays at every sample by its own |p| < 1.
+grow without bound in a direct form (`allpole`, `lfilter`). Parallel first-order sections (`parallel_filter`) cannot, each
+decays at every sample by its own |p| < 1; nor can a normalised lattice (`normalised_lattice`), whose state gains no energy
+but its input's.
 """
 
 from __future__ import annotations

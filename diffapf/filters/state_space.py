@@ -144,7 +144,7 @@ class DenseRecurrence(RowFunction):
         A, v0, v = saved
         drive = torch.zeros_like(v) if du is None else du
         if dA is not None:
-            drive = drive + (dA @ states_before(v0, v)[..., None])[..., 0]
+            drive = drive + _products(dA, states_before(v0, v))
         return DenseRecurrence.apply(A, drive, torch.zeros_like(v0) if dv0 is None else dv0)
 
 
@@ -178,18 +178,22 @@ def states_before(v0: Tensor, v: Tensor) -> Tensor:
     return torch.cat([v0[:, None], v], 1)[:, :-1]
 
 
+def _products(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Each sample's; not by `@`, which autocast would round."""
+    return (matrices * vectors[..., None, :]).sum(-1)
+
+
 def _adjoint_composition(ctx):
     def run_adjoint(g, A, v0, v):
         reverse = A.mH
         if A.shape[1] != 1:  # A[n+1] at n, in reversed time; the first is multiplied by nothing
             reverse = reverse.flip(1).roll(1, 1)
         du = DenseRecurrence.apply(reverse, g.flip(1), torch.zeros_like(v0)).flip(1)
-        first = A[:, :1].mH @ du[:, :1, :, None]
         dA = du[..., None] * states_before(v0, v).conj()[:, :, None]
         if not ctx.with_matrices:
             dA = dA[:, :0]
         elif A.shape[1] == 1:
             dA = dA.sum(1, keepdim=True)
-        return dA, du, first[..., 0].sum(1)
+        return dA, du, _products(A[:, :1].mH, du[:, :1]).sum(1)
 
     return run_adjoint

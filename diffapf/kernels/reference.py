@@ -470,7 +470,7 @@ def dense_recurrence(A: Tensor, u: Tensor, v0: Tensor, v: Tensor) -> None:
     """v[n] = A[n] v[n−1] + u[n], v[−1] = v0; A is `(rows, time, N, N)`, or `(rows, 1, N, N)` for all time."""
     state = v0
     for n in range(u.shape[1]):
-        state = (A[:, n % A.shape[1]] @ state[:, :, None])[:, :, 0] + u[:, n]
+        state = (A[:, n % A.shape[1]] * state[:, None]).sum(-1) + u[:, n]
         v[:, n] = state
 
 
@@ -485,7 +485,7 @@ def dense_recurrence_adjoint(g: Tensor, A: Tensor, v0: Tensor, v: Tensor, dA: Te
         du[:, n] = g[:, n] + dv0
         if dA.shape[1]:
             dA[:, n % A.shape[1]] += du[:, n, :, None] * (v[:, n - 1] if n else v0)[:, None, :]
-        dv0[:] = (du[:, n, None, :] @ A[:, n % A.shape[1]])[:, 0]
+        dv0[:] = (A[:, n % A.shape[1]] * du[:, n, :, None]).sum(1)
 
 
 def ballistics(g: Tensor, at: Tensor, rt: Tensor, zi: Tensor, y: Tensor) -> None:

@@ -19,7 +19,7 @@ def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def assert_derivatives(function: Function, *inputs: Tensor) -> None:
-    """First and second, backward and forward, against finite differences; each input alone against all."""
+    """First and second, backward and forward, against finite differences; each input alone, and stored otherwise."""
     leaves = tuple(value.detach().clone().requires_grad_() for value in inputs)
 
     def with_elements(*values: Tensor) -> tuple[Tensor, ...]:
@@ -32,6 +32,16 @@ def assert_derivatives(function: Function, *inputs: Tensor) -> None:
     for i, wanted in enumerate(expected):
         alone = [value.detach() if j != i else value for j, value in enumerate(leaves)]
         torch.testing.assert_close(torch.autograd.grad(loss(function(*alone)), leaves[i])[0], wanted, **EXACT)
+    elsewhere = tuple(_stored_otherwise(value.detach()).requires_grad_() for value in inputs)
+    for found, wanted in zip(torch.autograd.grad(loss(function(*elsewhere)), elsewhere), expected, strict=True):
+        torch.testing.assert_close(found, wanted, **EXACT)
+
+
+def _stored_otherwise(value: Tensor) -> Tensor:
+    """The same numbers, the dimensions stored in the opposite order, with others between them."""
+    dims = tuple(range(value.dim()))[::-1]
+    spread = torch.stack([value.permute(dims), torch.full_like(value.permute(dims), torch.nan)], -1)
+    return spread[..., 0].permute(dims)
 
 
 def loss(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:

@@ -24,9 +24,9 @@ def registers(form: str, order: int) -> int:
 
 def moving(order: int, rows: int, *frames: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
     """b, and a with a leading coefficient other than 1, of filters that are stable however they move."""
-    leading = 1.5 + within(0.2, rows, *frames, 1, seed=3, dtype=torch.float64)
+    leading = (1.5 + within(0.2, rows, *frames, 1, seed=3)).to(dtype)
     rest = within(0.9 / max(order, 1), rows, *frames, order, seed=2, dtype=dtype)
-    return normal(rows, *frames, order + 1, seed=1, dtype=dtype), torch.cat([leading.to(dtype), leading * rest], -1)
+    return normal(rows, *frames, order + 1, seed=1, dtype=dtype), torch.cat([leading, leading * rest], -1)
 
 
 @each_form
@@ -186,6 +186,15 @@ def test_order_0_is_a_gain(form):
 
 
 @each_form
+def test_in_float32_and_under_autocast_it_is_float32(form):
+    (b, a), x = moving(2, 2, 60, dtype=torch.float32), normal(2, 60, dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = lfilter(b, a, x, form=form)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y.double(), lfilter(b.double(), a.double(), x.double(), form=form), rtol=0, atol=1e-5)
+
+
+@each_form
 def test_a_bad_sample_spoils_the_rest_of_its_row_alone(form):
     x, (b, a) = normal(3, 20), moving(2, 3, 20)
     bad = x.clone()
@@ -206,6 +215,7 @@ def test_a_bad_sample_spoils_the_rest_of_its_row_alone(form):
         (ValueError, ["zi", "(2, 4)", "(2, 2)"], lambda x: lfilter(of(3), of(3), x, of(2, 2), "df1")),
         (ValueError, ["b", "(2, 5, 3)", "(2, 4, 3)"], lambda x: lfilter(of(2, 4, 3), of(3), x)),
         (ValueError, ["frames", "3", "4"], lambda x: lfilter(of(2, 3, 3), of(2, 4, 3), x, hop=2)),
+        (ValueError, ["hop", "frames"], lambda x: lfilter(of(3), of(2, 3), x, hop=2)),
         (TypeError, ["a", "float64", "float32"], lambda x: lfilter(of(2), of(2).double(), x)),
         (TypeError, ["b", "tensor", "list"], lambda x: lfilter([1.0], of(2), x)),
     ],

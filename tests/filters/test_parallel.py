@@ -9,11 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
-from diffapf.filters.design import parallel_form, poles_from_denominator
+from diffapf.filters.allpole import allpole
+from diffapf.filters.design import (
+    denominator_from_reflection,
+    normalised_lattice,
+    parallel_form,
+    poles_from_denominator,
+    reflection_from_denominator,
+)
 from diffapf.filters.iir import lfilter
 from diffapf.filters.parallel import parallel_filter
+from diffapf.filters.state_space import state_space
 from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms
-from tests.filters.oracles import normal, quick, stable_denominator
+from tests.filters.oracles import normal, quick, stable_denominator, within
 
 
 def transfer_function(zeros: int, poles: int, seed: int = 0):
@@ -111,6 +119,24 @@ def test_parallel_sections_stay_stable_where_a_direct_form_blows_up():
     parallel = parallel_filter(torch.full_like(poles, 0.5), poles, x)
     assert float(direct.abs().max()) > 1e20
     assert float(parallel.abs().max()) < float(x.abs().max()) / (1 - float(poles.abs().max()))
+
+
+def test_a_normalised_lattice_stays_stable_too():
+    """In whose output the jumps cost at most the gain 1/Π c."""
+    settings = torch.tensor([[1.0, -1.9, 0.95], [1.0, 1.9, 0.95]], dtype=torch.float64)
+    k = reflection_from_denominator(settings)
+    x = normal(1, 400)
+    _, state = state_space(*normalised_lattice(k.repeat(200, 1)[None]), x, return_zf=True)
+    assert float((state**2).sum()) < float((x**2).sum())
+    y = state_space(*normalised_lattice(k.repeat(200, 1)[None]), x)
+    assert float((y**2).sum()) < float(400 * (x**2).sum() / (1 - k**2).prod(-1).min())
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 7])
+def test_a_normalised_lattice_is_the_all_pole_filter(order):
+    k, x = within(0.8, order, seed=1), normal(2, 30)
+    expected = allpole(x, denominator_from_reflection(k)[1:])
+    torch.testing.assert_close(state_space(*normalised_lattice(k), x), expected, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize(

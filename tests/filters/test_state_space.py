@@ -106,6 +106,14 @@ def test_any_blocks_are_the_whole(function):
     assert_same_in_blocks(function(A, B, C, D, x, return_zf=True), block, [1, 1, 4, 29])
 
 
+def test_autocast_rounds_nothing():
+    system, (x, zi) = [value.float().requires_grad_() for value in matrices((2, 5))], signals()
+    expected = torch.autograd.grad(state_space(*system, x.float(), zi.float()).sum(), system)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(state_space(*system, x.float(), zi.float()).sum(), system)
+    assert all(map(torch.equal, found, expected))
+
+
 @pytest.mark.parametrize("function", [state_space, diagonal_state_space])
 def test_an_empty_signal_gives_the_state_back(function):
     A, *rest = matrices(())
