@@ -1,0 +1,44 @@
+"""Derivatives taken of a composition are closed: third derivatives by all modes agree."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.func import jacfwd, jacrev
+
+from diffapf.filters.ballistics import ballistics
+from diffapf.filters.iir import lfilter
+from diffapf.filters.nonlinear import nonlinear_recurrence
+from diffapf.filters.sos import sosfilt
+from diffapf.filters.state_space import state_space
+from tests.filters.checks import EXACT, loss
+from tests.filters.oracles import generator
+
+
+def form(name: str):
+    return lambda p: lfilter(p[:2], p[2:4], p[4:6], p[6:], name, return_zf=True)
+
+
+# Each a function of one vector, and the vector's length.
+FUNCTIONS = {
+    "df1": (form("df1"), 8),
+    "df2": (form("df2"), 7),
+    "tdf1": (form("tdf1"), 8),
+    "tdf2": (form("tdf2"), 7),
+    "sos": (lambda p: sosfilt(p[:6].reshape(1, 6), p[6:8], return_zf=True), 8),
+    "state space": (lambda p: state_space(p[:1].reshape(1, 1), p[1:2], p[2:3], p[3], p[4:]), 6),
+    "ballistics": (lambda p: ballistics(p[:2], p[2], p[3], p[4]), 5),
+    "nonlinear": (lambda p: nonlinear_recurrence(lambda v, w: torch.sin(v * w), p[:2, None], p[2:3], (p[3],)), 4),
+}
+
+
+@pytest.mark.parametrize(("function", "size"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_third_derivatives_by_all_modes_agree(function, size):
+    p = 0.1 + 0.8 * torch.rand(size, generator=generator(0), dtype=torch.float64)
+
+    def number(p):
+        return loss(function(p))
+
+    expected = jacfwd(jacfwd(jacfwd(number)))(p)
+    for outer, middle, inner in ((jacrev,) * 3, (jacrev, jacfwd, jacrev), (jacfwd, jacrev, jacfwd)):
+        torch.testing.assert_close(outer(middle(inner(number)))(p), expected, **EXACT)
