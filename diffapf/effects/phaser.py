@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from diffapf.effects.effect import Effect
-from diffapf.filters._rows import check_signal
+from diffapf.filters._rows import REAL, check_signal
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.control_rate import ControlRate
@@ -255,7 +255,7 @@ class Phaser(Effect):
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """Applies the effect to `(..., time)`; `start` is the first sample's place on the LFO's clock."""
-        check_signal("x", x)
+        check_signal("x", x, dtypes=REAL)
         time = x.shape[-1]
         if self.align_corners:
             frames = time // self.hop + 1
@@ -272,7 +272,7 @@ class Phaser(Effect):
     @torch.no_grad()
     def process(self, block: Tensor, state: PhaserState) -> tuple[Tensor, PhaserState]:
         """The next block of a stream, in the time domain: any cut into blocks gives what `forward` gives of the whole."""
-        check_signal("block", block)
+        check_signal("block", block, dtypes=REAL)
         if self.align_corners:
             raise ValueError("align_corners=True spreads the frames over a whole signal: it cannot stream")
         if block.shape[-1] == 0:

@@ -32,8 +32,3 @@ def push_forward(function: Function, inputs: Sequence[Tensor], tangents: Sequenc
     ]
     results = (forward_ad.unpack_dual(output) for output in function(*moving))
     return tuple(torch.zeros_like(primal) if tangent is None else tangent for primal, tangent in results)
-
-
-def stored(tensor: Tensor) -> Tensor:
-    """As kernels take it: contiguous, a conjugate carried out."""
-    return tensor.resolve_conj().contiguous()

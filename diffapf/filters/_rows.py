@@ -29,9 +29,12 @@ class RowFunction:
     _variants: dict[str, type[torch.autograd.Function]]
 
     def __init_subclass__(cls) -> None:
-        rules = {name: getattr(cls, name) for name in ("forward", "setup_context", "backward")}
-        modes = {"vmap": partial(_fold_into_rows, cls), "jvp": partial(_with_tangents_of_outer_levels, cls)}
-        in_forward = {"forward": _with_context(cls), "backward": cls.backward, "jvp": modes["jvp"]}
+        rules: dict[str, Callable] = {name: getattr(cls, name) for name in ("forward", "setup_context", "backward")}
+        modes: dict[str, Callable] = {
+            "vmap": partial(_fold_into_rows, cls),
+            "jvp": partial(_with_tangents_of_outer_levels, cls),
+        }
+        in_forward: dict[str, Callable] = {"forward": _with_context(cls), "backward": cls.backward, "jvp": modes["jvp"]}
         cls._variants = {
             "transforms": _function(cls.__name__, rules | modes),
             "compiled": _function(cls.__name__, rules),  # torch.compile takes no function that has a `jvp`
@@ -129,11 +132,13 @@ def shared(gradient: Tensor, coefficients: Tensor) -> Tensor:
     return gradient if gradient.shape[0] == rows else gradient.unflatten(0, (-1, rows)).sum(0)
 
 
-def check_signal(name: str, value, like: Tensor | None = None, dtypes: tuple[torch.dtype, ...] = REAL) -> None:
+def check_signal(
+    name: str, value, like: Tensor | None = None, dtypes: tuple[torch.dtype, ...] = REAL_AND_COMPLEX
+) -> None:
     """A tensor with a time axis, of one of the dtypes, or of the dtype and on the device of `like`."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
-    if like is None and value.dtype not in dtypes:
+    if value.dtype not in dtypes:
         wanted = ", ".join(str(dtype)[6:] for dtype in dtypes[:-1]) + f" or {str(dtypes[-1])[6:]}"
         raise TypeError(f"{name} must be {wanted}, got {value.dtype}")
     if like is not None and value.dtype != like.dtype:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_signal, state_rows, to_rows
 from diffapf.kernels import run
 from diffapf.kernels.reference import initial_state_gradient
 
@@ -64,7 +64,7 @@ def allpass_cascade(
     >>> allpass_cascade(impulse, torch.tensor(0.5), stages=1)
     tensor([ 0.5000, -0.7500, -0.3750])
     """
-    check_signal("x", x)
+    check_signal("x", x, dtypes=REAL)
     check_signal("p", p, x)
     if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
         raise ValueError(f"stages must be a positive integer, got {stages!r}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import REAL_AND_COMPLEX, RowFunction, check_signal, conjugates, shared, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_signal, conjugates, shared, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter, FIRTranspose, past_and_present
 from diffapf.kernels import run
@@ -50,7 +50,7 @@ def allpole(
     >>> allpole(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([-0.5]))
     tensor([1.0000, 0.5000, 0.2500])
     """
-    check_signal("x", x, dtypes=REAL_AND_COMPLEX)
+    check_signal("x", x)
     rows, timing = coefficient_rows("a", a, x, hop)
     order = rows.shape[2]
     initial = state_rows("zi", zi, x, order)
@@ -153,4 +153,5 @@ class AllPoleAdjoint(RowFunction):
 
 def _split(before: Tensor, order: int) -> tuple[Tensor, Tensor]:
     """A gradient over −M … T−2 as those of zi (newest first) and of y (whose last sample is not in it)."""
-    return before[:, :order].flip(1), torch.nn.functional.pad(before[:, order:], (0, 1))
+    whole = torch.nn.functional.pad(before, (0, 1))
+    return whole[:, :order].flip(1), whole[:, order:]

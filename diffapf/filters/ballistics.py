@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._composition import pull_back, push_forward, stored
-from diffapf.filters._rows import RowFunction, check_signal, to_rows
+from diffapf.filters._composition import pull_back, push_forward
+from diffapf.filters._rows import REAL, RowFunction, check_signal, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.kernels import run
 
@@ -45,7 +45,7 @@ def ballistics(
     >>> ballistics(torch.tensor([0.0, 0.0, 1.0]), attack=0.5, release=0.1)
     tensor([0.5000, 0.2500, 0.3250])
     """
-    check_signal("g", g)
+    check_signal("g", g, dtypes=REAL)
     if g.is_complex():
         raise TypeError(f"g must be real, because gains are compared, got {g.dtype}")
     named = ("attack", attack), ("release", release), ("zi", 1.0 if zi is None else zi)
@@ -75,7 +75,7 @@ class Ballistics(RowFunction):
     @staticmethod
     def forward(g, at, rt, zi):
         y = torch.empty_like(g, memory_format=torch.contiguous_format)
-        run("ballistics", *map(stored, (g, at, rt, zi)), out=(y,))
+        run("ballistics", g, at, rt, zi, out=(y,))
         return y
 
     @staticmethod
@@ -99,7 +99,7 @@ class BallisticsAdjoint(RowFunction):
     @staticmethod
     def forward(gradient, g, at, rt, zi, y):
         results = tuple(like.new_empty(like.shape) for like in (g, at, rt, zi))
-        run("ballistics_adjoint", *map(stored, (gradient, g, at, rt, zi, y)), out=results)
+        run("ballistics_adjoint", gradient, g, at, rt, zi, y, out=results)
         return results
 
     @staticmethod

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._checks import anywhere
-from diffapf.filters._composition import pull_back, push_forward, stored
+from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED, ControlRate, Timing, coefficient_rows
@@ -201,7 +201,7 @@ class DirectForm(RowFunction):
     def forward(x, b, a, zi, timing, form):
         y, zf = torch.empty_like(x, memory_format=torch.contiguous_format), zi.new_empty(zi.shape)
         results = (y, zf, torch.empty_like(y)) if FORMS[form].keeps_w else (y, zf)
-        run(FORMS[form].kernel, stored(x), stored(b), stored(a), timing, stored(zi), out=results)
+        run(FORMS[form].kernel, x, b, a, timing, zi, out=results)
         return results
 
     @staticmethod
@@ -231,8 +231,8 @@ class DirectFormAdjoint(RowFunction):
     def forward(g, gzf, x, b, a, zi, signal, timing, form, with_b, with_a):
         wanted = x, b[:, : None if with_b else 0], a[:, : None if with_a else 0], zi
         results = tuple(like.new_empty(like.shape) for like in wanted)
-        x, b, a, zi, signal = (stored(tensor.conj()) for tensor in (x, b, a, zi, signal))
-        run(f"{FORMS[form].kernel}_adjoint", stored(g), stored(gzf), x, b, a, timing, zi, signal, out=results)
+        x, b, a, zi, signal = (tensor.conj() for tensor in (x, b, a, zi, signal))
+        run(f"{FORMS[form].kernel}_adjoint", g, gzf, x, b, a, timing, zi, signal, out=results)
         return results
 
     @staticmethod

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_signal, state_rows
+from diffapf.filters._rows import REAL, RowFunction, check_signal, state_rows
 from diffapf.filters.state_space import DenseRecurrence, DenseRecurrenceAdjoint, states_before
 
 Step = Callable[..., Tensor]
@@ -42,7 +42,7 @@ def nonlinear_recurrence(f: Step, u: Tensor, v0: Tensor | None = None, parameter
     >>> nonlinear_recurrence(torch.tanh, torch.ones(3, 1)).flatten()
     tensor([1.0000, 1.7616, 1.9427])
     """
-    check_signal("u", u)
+    check_signal("u", u, dtypes=REAL)
     if u.is_complex():
         raise TypeError(f"u must be real, got {u.dtype}")
     if u.dim() < 2 or u.shape[-1] == 0:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._checks import anywhere
-from diffapf.filters._composition import pull_back, push_forward, stored
+from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, Timing, coefficient_rows
 from diffapf.filters.iir import at_audio_rate, transposed_form_2
@@ -81,7 +81,7 @@ class Cascade(RowFunction):
     def forward(x, sos, zi, timing):
         y, zf = torch.empty_like(x, memory_format=torch.contiguous_format), zi.new_empty(zi.shape)
         between = x.new_empty(*x.shape, sos.shape[2] - 1)
-        run("sos_cascade", stored(x), stored(sos), timing, stored(zi), out=(y, zf, between))
+        run("sos_cascade", x, sos, timing, zi, out=(y, zf, between))
         return y, zf, between
 
     @staticmethod
@@ -109,8 +109,8 @@ class CascadeAdjoint(RowFunction):
     @staticmethod
     def forward(g, gzf, x, sos, zi, y, between, timing, with_sos):
         results = tuple(like.new_empty(like.shape) for like in (x, sos if with_sos else sos[:, :0], zi))
-        x, sos, zi, y, between = (stored(tensor.conj()) for tensor in (x, sos, zi, y, between))
-        run("sos_cascade_adjoint", stored(g), stored(gzf), x, sos, timing, zi, y, between, out=results)
+        x, sos, zi, y, between = (tensor.conj() for tensor in (x, sos, zi, y, between))
+        run("sos_cascade_adjoint", g, gzf, x, sos, timing, zi, y, between, out=results)
         return results
 
     @staticmethod

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._composition import pull_back, push_forward, stored
+from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import coefficient_rows
@@ -124,7 +124,7 @@ class DenseRecurrence(RowFunction):
     @staticmethod
     def forward(A, u, v0):
         v = torch.empty_like(u, memory_format=torch.contiguous_format)
-        run("dense_recurrence", stored(A), stored(u), stored(v0), out=(v,))
+        run("dense_recurrence", A, u, v0, out=(v,))
         return v
 
     @staticmethod
@@ -154,8 +154,8 @@ class DenseRecurrenceAdjoint(RowFunction):
     @staticmethod
     def forward(g, A, v0, v, with_matrices):
         results = tuple(like.new_empty(like.shape) for like in (A if with_matrices else A[:, :0], v, v0))
-        A, v0, v = (stored(tensor.conj()) for tensor in (A, v0, v))
-        run("dense_recurrence_adjoint", stored(g), A, v0, v, out=results)
+        A, v0, v = (tensor.conj() for tensor in (A, v0, v))
+        run("dense_recurrence_adjoint", g, A, v0, v, out=results)
         return results
 
     @staticmethod
