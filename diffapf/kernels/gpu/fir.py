@@ -80,10 +80,9 @@ def _fir_outer_frames(
     g += row.to(tl.int64) * time
     x += row.to(tl.int64) * (time + TAPS - 1)
     begin = tl.cast(0, tl.int32)
-    if step > 0.0:
-        if frame > 0:
-            reached = (tl.cast(frame - 1, tl.float64) - start) / step
-            begin = tl.minimum(tl.maximum(reached, 0.0), tl.cast(time, tl.float64)).to(tl.int32)
+    if (step > 0.0) & (frame > 0):
+        reached = (tl.cast(frame - 1, tl.float64) - start) / step
+        begin = tl.minimum(tl.maximum(reached, 0.0), tl.cast(time, tl.float64)).to(tl.int32)
     begin += segment * length
     k = tl.program_id(1) * TOGETHER + tl.arange(0, TOGETHER)[None, :]
     total = tl.zeros([TOGETHER], tl.float64)
