@@ -2,7 +2,8 @@
 
 Within a chunk the recursion runs sample by sample; chunks run at once. Three passes: `_respond` and `_respond_backward`,
 each chunk's response to its input from rest and to each of the unit states; `carry`, the state before each chunk;
-`_filter` and `_adjoint`, each chunk from its state. Where rows alone fill the device, a row is one chunk and one pass.
+`_filter` and `_adjoint`, each chunk from its state. The first two are float64: a low-frequency filter's responses to the
+unit states are huge beside what they add up to. Where rows alone fill the device, a row is one chunk and one pass.
 
 The past is a ring: y[n] lies in slot n mod SLOTS, SLOTS a power of two, so nothing is ever shifted. Backward in time the
 ring holds what is pending: slot m mod SLOTS gathers −Σᵢ aᵢ[m+i] dx[m+i], so that row n of `a` is read once, as it lies.
@@ -39,16 +40,16 @@ def _respond(
     response = tl.arange(0, RESPONSES)[None, :]
     begin = chunk * length
     unit = ((begin - 1 - response) & (SLOTS - 1)) == slot[:, None]
-    past = tl.where(unit & (response < TAPS), 1.0, 0.0).to(x.dtype.element_ty)
+    past = tl.where(unit & (response < TAPS), 1.0, 0.0).to(tl.float64)
     for n in range(begin, begin + length):
         i = (n - 1 - slot) & (SLOTS - 1)
         taps = coefficient(a, n + 0 * i, i, (i < TAPS) & (n < time), frames, start, step, TAPS, LAYOUT)
         drive = tl.where(response == TAPS, tl.load(x + n, n < time, 0.0), 0.0)
-        new = drive - tl.sum(taps[:, None] * past, 0)[None, :]
+        new = drive - tl.sum(taps[:, None].to(tl.float64) * past, 0)[None, :]
         past = tl.where((slot == (n & (SLOTS - 1)))[:, None], new, past)
     i = ((begin + length - 1 - slot) & (SLOTS - 1))[:, None]
     there = maps + (tl.program_id(0).to(tl.int64) * TAPS + i) * (TAPS + 1) + response
-    tl.store(there, past.to(tl.float64), (i < TAPS) & (response <= TAPS))
+    tl.store(there, past, (i < TAPS) & (response <= TAPS))
 
 
 @triton.jit
@@ -64,7 +65,7 @@ def _respond_backward(
     response = tl.arange(0, RESPONSES)[None, :]
     begin = chunk * length
     unit = ((begin + length - 1 - response) & (SLOTS - 1)) == slot[:, None]
-    pending = tl.where(unit & (response < TAPS), 1.0, 0.0).to(g.dtype.element_ty)
+    pending = tl.where(unit & (response < TAPS), 1.0, 0.0).to(tl.float64)
     for k in range(length):
         n = begin + length - 1 - k
         i = (n - 1 - slot) & (SLOTS - 1)
@@ -72,10 +73,10 @@ def _respond_backward(
         drive = tl.where(response == TAPS, tl.load(g + n, n < time, 0.0), 0.0)
         dx = drive + tl.sum(tl.where(now, pending, 0.0), 0)[None, :]
         taps = coefficient(a, n + 0 * i, i, (i < TAPS) & (n < time), frames, start, step, TAPS, LAYOUT)
-        pending = tl.where(now, 0.0, pending) - taps[:, None] * dx
+        pending = tl.where(now, 0.0, pending) - taps[:, None].to(tl.float64) * dx
     i = ((begin - 1 - slot) & (SLOTS - 1))[:, None]
     there = maps + (tl.program_id(0).to(tl.int64) * TAPS + i) * (TAPS + 1) + response
-    tl.store(there, pending.to(tl.float64), (i < TAPS) & (response <= TAPS))
+    tl.store(there, pending, (i < TAPS) & (response <= TAPS))
 
 
 @triton.jit

@@ -1,8 +1,7 @@
-"""Affine maps of one or two states, composed by a scan.
+"""Affine maps of one or two states, s ← H s + u, composed by a scan: composition is associative.
 
-A sample of a first-order filter maps its state s = y[n−1] to h s + u; one of second order maps (y[n−1], y[n−2]) by a
-2×2 matrix H and adds u. Composition is associative, so a scan gives every sample's map from the state before the tile.
-A map is the tuple (h, u), or (h₀₀, h₀₁, h₁₀, h₁₁, u₀, u₁).
+A map is the tuple (h, u) for one state, or (h₀₀, h₀₁, h₁₀, h₁₁, u₀, u₁) for two. All are float64: in float32, products of
+a second-order filter's matrices lose what matters, for poles near ±1 thousands of times what the plain recursion loses.
 """
 
 import triton
@@ -52,7 +51,7 @@ def after(left, right, ORDER: tl.constexpr):
 
 @triton.jit
 def composed(maps, ORDER: tl.constexpr, BACKWARD: tl.constexpr):
-    """Each sample's map from the state before the first sample of the tile (backward in time: after the last one)."""
+    """Of each map and all before it (backward: all after it), the composition."""
     if ORDER == 1:
         scanned = tl.associative_scan(maps, 0, after_first, reverse=BACKWARD)
     else:
@@ -61,24 +60,21 @@ def composed(maps, ORDER: tl.constexpr, BACKWARD: tl.constexpr):
 
 
 @triton.jit
-def picked(maps, where, ORDER: tl.constexpr):
-    """One sample's map, in float64: a chunk's or a tile's carry is exact, however short the numbers within."""
+def picked(parts, where, ORDER: tl.constexpr):
+    """The map in one place."""
     chosen = ()
-    for part in tl.static_range(len(maps)):
-        chosen = chosen + (tl.where(where, maps[part], 0.0),)
+    for part in tl.static_range(len(parts)):
+        chosen = chosen + (tl.where(where, parts[part], 0.0),)
     if ORDER == 1:
         one = tl.reduce(chosen, 0, add_first)
     else:
         one = tl.reduce(chosen, 0, add_second)
-    result = ()
-    for part in tl.static_range(len(maps)):
-        result = result + (one[part].to(tl.float64),)
-    return result
+    return one
 
 
 @triton.jit
 def unchanged(ORDER: tl.constexpr):
-    """The map that changes nothing, in float64."""
+    """The map that changes nothing."""
     zero = tl.full([], 0.0, tl.float64)
     one = tl.full([], 1.0, tl.float64)
     if ORDER == 1:
