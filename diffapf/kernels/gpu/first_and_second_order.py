@@ -85,22 +85,19 @@ def _step(state, x, a, u: tl.constexpr, ORDER: tl.constexpr, BACKWARD: tl.conste
 def _lanes(x, a, ORDER: tl.constexpr, BACKWARD: tl.constexpr):
     """The map of each lane's samples, and of all the lanes before it and itself."""
     zero = tl.zeros_like(x[0])
-    one = zero + 1.0
     if ORDER == 1:
-        units = ((one,),)
-        rest = (zero,)
+        first = (zero + 1.0,)
+        second = first
+        driven = (zero,)
     else:
-        units = ((one, zero), (zero, one))
-        rest = (zero, zero)
-    first = units[0]
-    second = units[ORDER - 1]
-    driven = rest
+        first = (zero + 1.0, zero)
+        second = (zero, zero + 1.0)
+        driven = (zero, zero)
     for k in tl.static_range(8):
-        u: tl.constexpr = 7 - k if BACKWARD else k
-        _, first = _step(first, zero, a, u, ORDER, BACKWARD)
+        _, first = _step(first, zero, a, 7 - k if BACKWARD else k, ORDER, BACKWARD)
         if ORDER == 2:
-            _, second = _step(second, zero, a, u, ORDER, BACKWARD)
-        _, driven = _step(driven, x[u], a, u, ORDER, BACKWARD)
+            _, second = _step(second, zero, a, 7 - k if BACKWARD else k, ORDER, BACKWARD)
+        _, driven = _step(driven, x[7 - k if BACKWARD else k], a, 7 - k if BACKWARD else k, ORDER, BACKWARD)
     if ORDER == 1:
         maps = (first[0], driven[0])
     else:
