@@ -34,48 +34,63 @@ def compile_instead_of_launching(capability: int) -> list[str]:
     return compiled
 
 
-def launch_everything(full: bool) -> None:
-    sizes = Sizes(programs=64)
-    layouts = {"audio rate": lambda time: (time, None), "fixed": lambda time: (1, (0.0, 0.0))}
-    layouts["hop"] = lambda time: (4, (0.0, 0.01))
+SIZES = Sizes(programs=64)
+LAYOUTS = {
+    "audio rate": lambda time: (time, None),
+    "fixed": lambda time: (1, (0.0, 0.0)),
+    "hop": lambda time: (4, (0.0, 0.01)),
+}
 
-    def filters(dtype, rows, time, order, layout):
-        frames, timing = layouts[layout](time)
-        x, a, zi = (torch.zeros(s, dtype=dtype) for s in ((rows, time), (rows, frames, order), (rows, order)))
-        gpu.allpole(x, a, timing, zi, x, sizes)
-        gpu.allpole_adjoint(x, a, timing, x, zi, x, a, zi, sizes)
-        past = torch.zeros(rows, time + order - 1, dtype=dtype)
-        gpu.fir(past, a, timing, x, sizes)
-        gpu.fir_transpose(x, a, timing, past, sizes)
-        gpu.fir_outer(x, past, timing, a, sizes)
 
-    def loops(dtype, rows, time, stages):
-        p, loop, zi = (torch.zeros(s, dtype=dtype) for s in ((rows, time), (rows, 4), (rows, stages + 3)))
-        z = torch.zeros(rows, time, stages + 2, dtype=dtype)
-        gpu.allpass(z[:, :, :1].contiguous(), p, loop, zi, z, p, sizes)
-        gpu.allpass(z, p, loop, zi, z, p, sizes)
-        gpu.allpass_transpose(z, p, loop, z, sizes)
-        gpu.allpass_adjoint(p, p, loop, z, zi, p, p, loop, zi, sizes)
-        row = p[:, 0].contiguous()
-        gpu.ballistics(p, row, row, row, p)
-        gpu.ballistics_adjoint(p, p, row, row, row, p, p, row, row, row, sizes)
-        gpu.comb(p, row, 3, p, sizes)
+def all_pole(dtype: torch.dtype, order: int, layout: str, rows: int = 3, time: int = 5000) -> None:
+    frames, timing = LAYOUTS[layout](time)
+    x, a, zi = (torch.zeros(shape, dtype=dtype) for shape in ((rows, time), (rows, frames, order), (rows, order)))
+    gpu.allpole(x, a, timing, zi, x, SIZES)
+    gpu.allpole_adjoint(x, a, timing, x, zi, x, a, zi, SIZES)
 
-    filters(torch.float32, 3, 5000, 2, "audio rate")
-    filters(torch.float32, 3, 5000, 22, "audio rate")
-    loops(torch.float32, 3, 5000, 4)
-    if full:
-        filters(torch.float32, 3, 5000, 1, "audio rate")
-        filters(torch.float32, 3, 5000, 2, "hop")
-        filters(torch.float32, 3, 5000, 5, "hop")
-        filters(torch.float32, 3, 5000, 2, "fixed")
-        filters(torch.float64, 3, 5000, 2, "audio rate")
-        filters(torch.float64, 1, 1, 32, "fixed")  # Triton compiles an argument that is 1 as a constant
-        loops(torch.float64, 1, 1, 16)
+
+def fir(dtype: torch.dtype, taps: int, layout: str, rows: int = 3, time: int = 5000) -> None:
+    frames, timing = LAYOUTS[layout](time)
+    x, b, past = (
+        torch.zeros(shape, dtype=dtype) for shape in ((rows, time), (rows, frames, taps), (rows, time + taps - 1))
+    )
+    gpu.fir(past, b, timing, x, SIZES)
+    gpu.fir_transpose(x, b, timing, past, SIZES)
+    gpu.fir_outer(x, past, timing, b, SIZES)
+
+
+def loops(dtype: torch.dtype, stages: int, rows: int = 3, time: int = 5000) -> None:
+    p, loop, zi = (torch.zeros(shape, dtype=dtype) for shape in ((rows, time), (rows, 4), (rows, stages + 3)))
+    z, row = torch.zeros(rows, time, stages + 2, dtype=dtype), p[:, 0].contiguous()
+    gpu.allpass(z[:, :, :1].contiguous(), p, loop, zi, z, p, SIZES)
+    gpu.allpass(z, p, loop, zi, z, p, SIZES)
+    gpu.allpass_transpose(z, p, loop, z, SIZES)
+    gpu.allpass_adjoint(p, p, loop, z, zi, p, p, loop, zi, SIZES)
+    gpu.ballistics(p, row, row, row, p)
+    gpu.ballistics_adjoint(p, p, row, row, row, p, p, row, row, row, SIZES)
+    gpu.comb(p, row, 3, p, SIZES)
+
+
+def launch_every_kernel() -> None:
+    all_pole(torch.float32, 1, "audio rate")
+    all_pole(torch.float32, 22, "audio rate")
+    for layout in LAYOUTS:
+        fir(torch.float32, 5, layout)
+    loops(torch.float32, 4)
+
+
+def launch_every_layout() -> None:
+    for layout in LAYOUTS:
+        all_pole(torch.float32, 2, layout)
+    all_pole(torch.float32, 5, "hop")
+    all_pole(torch.float64, 2, "audio rate")
+    all_pole(torch.float64, 32, "fixed", rows=1, time=1)  # Triton compiles an argument that is 1 as a constant
 
 
 if __name__ == "__main__":
     capability = int(sys.argv[1])
     compiled = compile_instead_of_launching(capability)
-    launch_everything(full=capability == 90)
+    launch_every_kernel()
+    if capability >= 90:
+        launch_every_layout()
     print(len(set(compiled)), "kernels in", len(compiled), "launches")

@@ -26,7 +26,7 @@ from diffapf.kernels.gpu.launch import Sizes
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SMALL = Sizes(tile=16, taps=4, programs=8, chunk=7)  # several tiles, chunks and blocks in a short signal
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
-ORDERS = [1, 2, 3, 8, 22]
+ORDERS = [1, 2, 3, 8, 22]  # scanned, scanned, and by chunks
 STAGES = [1, 2, 4, 7]
 
 # What a layout makes of a signal's length: how many frames there are, and when.
@@ -125,7 +125,7 @@ def check_filters(dtype: torch.dtype, layout: str, order: int, rows: int, time: 
 @pytest.mark.parametrize("order", ORDERS)
 def test_filter_kernels_are_the_reference(layout, order):
     dtype = torch.float32 if (order + len(layout)) % 2 else torch.float64
-    check_filters(dtype, layout, order, rows=2, time=53 if order < 8 else 29, a_rows=2)
+    check_filters(dtype, layout, order, rows=2, time=53 if order < 3 else 29, a_rows=2)
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])
@@ -136,7 +136,7 @@ def test_rows_that_share_coefficients(dtype, order):
 
 
 @pytest.mark.parametrize(("rows", "time", "a_rows"), EDGES)
-@pytest.mark.parametrize("layout", ["audio rate", "fixed", "hop"])
+@pytest.mark.parametrize("layout", ["audio rate", "hop"])
 def test_no_rows_no_samples_one_sample(layout, rows, time, a_rows):
     for order in (1, 2, 3):
         check_filters(torch.float64, layout, order, rows, time, a_rows)
@@ -221,12 +221,12 @@ def poles(radius: float, *angles: float) -> Tensor:
 @pytest.mark.parametrize("angles", [(), (0.01,), (1.0,)], ids=["order 1", "low frequency", "middle frequency"])
 def test_float32_is_as_accurate_as_the_sequential_filter(radius, angles):
     """Within four times its error, against float64; backward too."""
-    assert_as_accurate_as_sequential(radius, angles, time=1000)
+    assert_as_accurate_as_sequential(radius, angles, time=700)
 
 
 @pytest.mark.parametrize("radius", [0.99, 0.9999])
 def test_float32_in_chunks_is_as_accurate_as_the_sequential_filter(radius):
-    assert_as_accurate_as_sequential(radius, (0.1, 1.0), time=300)
+    assert_as_accurate_as_sequential(radius, (0.1, 1.0), time=200)
 
 
 def assert_as_accurate_as_sequential(radius: float, angles: tuple[float, ...], time: int) -> None:
@@ -270,4 +270,4 @@ def test_every_kernel_compiles_for_a_gpu(capability):
         [sys.executable, str(program), str(capability)], capture_output=True, text=True, env=environment, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout.split()[0]) >= 18, done.stdout
+    assert int(done.stdout.split()[0]) == 19, done.stdout

@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from diffapf.kernels.gpu.carry import carry
-from diffapf.kernels.gpu.launch import SIZES, Sizes, cdiv, chunks_of_samples, launch, power_of_two
+from diffapf.kernels.gpu.launch import SIZES, Sizes, cdiv, chunks_of_samples, kernel, launch, power_of_two
 
 LANES = 32
 
@@ -96,7 +96,7 @@ def _solved(source, p, q0, q1, q2, a, state, STAGES: tl.constexpr):
     return after + (q0 * (gain * e + from_past) + known, state[STAGES])
 
 
-@triton.jit
+@kernel
 def _respond(
     s, p, loop, maps, rows, time, chunks, length,
     STAGES: tl.constexpr, SOURCES: tl.constexpr, RESPONSES: tl.constexpr, LANES: tl.constexpr,
@@ -115,7 +115,7 @@ def _respond(
     _store_map(maps, lane, response, state, here, STAGES + 3)
 
 
-@triton.jit
+@kernel
 def _allpass(
     s, p, loop, states, z, w, rows, time, chunks, length,
     STAGES: tl.constexpr, SOURCES: tl.constexpr, LANES: tl.constexpr,
@@ -186,7 +186,7 @@ def _coefficient_here_and_next(p, at, n, time, here):
     return now, tl.load(p + at + 1, here & (n + 1 < time), 0.0).to(tl.float64)
 
 
-@triton.jit
+@kernel
 def _respond_backward(
     g, p, loop, maps, rows, time, chunks, length,
     STAGES: tl.constexpr, ALL: tl.constexpr, RESPONSES: tl.constexpr, LANES: tl.constexpr,
@@ -207,7 +207,7 @@ def _respond_backward(
     _store_map(maps, lane, response, state, here, STAGES + 2)
 
 
-@triton.jit
+@kernel
 def _allpass_transpose(
     g, p, loop, states, adjoint, rows, time, chunks, length, STAGES: tl.constexpr, LANES: tl.constexpr
 ):
@@ -236,7 +236,7 @@ def _signal(z, zi, at, n, j, inside, STAGES: tl.constexpr):
     return (value + tl.load(zi + j + n * 0, inside & (n < 0), 0.0)).to(tl.float64)
 
 
-@triton.jit
+@kernel
 def _allpass_adjoint(
     g, p, loop, z, zi, states, ds, dp, sums, dzi, rows, time, chunks, length,
     STAGES: tl.constexpr, LANES: tl.constexpr,

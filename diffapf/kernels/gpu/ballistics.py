@@ -6,17 +6,16 @@ Backward the decisions are known, and what is left is a time-varying one-pole: t
 from __future__ import annotations
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from diffapf.kernels.gpu.first_and_second_order import allpole_adjoint
-from diffapf.kernels.gpu.launch import SIZES, Sizes, launch
+from diffapf.kernels.gpu.launch import SIZES, Sizes, kernel, launch
 
 AHEAD = 16  # samples that are read before the first of them is needed
 
 
-@triton.jit
+@kernel
 def _ballistics(g, at, rt, zi, y, time, AHEAD: tl.constexpr):
     row = tl.program_id(0)
     g += row.to(tl.int64) * time

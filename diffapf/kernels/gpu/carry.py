@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
-from diffapf.kernels.gpu.launch import launch, power_of_two
+from diffapf.kernels.gpu.launch import kernel, launch, power_of_two
 
 
-@triton.jit
+@kernel
 def _carry(maps, initial, states, chunks, SIZE: tl.constexpr, PADDED: tl.constexpr, BACKWARD: tl.constexpr):
     """`maps` is (rows, chunks, SIZE, SIZE + 1), u the last column; `states` is (rows, chunks, SIZE)."""
     row = tl.program_id(0).to(tl.int64)

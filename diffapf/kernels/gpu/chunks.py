@@ -13,21 +13,20 @@ Samples before 0 and from `time` on have no input and no coefficients; what a ch
 from __future__ import annotations
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from diffapf.kernels.gpu.carry import carry
 from diffapf.kernels.gpu.coefficients import coefficient, rows_of
 from diffapf.kernels.gpu.first_and_second_order import negative_outer
-from diffapf.kernels.gpu.launch import SIZES, Sizes, cdiv, chunks_of_samples, launch, layout, power_of_two
+from diffapf.kernels.gpu.launch import SIZES, Sizes, cdiv, chunks_of_samples, kernel, launch, layout, power_of_two
 from diffapf.kernels.reference import Timing
 
 LANES = 4  # chunks that a warp advances together
 RESPONSES_OF_A_WARP = 1024  # numbers of a ring
 
 
-@triton.jit
+@kernel
 def _respond(
     x, a, maps, time, chunks, length, a_rows, frames, start: tl.float64, step: tl.float64,
     TAPS: tl.constexpr, SLOTS: tl.constexpr, RESPONSES: tl.constexpr, LAYOUT: tl.constexpr,
@@ -52,7 +51,7 @@ def _respond(
     tl.store(there, past, (i < TAPS) & (response <= TAPS))
 
 
-@triton.jit
+@kernel
 def _respond_backward(
     g, a, maps, time, chunks, length, a_rows, frames, start: tl.float64, step: tl.float64,
     TAPS: tl.constexpr, SLOTS: tl.constexpr, RESPONSES: tl.constexpr, LAYOUT: tl.constexpr,
@@ -79,7 +78,7 @@ def _respond_backward(
     tl.store(there, pending, (i < TAPS) & (response <= TAPS))
 
 
-@triton.jit
+@kernel
 def _filter(
     x, a, states, y, rows, time, chunks, length, a_rows, frames, start: tl.float64, step: tl.float64,
     TAPS: tl.constexpr, SLOTS: tl.constexpr, LANES: tl.constexpr, LAYOUT: tl.constexpr,
@@ -102,7 +101,7 @@ def _filter(
         past = tl.where(slot == (n & (SLOTS - 1))[:, None], new[:, None], past)
 
 
-@triton.jit
+@kernel
 def _adjoint(
     g, a, y, zi, states, dx, da, dzi, rows, time, chunks, length, a_rows, frames, start: tl.float64, step: tl.float64,
     TAPS: tl.constexpr, SLOTS: tl.constexpr, LANES: tl.constexpr, LAYOUT: tl.constexpr, GRADIENT: tl.constexpr,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from diffapf.kernels.gpu.coefficients import coefficient, frame_position, rows_of
-from diffapf.kernels.gpu.launch import SIZES, Sizes, cdiv, launch, layout, power_of_two
+from diffapf.kernels.gpu.launch import SIZES, Sizes, cdiv, kernel, launch, layout, power_of_two
 from diffapf.kernels.reference import Timing
 
 # x begins TAPS−1 samples before y: x[n−k] lies at n + TAPS − 1 − k.
 
 
-@triton.jit
+@kernel
 def _fir(
     x, b, y, time, tiles, b_rows, frames, start: tl.float64, step: tl.float64,
     TAPS: tl.constexpr, LAYOUT: tl.constexpr, TILE: tl.constexpr, TOGETHER: tl.constexpr,
@@ -33,7 +32,7 @@ def _fir(
     tl.store(y + row.to(tl.int64) * time + n, total, n < time)
 
 
-@triton.jit
+@kernel
 def _fir_transpose(
     g, b, dx, time, tiles, b_rows, frames, start: tl.float64, step: tl.float64,
     TAPS: tl.constexpr, LAYOUT: tl.constexpr, TILE: tl.constexpr, TOGETHER: tl.constexpr,
@@ -53,7 +52,7 @@ def _fir_transpose(
     tl.store(dx + row.to(tl.int64) * (time + TAPS - 1) + at, total, at < time + TAPS - 1)
 
 
-@triton.jit
+@kernel
 def _fir_outer(g, x, db, time, tiles, TAPS: tl.constexpr, TILE: tl.constexpr, TOGETHER: tl.constexpr):
     """dbₖ[n] = g[n] x[n−k]"""
     row, tile = tl.program_id(0) // tiles, tl.program_id(0) % tiles
@@ -66,7 +65,7 @@ def _fir_outer(g, x, db, time, tiles, TAPS: tl.constexpr, TILE: tl.constexpr, TO
     tl.store(db + (row.to(tl.int64) * time + n[:, None]) * TAPS + k, now[:, None] * past, mask)
 
 
-@triton.jit
+@kernel
 def _fir_outer_frames(
     g, x, sums, time, frames, segments, length, start: tl.float64, step: tl.float64,
     TAPS: tl.constexpr, TILE: tl.constexpr, TOGETHER: tl.constexpr,

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from diffapf.kernels.gpu.coefficients import coefficient, rows_of
 from diffapf.kernels.gpu.fir import fir_outer
-from diffapf.kernels.gpu.launch import SIZES, Sizes, chunks_of_tiles, launch, layout, power_of_two
+from diffapf.kernels.gpu.launch import SIZES, Sizes, chunks_of_tiles, kernel, launch, layout, power_of_two
 from diffapf.kernels.gpu.maps import after, applied, composed, picked, unchanged
 from diffapf.kernels.reference import Timing
 
@@ -131,7 +131,7 @@ def _loaded(x, a, n, time, frames, start, step, ORDER: tl.constexpr, LAYOUT: tl.
     return _columns(values, LANES), _coefficients(a, n, time, frames, start, step, ORDER, LAYOUT, LANES)
 
 
-@triton.jit
+@kernel
 def _summarise(
     x, a, maps, rows, time, chunks, tiles, a_rows, frames, start: tl.float64, step: tl.float64,
     ORDER: tl.constexpr, LAYOUT: tl.constexpr, BACKWARD: tl.constexpr, LANES: tl.constexpr,
@@ -151,7 +151,7 @@ def _summarise(
         tl.store(maps + part * rows * chunks + tl.program_id(0), total[part])
 
 
-@triton.jit
+@kernel
 def _carry(maps, initial, states, rows, chunks, ORDER: tl.constexpr, BACKWARD: tl.constexpr, CHUNKS: tl.constexpr):
     """The state that each chunk begins with: `states` is (rows, chunks, ORDER)."""
     row = tl.program_id(0)
@@ -178,7 +178,7 @@ def _state(states, ORDER: tl.constexpr):
     return state
 
 
-@triton.jit
+@kernel
 def _filter(
     x, a, states, y, time, chunks, tiles, a_rows, frames, start: tl.float64, step: tl.float64,
     ORDER: tl.constexpr, LAYOUT: tl.constexpr, LANES: tl.constexpr,
@@ -196,7 +196,7 @@ def _filter(
         tl.store(y + n, out, n < time)
 
 
-@triton.jit
+@kernel
 def _adjoint(
     g, a, y, zi, states, dx, da, sums, dzi, time, chunks, tiles, a_rows, frames, start: tl.float64, step: tl.float64,
     ORDER: tl.constexpr, LAYOUT: tl.constexpr, GRADIENT: tl.constexpr, LANES: tl.constexpr,

@@ -8,11 +8,12 @@ from math import isqrt
 from typing import Any
 
 import torch
+import triton
 from torch import Tensor
 
 from diffapf.kernels.reference import Timing
 
-PROGRAMS_PER_MULTIPROCESSOR = 8
+PROGRAMS_PER_MULTIPROCESSOR = 8  # of four warps each
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class Sizes:
 
 
 SIZES = Sizes()
+
+# A kernel that is launched. Without the list it would be compiled again for each of these that is 1, or divisible by 16.
+COUNTS = ("rows", "chunks", "tiles", "length", "segments", "frames", "a_rows", "b_rows")
+kernel = functools.partial(triton.jit, do_not_specialize=COUNTS)
 
 
 @functools.cache
@@ -52,10 +57,11 @@ def chunks_of_samples(x: Tensor, lanes: int, sizes: Sizes) -> tuple[int, int]:
     """(chunks a row, samples a chunk), where a program advances `lanes` chunks sample by sample.
 
     Samples within a chunk and chunks within the carry pass are both sequential: about √time of each is the least.
+    These programs are one warp each: four times as many fill the device.
     """
     rows, time = x.shape[:2]
     worthwhile = cdiv(time, max(sizes.chunk, isqrt(time)))
-    chunks = max(min(worthwhile, cdiv(programs_wanted(x, sizes) * lanes, max(rows, 1))), 1)
+    chunks = max(min(worthwhile, cdiv(4 * programs_wanted(x, sizes) * lanes, max(rows, 1))), 1)
     length = max(cdiv(time, chunks), 1)
     return max(cdiv(time, length), 1), length
 
@@ -68,12 +74,12 @@ def power_of_two(at_least: int) -> int:
     return 1 << max(at_least - 1, 0).bit_length()
 
 
-def launch(kernel: Any, programs: int | tuple[int, ...], on: Tensor, *arguments: Any, **constants: Any) -> None:
-    """Runs the kernel on the device of `on`, whichever device is current; no programs, no launch."""
+def launch(function: Any, programs: int | tuple[int, ...], on: Tensor, *arguments: Any, **constants: Any) -> None:
+    """Runs a kernel on the device of `on`, whichever device is current; no programs, no launch."""
     grid = (programs,) if isinstance(programs, int) else programs
     if min(grid) > 0:
         with torch.cuda.device_of(on):
-            kernel[grid](*arguments, **constants)
+            function[grid](*arguments, **constants)
 
 
 def layout(a: Tensor, timing: Timing) -> tuple[tuple[Any, ...], str]:
