@@ -30,7 +30,7 @@ TOGETHER = 8  # samples of a lane
 
 @triton.jit
 def _columns(values, LANES: tl.constexpr):
-    """LANES · 8 numbers as 8 vectors: of each lane the first, the second, …"""
+    """LANES · 8 numbers as 8 vectors in float64: of each lane the first, the second, …"""
     even, odd = tl.split(tl.reshape(values, [LANES, 4, 2]))
     v04, v26 = tl.split(tl.reshape(even, [LANES, 2, 2]))
     v15, v37 = tl.split(tl.reshape(odd, [LANES, 2, 2]))
@@ -38,7 +38,11 @@ def _columns(values, LANES: tl.constexpr):
     v2, v6 = tl.split(v26)
     v1, v5 = tl.split(v15)
     v3, v7 = tl.split(v37)
-    return v0, v1, v2, v3, v4, v5, v6, v7
+    parts = (v0, v1, v2, v3, v4, v5, v6, v7)
+    columns = ()
+    for u in tl.static_range(8):
+        columns = columns + (parts[u].to(tl.float64),)
+    return columns
 
 
 @triton.jit
@@ -54,12 +58,12 @@ def _coefficients(a, n, time, frames, start, step, ORDER: tl.constexpr, LAYOUT: 
     """The columns of a₁ and of a₂, in float64."""
     if ORDER == 1:
         a1 = coefficient(a, n, 0, n < time, frames, start, step, ORDER, LAYOUT)
-        columns = (_columns(a1.to(tl.float64), LANES),)
+        columns = (_columns(a1, LANES),)
     else:
         i = tl.arange(0, 2)[None, :]
         both = coefficient(a, n[:, None], i, n[:, None] < time, frames, start, step, ORDER, LAYOUT)
         a1, a2 = tl.split(both)
-        columns = (_columns(a1.to(tl.float64), LANES), _columns(a2.to(tl.float64), LANES))
+        columns = (_columns(a1, LANES), _columns(a2, LANES))
     return columns
 
 
@@ -106,10 +110,10 @@ def _lanes(x, a, ORDER: tl.constexpr, BACKWARD: tl.constexpr):
 
 
 @triton.jit
-def _tile(x, a, maps, state, ORDER: tl.constexpr, BACKWARD: tl.constexpr, LANES: tl.constexpr):
+def _tile(x, a, state, DTYPE: tl.constexpr, ORDER: tl.constexpr, BACKWARD: tl.constexpr, LANES: tl.constexpr):
     """From the state before the tile: its samples' outputs, and the state after it."""
     lane = tl.arange(0, LANES)
-    reached = applied(maps, state, ORDER)
+    reached = applied(_lanes(x, a, ORDER, BACKWARD), state, ORDER)
     neighbour = tl.minimum(tl.maximum(lane + 1 if BACKWARD else lane - 1, 0), LANES - 1)
     running = ()
     after = ()
@@ -120,15 +124,15 @@ def _tile(x, a, maps, state, ORDER: tl.constexpr, BACKWARD: tl.constexpr, LANES:
     outputs = ()
     for k in tl.static_range(8):
         out, running = _step(running, x[7 - k if BACKWARD else k], a, 7 - k if BACKWARD else k, ORDER, BACKWARD)
-        outputs = (out,) + outputs if BACKWARD else outputs + (out,)
+        outputs = (out.to(DTYPE),) + outputs if BACKWARD else outputs + (out.to(DTYPE),)
     return _joined(outputs, LANES), after
 
 
 @triton.jit
 def _loaded(x, a, n, time, frames, start, step, ORDER: tl.constexpr, LAYOUT: tl.constexpr, LANES: tl.constexpr):
     """The columns of a tile; samples outside the signal have no input and no coefficients."""
-    values = tl.load(x + n, n < time, 0.0).to(tl.float64)
-    return _columns(values, LANES), _coefficients(a, n, time, frames, start, step, ORDER, LAYOUT, LANES)
+    columns = _columns(tl.load(x + n, n < time, 0.0), LANES)
+    return columns, _coefficients(a, n, time, frames, start, step, ORDER, LAYOUT, LANES)
 
 
 @kernel
@@ -192,7 +196,7 @@ def _filter(
     for i in range(tiles):
         n = (chunk * tiles + i) * LANES * 8 + offset
         columns, taps = _loaded(x, a, n, time, frames, start, step, ORDER, LAYOUT, LANES)
-        out, state = _tile(columns, taps, _lanes(columns, taps, ORDER, False), state, ORDER, False, LANES)
+        out, state = _tile(columns, taps, state, y.dtype.element_ty, ORDER, False, LANES)
         tl.store(y + n, out, n < time)
 
 
@@ -213,7 +217,7 @@ def _adjoint(
     for k in range(tiles):
         n = (chunk * tiles + tiles - 1 - k) * LANES * 8 + offset
         columns, taps = _loaded(g + signal, a, n, time, frames, start, step, ORDER, LAYOUT, LANES)
-        out, state = _tile(columns, taps, _lanes(columns, taps, ORDER, True), state, ORDER, True, LANES)
+        out, state = _tile(columns, taps, state, dx.dtype.element_ty, ORDER, True, LANES)
         tl.store(dx + signal + n, out, n < time)
         if GRADIENT != "none":
             at = n[:, None] - 1 - i
@@ -224,7 +228,7 @@ def _adjoint(
             if GRADIENT == "samples":
                 tl.store(da + (signal + n[:, None]) * ORDER + i, product, inside)
             else:
-                total += tl.sum(product, 0)
+                total += tl.sum(product.to(tl.float64), 0)
     if GRADIENT == "sums":
         tl.store(sums + tl.program_id(0) * ORDER + tl.arange(0, ORDER), total)
     if chunk == 0:
