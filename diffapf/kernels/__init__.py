@@ -1,7 +1,7 @@
 """Recurrences on raw arrays: no autograd, no modules, no argument checks.
 
-`reference.py` defines them; `cpu.py` is fast on a CPU. `run` takes the first kernel of the table that applies.
-Imported on the first call, because Numba takes longer to import than all of the library.
+`reference.py` defines them; `cpu/` is fast on a CPU, `gpu/` on a GPU. `run` takes the first kernel of the table that
+applies. Imported on the first call, because Numba and Triton take longer to import than all of the library.
 """
 
 from __future__ import annotations
@@ -30,21 +30,35 @@ def _cpu() -> ModuleType | None:
 
 
 @functools.cache
+def _gpu() -> ModuleType | None:
+    try:
+        return importlib.import_module(f"{__name__}.gpu")
+    except ImportError:
+        return None
+
+
+@functools.cache
 def _reference(device: str) -> ModuleType:
     if device != "cpu":
         warnings.warn(
-            f"diffapf has no fast kernel for the device {device!r}: its filters run there as PyTorch loops, slowly. "
-            "Move the tensors to the CPU.",
+            f"diffapf has no fast kernel for this on the device {device!r}: it runs there as a PyTorch loop, slowly. "
+            "Move the tensors to the CPU" + (", or install triton." if device == "cuda" and _gpu() is None else "."),
             stacklevel=2,
         )
     return importlib.import_module(f"{__name__}.reference")
 
 
-def _on_cpu(x: Tensor) -> ModuleType | None:
-    return _cpu() if x.device.type == "cpu" else None
+def _on_cpu(name: str, inputs: list) -> ModuleType | None:
+    module = _cpu() if inputs[0].device.type == "cpu" else None
+    return module if module is not None and hasattr(module, name) else None
 
 
-TABLE = (_on_cpu, lambda x: _reference(x.device.type))
+def _on_gpu(name: str, inputs: list) -> ModuleType | None:
+    module = _gpu() if inputs[0].device.type == "cuda" else None
+    return module if module is not None and module.applies(name, inputs) else None
+
+
+TABLE = (_on_cpu, _on_gpu, lambda name, inputs: _reference(inputs[0].device.type))
 
 
 def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
@@ -54,8 +68,8 @@ def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
         return
     arguments = [_stored(argument) if isinstance(argument, Tensor) else argument for argument in inputs]
     for applies in TABLE:
-        module = applies(out[0])
-        if module is not None and hasattr(module, name):
+        module = applies(name, arguments)
+        if module is not None:
             getattr(module, name)(*arguments, *out)
             return
 
