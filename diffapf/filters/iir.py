@@ -70,13 +70,14 @@ def lfilter(
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
     check_signal("x", x)
     numerator, denominator, timing = transfer_function_rows(b, a, x, hop)
-    order = denominator.shape[2]
+    order = numerator.shape[2] - 1
     initial = state_rows("zi", zi, x, FORMS[form].registers * order)
-    signal = to_rows(x)
-    if order:
-        y, zf, *_ = DirectForm.apply(signal, numerator, denominator, initial, timing, form)
+    if 0 < order <= LONGEST_FUSED:
+        y, zf, *_ = DirectForm.apply(to_rows(x), numerator, denominator, initial, timing, form)
+    elif order == 0:
+        y, zf = FIR.apply(to_rows(x), normalised(numerator, denominator)[0], timing), initial
     else:
-        y, zf = FIR.apply(signal, numerator, timing), initial
+        y, zf = FORMS[form].composition(to_rows(x), *normalised(numerator, denominator), initial, timing)
     y = y.reshape(x.shape)
     return (y, zf.reshape(*x.shape[:-1], initial.shape[1])) if return_zf else y
 
@@ -84,7 +85,10 @@ def lfilter(
 def transfer_function_rows(
     b: Tensor, a: Tensor, x: Tensor, hop: float | ControlRate | None
 ) -> tuple[Tensor, Tensor, Timing]:
-    """b `(rows, frames, M+1)` and a without its leading 1 `(rows, frames, M)`, normalised, in one layout."""
+    """b and a as `DirectForm` takes them: `(rows, frames, M+1)` both, or normalised, and a without its leading 1, M.
+
+    A row a sample is left to be normalised by the kernel: nothing of that size is made here.
+    """
     (b_rows, b_timing), (a_rows, a_timing) = (
         coefficient_rows(name, value, x, hop if isinstance(value, Tensor) and value.dim() > x.dim() else None)
         for name, value in (("b", b), ("a", a))
@@ -102,6 +106,8 @@ def transfer_function_rows(
         raise ValueError(f"b and a must have as many frames, got {b_rows.shape[1]} and {a_rows.shape[1]}")
     timing = b_timing if a_timing == FIXED else a_timing
     order = max(b_rows.shape[2], a_rows.shape[2]) - 1
+    if timing is None and b_rows.shape == a_rows.shape:
+        return b_rows, a_rows, None
 
     def filled(rows: Tensor, taps: int) -> Tensor:
         longer = pad(rows, (0, taps - rows.shape[2])) if rows.shape[2] < taps else rows
@@ -110,51 +116,81 @@ def transfer_function_rows(
     return filled(b_rows / leading, order + 1), filled(a_rows[..., 1:] / leading, order), timing
 
 
+def normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """b and a divided by a's leading coefficient, which is left out, where it is there."""
+    return (b / a[..., :1], a[..., 1:] / a[..., :1]) if a.shape[2] == b.shape[2] else (b, a)
+
+
 # ------------------------------------------------------------------------------------------------------ as compositions
-# What the derivatives beyond the first are taken of: (x, b, a, zi) → (y, zf), coefficients one row a sample.
+# What long filters run as, and what the derivatives beyond the first are taken of: (x, b, a, zi, timing) → (y, zf), a
+# without its leading 1.
 
 
-def _form_1(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+def _form_1(x: Tensor, b: Tensor, a: Tensor, zi: Tensor, timing: Timing) -> tuple[Tensor, Tensor]:
     order = a.shape[2]
     inputs = past_and_present(x, zi[:, :order])
-    y = AllPole.apply(FIR.apply(inputs, b, None), a, zi[:, order:], None)
+    y = AllPole.apply(FIR.apply(inputs, b, timing), a, zi[:, order:], timing)
     outputs = past_and_present(y, zi[:, order:])
     return y, torch.cat([_newest(inputs, order), _newest(outputs, order)], 1)
 
 
-def _form_2(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
-    w = past_and_present(AllPole.apply(x, a, zi, None), zi)
-    return FIR.apply(w, b, None), _newest(w, a.shape[2])
+def _form_2(x: Tensor, b: Tensor, a: Tensor, zi: Tensor, timing: Timing) -> tuple[Tensor, Tensor]:
+    w = past_and_present(AllPole.apply(x, a, zi, timing), zi)
+    return FIR.apply(w, b, timing), _newest(w, a.shape[2])
 
 
-def _transposed_form_1(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+def _transposed_form_1(x: Tensor, b: Tensor, a: Tensor, zi: Tensor, timing: Timing) -> tuple[Tensor, Tensor]:
     time, order = x.shape[1], a.shape[2]
+    p, q = pad(zi[:, :order], (0, time)), pad(zi[:, order:], (0, time))
     rest = torch.zeros_like(zi[:, :order])
-    w = AllPole.apply(_with_registers(x, zi[:, :order]), _delayed(a, 1), rest, None)
-    y = FIR.apply(past_and_present(w, rest), _delayed(b, 0), None) + pad(zi[:, order:], (0, time))
-    return y[:, :time], torch.cat([w[:, time:], y[:, time:]], 1)
+    w = _all_pole_of_input_time(x + p[:, :time], a, rest, timing)
+    y = _fir_of_input_time(w, b, rest, timing) + q[:, :time]
+    in_p, in_q = _left_in_registers(w, a, timing), _left_in_registers(w, b[..., 1:], timing)
+    return y, torch.cat([p[:, time:] - in_p, q[:, time:] + in_q], 1)
 
 
-def transposed_form_2(x: Tensor, b: Tensor, a: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
-    time, order = x.shape[1], a.shape[2]
+def transposed_form_2(x: Tensor, b: Tensor, a: Tensor, zi: Tensor, timing: Timing) -> tuple[Tensor, Tensor]:
+    time, s = x.shape[1], pad(zi, (0, x.shape[1]))
     rest = torch.zeros_like(zi)
-    v = FIR.apply(past_and_present(pad(x, (0, order)), rest), _delayed(b, 0), None)
-    y = AllPole.apply(v + pad(zi, (0, time)), _delayed(a, 1), rest, None)
-    return y[:, :time], y[:, time:]
+    y = _all_pole_of_input_time(_fir_of_input_time(x, b, rest, timing) + s[:, :time], a, rest, timing)
+    in_s = _left_in_registers(x, b[..., 1:], timing) - _left_in_registers(y, a, timing)
+    return y, s[:, time:] + in_s
+
+
+def _all_pole_of_input_time(x: Tensor, a: Tensor, rest: Tensor, timing: Timing) -> Tensor:
+    """y[n] = x[n] − Σ aᵢ[n−i] y[n−i]."""
+    if _fixed(a, timing):
+        return AllPole.apply(x, a, rest, timing)
+    return AllPole.apply(x, _delayed(a, 1, timing, x.shape[1])[:, : x.shape[1]], rest, None)
+
+
+def _fir_of_input_time(x: Tensor, b: Tensor, rest: Tensor, timing: Timing) -> Tensor:
+    """y[n] = Σ bᵢ[n−i] x[n−i]."""
+    if _fixed(b, timing):
+        return FIR.apply(past_and_present(x, rest), b, timing)
+    return FIR.apply(past_and_present(x, rest), _delayed(b, 0, timing, x.shape[1])[:, : x.shape[1]], None)
+
+
+def _left_in_registers(signal: Tensor, coefficients: Tensor, timing: Timing) -> Tensor:
+    """Σᵢ cᵢ[n−i] s[n−i], i = 1 … M, at the M samples after the last, where the signal is 0."""
+    order, time = coefficients.shape[2], signal.shape[1]
+    last = pad(signal, (order, order - 1))[:, time:]
+    if _fixed(coefficients, timing):
+        return FIR.apply(last, coefficients, timing)
+    return FIR.apply(last, _delayed(coefficients, 1, timing, time)[:, time:], None)
 
 
 def _newest(signal: Tensor, order: int) -> Tensor:
     return signal[:, signal.shape[1] - order :].flip(1)
 
 
-def _with_registers(x: Tensor, zi: Tensor) -> Tensor:
-    """The signal, M samples longer, with each register's content where it comes out."""
-    return pad(x, (0, zi.shape[1])) + pad(zi, (0, x.shape[1]))
+def _fixed(coefficients: Tensor, timing: Timing) -> bool:
+    return timing is not None and coefficients.shape[1] == 1
 
 
-def _delayed(coefficients: Tensor, first: int) -> Tensor:
-    """cᵢ[n−i] at n, i = first … M, for M samples more than there are, of which what comes out is the registers' content."""
-    taps = coefficients.shape[2]
+def _delayed(coefficients: Tensor, first: int, timing: Timing, time: int) -> Tensor:
+    """cᵢ[n−i] at n, i = first … M, for M samples more than there are."""
+    taps, coefficients = coefficients.shape[2], at_audio_rate(coefficients, timing, time)
     order = first + taps - 1
     columns = [pad(coefficients[..., i], (first + i, order - first - i)) for i in range(taps)]
     return torch.stack(columns, -1)
@@ -178,10 +214,12 @@ class Form:
     """How a form runs, for its derivatives what it is made of, and how many registers it has for each order."""
 
     kernel: str
-    composition: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    composition: Callable[[Tensor, Tensor, Tensor, Tensor, Timing], tuple[Tensor, Tensor]]
     registers: int
     keeps_w: bool
 
+
+LONGEST_FUSED = 8  # orders: beyond, a FIR and an all-pole filter, of which each is as fast alone
 
 FORMS = {
     "df1": Form("direct_form_1", _form_1, registers=2, keeps_w=False),
@@ -195,7 +233,10 @@ FORMS = {
 
 
 class DirectForm(RowFunction):
-    """(x, b, a, zi) → (y, zf), and w for the forms that have it, which the adjoint reads."""
+    """(x, b, a, zi) → (y, zf), and w for the forms that have it, which the adjoint reads.
+
+    a comes with its leading coefficient, as long as b, or without, the two normalised.
+    """
 
     @staticmethod
     def forward(x, b, a, zi, timing, form):
@@ -215,7 +256,9 @@ class DirectForm(RowFunction):
     @staticmethod
     def backward(ctx, g, gzf, *_):
         _, with_b, with_a, _, _, _ = ctx.needs_input_grad
-        dx, db, da, dzi = DirectFormAdjoint.apply(g, gzf, *ctx.saved_tensors, ctx.timing, ctx.form, with_b, with_a)
+        b, a = ctx.saved_tensors[1:3]
+        read_b = with_b or (with_a and a.shape[2] == b.shape[2])  # the leading coefficient's gradient needs b's
+        dx, db, da, dzi = DirectFormAdjoint.apply(g, gzf, *ctx.saved_tensors, ctx.timing, ctx.form, read_b, with_a)
         return dx, db if with_b else None, da if with_a else None, dzi, None, None
 
     @staticmethod
@@ -252,11 +295,7 @@ class DirectFormAdjoint(RowFunction):
 
 
 def _composition(timing: Timing, form: str) -> Callable[..., tuple[Tensor, ...]]:
-    def run_form(x, b, a, zi):
-        b, a = (at_audio_rate(frames, timing, x.shape[1]) for frames in (b, a))
-        return FORMS[form].composition(x, b, a, zi)
-
-    return run_form
+    return lambda x, b, a, zi: FORMS[form].composition(x, *normalised(b, a), zi, timing)
 
 
 def _adjoint_composition(ctx) -> Callable[..., tuple[Tensor, ...]]:

@@ -13,8 +13,10 @@ from diffapf.filters._checks import anywhere
 from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, Timing, coefficient_rows
-from diffapf.filters.iir import at_audio_rate, transposed_form_2
+from diffapf.filters.iir import transposed_form_2
 from diffapf.kernels import run
+
+SECTIONS_TOGETHER = 6  # whose coefficients fit the registers
 
 
 def sosfilt(
@@ -66,10 +68,13 @@ def sosfilt(
             raise ValueError(f"zi must have shape {(*x.shape[:-1], sections, 2)}, got {tuple(zi.shape)}")
         zi = zi.flatten(-2)
     initial = state_rows("zi", zi, x, 2 * sections).unflatten(-1, (sections, 2))
-    y, zf = to_rows(x), initial
-    if sections:
-        normalised = torch.cat([rows[..., :3], rows[..., 4:]], -1) / leading
-        y, zf, _ = Cascade.apply(y, normalised, initial, timing)
+    y, states = to_rows(x), []
+    normalised = torch.cat([rows[..., :3], rows[..., 4:]], -1) / leading
+    for k in range(0, sections, SECTIONS_TOGETHER):
+        some = slice(k, k + SECTIONS_TOGETHER)
+        y, state, _ = Cascade.apply(y, normalised[:, :, some], initial[:, some], timing)
+        states.append(state)
+    zf = torch.cat([initial[:, :0], *states], 1)
     y = y.reshape(x.shape)
     return (y, zf.reshape(*x.shape[:-1], sections, 2)) if return_zf else y
 
@@ -130,10 +135,9 @@ class CascadeAdjoint(RowFunction):
 
 def _composition(timing: Timing):
     def run_sections(x, sos, zi):
-        sos = at_audio_rate(sos, timing, x.shape[1])
         states = []
         for k in range(sos.shape[2]):
-            x, state = transposed_form_2(x, sos[:, :, k, :3], sos[:, :, k, 3:], zi[:, k])
+            x, state = transposed_form_2(x, sos[:, :, k, :3], sos[:, :, k, 3:], zi[:, k], timing)
             states.append(state)
         return x, torch.stack(states, 1)
 

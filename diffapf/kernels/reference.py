@@ -11,6 +11,9 @@ its row b then reads theirs modulo their number.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -227,6 +230,38 @@ def _add_products(
         add_at(da, n, timing, -for_a[0][:, None] * for_a[1])
 
 
+# A direct form's a may come with its leading coefficient, as long as b: then both are divided by it.
+
+
+def normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    return (b / a[:, :, :1], a[:, :, 1:] / a[:, :, :1]) if a.shape[2] == b.shape[2] else (b, a)
+
+
+def direct_form(kernel: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(kernel)
+    def run(x, b, a, timing, zi, *outputs):
+        kernel(x, *normalised(b, a), timing, zi, *outputs)
+
+    return run
+
+
+def direct_form_adjoint(kernel: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(kernel)
+    def run(g, gzf, x, b, a, timing, zi, signal, dx, db, da, dzi):
+        b_normal, a_normal = normalised(b, a)
+        da_normal = da if a_normal is a else torch.empty_like(da[:, :, 1:])
+        kernel(g, gzf, x, b_normal, a_normal, timing, zi, signal, dx, db, da_normal, dzi)
+        if a_normal is a:
+            return
+        db /= a[:, : db.shape[1], :1]
+        if da.shape[1]:
+            da[:, :, 1:] = da_normal / a[:, :, :1]
+            da[:, :, 0] = -(db * b_normal).sum(2) - (da[:, :, 1:] * a_normal).sum(2)
+
+    return run
+
+
+@direct_form
 def direct_form_1(x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor) -> None:
     """y[n] = Σᵢ bᵢ[n] x[n−i] − Σᵢ aᵢ[n] y[n−i]; the state is the past M inputs, then the past M outputs, newest first."""
     order = a.shape[2]
@@ -238,6 +273,7 @@ def direct_form_1(x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y
     zf[:] = torch.cat([inputs, outputs], 1)
 
 
+@direct_form_adjoint
 def direct_form_1_adjoint(
     g: Tensor,
     gzf: Tensor,
@@ -273,6 +309,7 @@ def direct_form_1_adjoint(
     dzi[:] = torch.cat([of_inputs, of_outputs], 1)
 
 
+@direct_form
 def direct_form_2(
     x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor, w: Tensor
 ) -> None:
@@ -286,6 +323,7 @@ def direct_form_2(
     zf[:] = past
 
 
+@direct_form_adjoint
 def direct_form_2_adjoint(
     g: Tensor,
     gzf: Tensor,
@@ -318,6 +356,7 @@ def direct_form_2_adjoint(
     dzi[:] = pending
 
 
+@direct_form
 def transposed_direct_form_1(
     x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor, w: Tensor
 ) -> None:
@@ -336,6 +375,7 @@ def transposed_direct_form_1(
     zf[:] = torch.cat([p, q], 1)
 
 
+@direct_form_adjoint
 def transposed_direct_form_1_adjoint(
     g: Tensor,
     gzf: Tensor,
@@ -366,6 +406,7 @@ def transposed_direct_form_1_adjoint(
     dzi[:] = torch.cat([later_dx, later_g], 1)
 
 
+@direct_form
 def transposed_direct_form_2(
     x: Tensor, b: Tensor, a: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor
 ) -> None:
@@ -378,6 +419,7 @@ def transposed_direct_form_2(
     zf[:] = state
 
 
+@direct_form_adjoint
 def transposed_direct_form_2_adjoint(
     g: Tensor,
     gzf: Tensor,

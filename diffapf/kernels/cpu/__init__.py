@@ -12,7 +12,20 @@ What makes them fast, each measured:
 
 from diffapf.kernels.cpu.allpass import allpass, allpass_adjoint, allpass_transpose
 from diffapf.kernels.cpu.allpole import allpole, allpole_adjoint
+from diffapf.kernels.cpu.ballistics import ballistics, ballistics_adjoint
 from diffapf.kernels.cpu.fir import fir, fir_outer, fir_transpose
+from diffapf.kernels.cpu.iir import (
+    direct_form_1,
+    direct_form_1_adjoint,
+    direct_form_2,
+    direct_form_2_adjoint,
+    transposed_direct_form_1,
+    transposed_direct_form_1_adjoint,
+    transposed_direct_form_2,
+    transposed_direct_form_2_adjoint,
+)
+from diffapf.kernels.cpu.sos import sos_cascade, sos_cascade_adjoint
+from diffapf.kernels.cpu.state_space import dense_recurrence, dense_recurrence_adjoint
 
 __all__ = [
     "allpass",
@@ -20,7 +33,21 @@ __all__ = [
     "allpass_transpose",
     "allpole",
     "allpole_adjoint",
+    "ballistics",
+    "ballistics_adjoint",
+    "dense_recurrence",
+    "dense_recurrence_adjoint",
+    "direct_form_1",
+    "direct_form_1_adjoint",
+    "direct_form_2",
+    "direct_form_2_adjoint",
     "fir",
     "fir_outer",
     "fir_transpose",
+    "sos_cascade",
+    "sos_cascade_adjoint",
+    "transposed_direct_form_1",
+    "transposed_direct_form_1_adjoint",
+    "transposed_direct_form_2",
+    "transposed_direct_form_2_adjoint",
 ]

@@ -13,6 +13,7 @@ from diffapf.kernels.cpu.coefficients import (
     layout,
     less_products,
     loaded,
+    pushed,
     row_at,
     size,
     store,
@@ -24,14 +25,9 @@ from diffapf.kernels.cpu.coefficients import (
     write_products,
     zeros,
 )
-from diffapf.kernels.cpu.launch import inline, jit, jit_sum, over_rows
+from diffapf.kernels.cpu.launch import jit, jit_sum, over_rows
 
 TAPS_TOGETHER = 6
-
-
-@inline
-def _pushed(newest, past):
-    return (newest,) + past[:-1]  # noqa: RUF005  (Numba does not unpack tuples)
 
 
 @jit
@@ -55,7 +51,7 @@ def _allpole_together(first, last, x, a, timing, zi, y, count):
                 y2 = less_products(x[b + 2, i], row_at(a, r2, k2, at, i, count), p2)
                 y3 = less_products(x[b + 3, i], row_at(a, r3, k3, at, i, count), p3)
                 y[b, i], y[b + 1, i], y[b + 2, i], y[b + 3, i] = y0, y1, y2, y3
-                p0, p1, p2, p3 = _pushed(y0, p0), _pushed(y1, p1), _pushed(y2, p2), _pushed(y3, p3)
+                p0, p1, p2, p3 = pushed(y0, p0), pushed(y1, p1), pushed(y2, p2), pushed(y3, p3)
             n = end
         b += 4
     _allpole(b, last, x, a, timing, zi, y, count)
@@ -73,7 +69,7 @@ def _allpole(first, last, x, a, timing, zi, y, count):
                 at = weight(timing, x.dtype.type, w, step, i - n)
                 out = less_products(x[b, i], row_at(a, r, kept, at, i, count), past)
                 y[b, i] = out
-                past = _pushed(out, past)
+                past = pushed(out, past)
             n = end
 
 

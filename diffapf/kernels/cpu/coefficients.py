@@ -85,6 +85,57 @@ def _less_products(total, a, past):
     return lambda total, a, past: less_products(total, a[1:], past[1:]) - a[0] * past[0]
 
 
+def plus_products(total, b, past):
+    """total + Σᵢ bᵢ·pastᵢ, of tuples, the first product last."""
+
+
+@overload(plus_products)
+def _plus_products(total, b, past):
+    if len(b) == 0:
+        return lambda total, b, past: total
+    return lambda total, b, past: plus_products(total, b[1:], past[1:]) + b[0] * past[0]
+
+
+def times(values, factor):
+    """values·factor, of a tuple and a number."""
+
+
+@overload(times)
+def _times(values, factor):
+    if len(values) == 0:
+        return lambda values, factor: ()
+    return lambda values, factor: (values[0] * factor,) + times(values[1:], factor)  # noqa: RUF005
+
+
+def plus(left, right):
+    """left + right, of tuples."""
+
+
+@overload(plus)
+def _plus(left, right):
+    if len(left) == 0:
+        return lambda left, right: ()
+    return lambda left, right: (left[0] + right[0],) + plus(left[1:], right[1:])  # noqa: RUF005
+
+
+def scattered(pending, b, g):
+    """(pending₁ + b₀·g, pending₂ + b₁·g, …, b_last·g), of tuples: what is pending a sample on, after g has added to it."""
+
+
+@overload(scattered)
+def _scattered(pending, b, g):
+    if len(pending) == 0:
+        return lambda pending, b, g: ()
+    if len(pending) == 1:
+        return lambda pending, b, g: (b[0] * g,)
+    return lambda pending, b, g: (pending[1] + b[0] * g,) + scattered(pending[1:], b[1:], g)  # noqa: RUF005
+
+
+@inline
+def pushed(newest, past):
+    return (newest,) + past[:-1]  # noqa: RUF005  (Numba does not unpack tuples)
+
+
 # A stretch is a run of samples between the same two frames: all of them, where a filter is fixed or has a row a sample.
 
 
@@ -316,6 +367,70 @@ def _dots(g, signal, begin, end, lag, origin):
         total += product
         ramp += product * np.float32(np.int32(n - origin))
     return total, ramp
+
+
+def sums_of_stretch(timing, count, array):
+    """Where a stretch's gradients are summed: nowhere, in one tuple, or also times their distance from its beginning."""
+
+
+@overload(sums_of_stretch)
+def _sums_of_stretch(timing, count, array):
+    if isinstance(timing, numba.types.NoneType):
+        return lambda timing, count, array: ()
+    if isinstance(timing, numba.types.BaseTuple):
+        return lambda timing, count, array: (zeros(count, array), zeros(count, array))
+    return lambda timing, count, array: (zeros(count, array),)
+
+
+def collected(sums, products, array, r, n, since):
+    """The sums with this sample's products; where there are no sums, the products are its row of the gradient."""
+
+
+@overload(collected, inline="always")
+def _collected(sums, products, array, r, n, since):
+    if isinstance(array, numba.types.NoneType):
+        return lambda sums, products, array, r, n, since: sums
+    if len(sums) == 0:
+
+        def stored(sums, products, array, r, n, since):
+            for i in range(len(products)):
+                array[r, np.uintp(n), np.uintp(i)] = products[i]
+            return sums
+
+        return stored
+    if len(sums) == 1:
+        return lambda sums, products, array, r, n, since: (plus(sums[0], products),)
+
+    def ramped(sums, products, array, r, n, since):
+        return plus(sums[0], products), plus(sums[1], times(products, since))
+
+    return ramped
+
+
+def add_sums(sums, array, r, frame, at, slope):
+    """Adds a stretch's sums to the frames around it."""
+
+
+@overload(add_sums, inline="always")
+def _add_sums(sums, array, r, frame, at, slope):
+    if isinstance(array, numba.types.NoneType) or len(sums) == 0:
+        return lambda sums, array, r, frame, at, slope: None
+    if len(sums) == 1:
+
+        def fixed(sums, array, r, frame, at, slope):
+            for i in range(len(sums[0])):
+                array[r, 0, i] += sums[0][i]
+
+        return fixed
+
+    def interpolated(sums, array, r, frame, at, slope):
+        after = min(frame + 1, array.shape[1] - 1)
+        for i in range(len(sums[0])):
+            weighted = at * sums[0][i] + slope * sums[1][i]
+            array[r, frame, i] += sums[0][i] - weighted
+            array[r, after, i] += weighted
+
+    return interpolated
 
 
 @inline

@@ -12,6 +12,7 @@ from diffapf.kernels.cpu.coefficients import (
     held,
     layout,
     row_at,
+    scattered,
     size,
     stretch,
     stretch_before,
@@ -75,19 +76,6 @@ def fir(x: Tensor, b: Tensor, timing, y: Tensor) -> None:
 # complete. So each row of `b` is read once, in order.
 
 
-def _scattered(pending, b, g):
-    """(pending₁ + b₀·g, pending₂ + b₁·g, …, b_last·g), of tuples."""
-
-
-@overload(_scattered)
-def _scattered_typed(pending, b, g):
-    if len(pending) == 0:
-        return lambda pending, b, g: ()
-    if len(pending) == 1:
-        return lambda pending, b, g: (b[0] * g,)
-    return lambda pending, b, g: (pending[1] + b[0] * g,) + _scattered(pending[1:], b[1:], g)  # noqa: RUF005
-
-
 @jit
 def _fir_transpose(first, last, g, b, timing, dx, count):
     frames, rows = b.shape[1], b.shape[0]
@@ -101,7 +89,7 @@ def _fir_transpose(first, last, g, b, timing, dx, count):
                 taps = row_at(b, source, kept, weight(timing, g.dtype.type, w, step, i - begin), i, count)
                 now = g[r, np.uintp(i)]
                 dx[r, np.uintp(i + newest)] = pending[0] + taps[0] * now
-                pending = _scattered(pending, taps[1:] + zeros(count[:1], g), now)
+                pending = scattered(pending, taps[1:] + zeros(count[:1], g), now)
             n = begin
         for k in range(newest):
             dx[r, newest - 1 - k] = pending[k]

@@ -61,6 +61,12 @@ def jit_sum(function: Callable) -> Callable:
     return numba.njit(nogil=True, _nrt=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(function)
 
 
+def named(kernel: Callable, name: str) -> Callable:
+    """The kernel under a name of its own, for one of several that are written as one function."""
+    kernel.py_func.__name__ = name
+    return kernel
+
+
 # ------------------------------------------------------------------------------------------------------ in machine code
 
 

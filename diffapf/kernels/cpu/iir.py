@@ -1,0 +1,367 @@
+"""The four direct forms and their adjoints, each one pass; see `reference.py` for the equations.
+
+A form is written as its step from one sample to the next, on tuples: the loops around it are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+from numba.extending import overload
+from torch import Tensor
+
+from diffapf.kernels.cpu.coefficients import (
+    add_sums,
+    collected,
+    held,
+    layout,
+    less_products,
+    loaded,
+    plus,
+    plus_products,
+    pushed,
+    row_at,
+    scattered,
+    size,
+    store,
+    stretch,
+    stretch_before,
+    sums_like,
+    sums_of_stretch,
+    times,
+    weight,
+)
+from diffapf.kernels.cpu.launch import inline, jit, named, over_rows
+
+# Registers that a sample of the recursion is subtracted from: (registers, a₁, newer), of which the first is registers₀ −
+# a₁·newer. That product enters last, a sample later: it is all that the next sample waits for.
+
+
+@inline
+def _opened(registers):
+    return registers, registers[0] * 0, registers[0] * 0
+
+
+@inline
+def _first(late, total):
+    return (total + late[0][0]) - late[1] * late[2]
+
+
+@inline
+def _closed(late):
+    return (late[0][0] - late[1] * late[2],) + late[0][1:]  # noqa: RUF005
+
+
+def _subtracted(registers, a, d):
+    """registersᵢ − aᵢ·d for all but the first."""
+
+
+@overload(_subtracted)
+def _subtracted_typed(registers, a, d):
+    if len(registers) == 1:
+        return lambda registers, a, d: registers
+
+    def others(registers, a, d):
+        return registers[:1] + plus(registers[1:], times(a[1:], -d))
+
+    return others
+
+
+@inline
+def _advanced(registers):
+    return registers[1:] + (registers[0] * 0,)  # noqa: RUF005
+
+
+# Where a comes with its leading coefficient it is as long as b, and both are divided by that.
+
+
+def _normalised(b, a):
+    """(b, a without its leading coefficient, 1 over that): None for the last where it is not there."""
+
+
+@overload(_normalised)
+def _normalised_typed(b, a):
+    if len(a) < len(b):
+        return lambda b, a: (b, a, None)
+
+    def divided(b, a):
+        inverse = 1 / a[0]
+        return times(b, inverse), times(a[1:], inverse), inverse
+
+    return divided
+
+
+def _denormalised(of_b, of_a, b, a, inverse):
+    """The gradients of b and a from those of the normalised ones."""
+
+
+@overload(_denormalised)
+def _denormalised_typed(of_b, of_a, b, a, inverse):
+    if isinstance(inverse, numba.types.NoneType):
+        return lambda of_b, of_a, b, a, inverse: (of_b, of_a)
+
+    def divided(of_b, of_a, b, a, inverse):
+        of_b, of_a = times(of_b, inverse), times(of_a, inverse)
+        leading = less_products(less_products(of_b[0] * 0, of_b, b), of_a, a)
+        return of_b, (leading,) + of_a  # noqa: RUF005
+
+    return divided
+
+
+# ---------------------------------------------------------------------------------------------- forward, sample by sample
+# step(x, b, a, state) → (y, w, state): b of M+1, a of M, the state as one or two tuples of M registers.
+
+
+@inline
+def _form_1(x, b, a, state):
+    inputs, outputs = state
+    y = less_products(plus_products(b[0] * x, b[1:], inputs), a, outputs)
+    return y, y, (pushed(x, inputs), pushed(y, outputs))
+
+
+@inline
+def _form_2(x, b, a, state):
+    w = less_products(x, a, state[0])
+    return plus_products(b[0] * w, b[1:], state[0]), w, (pushed(w, state[0]),)
+
+
+@inline
+def _transposed_form_1(x, b, a, state):
+    late, q = state
+    w = _first(late, x)
+    y = b[0] * w + q[0]
+    return y, w, ((_subtracted(_advanced(late[0]), a, w), a[0], w), scattered(q, b[1:], w))
+
+
+@inline
+def _transposed_form_2(x, b, a, state):
+    y = _first(state[0], b[0] * x)
+    return y, y, ((_subtracted(scattered(state[0][0], b[1:], x), a, y), a[0], y),)
+
+
+@inline
+def _one_tuple(zi, b, count):
+    return (loaded(zi, (b,), 0, count),)
+
+
+@inline
+def _two_tuples(zi, b, count):
+    return loaded(zi, (b,), 0, count), loaded(zi, (b,), len(count), count)
+
+
+@inline
+def _one_late(zi, b, count):
+    return (_opened(loaded(zi, (b,), 0, count)),)
+
+
+@inline
+def _late_and_tuple(zi, b, count):
+    return _opened(loaded(zi, (b,), 0, count)), loaded(zi, (b,), len(count), count)
+
+
+@inline
+def _tuple_and_late(zi, b, count):
+    return loaded(zi, (b,), 0, count), _opened(loaded(zi, (b,), len(count), count))
+
+
+def _settled(state):
+    """The state as one tuple of registers."""
+
+
+@overload(_settled)
+def _settled_typed(state):
+    if len(state) == 0:
+        return lambda state: ()
+    if isinstance(state[0], numba.types.Tuple):  # a late one: its parts differ in kind
+        return lambda state: _closed(state[0]) + _settled(state[1:])
+    return lambda state: state[0] + _settled(state[1:])
+
+
+def _forward(name: str, step: Callable, opened: Callable) -> Callable:
+    @jit
+    def kernel(first, last, x, b, a, timing, zi, y, zf, w, taps_b, taps_a, count):
+        frames, time = a.shape[1], x.shape[1]
+        for r in range(first, last):
+            state, n = opened(zi, r, count), 0
+            while n < time:
+                frame, end, at, slope = stretch(timing, frames, n, time)
+                kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
+                for i in range(n, end):
+                    between = weight(timing, x.dtype.type, at, slope, i - n)
+                    row_b, row_a = row_at(b, r, kept_b, between, i, taps_b), row_at(a, r, kept_a, between, i, taps_a)
+                    row_b, row_a, _ = _normalised(row_b, row_a)
+                    out, inner, state = step(x[r, np.uintp(i)], row_b, row_a, state)
+                    y[r, np.uintp(i)] = out
+                    _keep(w, r, i, inner)
+                n = end
+            store(zf, r, _settled(state))
+
+    return named(kernel, name)
+
+
+def _keep(w, r, n, value):
+    """w[r, n] = value, where there is a w."""
+
+
+@overload(_keep, inline="always")
+def _keep_typed(w, r, n, value):
+    if isinstance(w, numba.types.NoneType):
+        return lambda w, r, n, value: None
+
+    def kept(w, r, n, value):
+        w[r, np.uintp(n)] = value
+
+    return kept
+
+
+# --------------------------------------------------------------------------------------------- backward, sample by sample
+# step(g, n, x, signal, zi, r, b, a, state) → (dx, ∂L/∂b, ∂L/∂a, state).
+
+
+def _read(signal, past, offset, r, n, count):
+    """(signal[n], signal[n−1], …) of row r, which goes on in past[r, offset:], newest first."""
+
+
+@overload(_read)
+def _read_typed(signal, past, offset, r, n, count):
+    if len(count) == 0:
+        return lambda signal, past, offset, r, n, count: ()
+
+    def read(signal, past, offset, r, n, count):
+        value = signal[r, np.uintp(n)] if n >= 0 else past[r, np.uintp(offset - 1 - n)]
+        return (value,) + _read(signal, past, offset, r, n - 1, count[1:])  # noqa: RUF005
+
+    return read
+
+
+@inline
+def _form_1_adjoint(g, n, x, y, zi, r, b, a, state):
+    of_inputs, late = state
+    d = _first(late, g)
+    dx = b[0] * d + of_inputs[0]
+    db, da = times(_read(x, zi, 0, r, n, b), d), times(_read(y, zi, len(a), r, n - 1, a), -d)
+    return dx, db, da, (scattered(of_inputs, b[1:], d), (_subtracted(_advanced(late[0]), a, d), a[0], d))
+
+
+@inline
+def _form_2_adjoint(g, n, x, w, zi, r, b, a, state):
+    dx = _first(state[0], b[0] * g)
+    read = _read(w, zi, 0, r, n, b)
+    return (
+        dx,
+        times(read, g),
+        times(read[1:], -dx),
+        ((_subtracted(scattered(state[0][0], b[1:], g), a, dx), a[0], dx),),
+    )
+
+
+@inline
+def _transposed_form_1_adjoint(g, n, x, w, zi, r, b, a, state):
+    later_dx, later_g = state
+    dx = less_products(plus_products(b[0] * g, b[1:], later_g), a, later_dx)
+    now = w[r, np.uintp(n)]
+    db, da = times((g,) + later_g, now), times(later_dx, -now)  # noqa: RUF005
+    return dx, db, da, (pushed(dx, later_dx), pushed(g, later_g))
+
+
+@inline
+def _transposed_form_2_adjoint(g, n, x, y, zi, r, b, a, state):
+    later = state[0]
+    gradient = less_products(g, a, later)
+    dx = plus_products(b[0] * gradient, b[1:], later)
+    db, da = times((gradient,) + later, x[r, np.uintp(n)]), times(later, -y[r, np.uintp(n)])  # noqa: RUF005
+    return dx, db, da, (pushed(gradient, later),)
+
+
+def _adjoint(name: str, step: Callable, opened: Callable) -> Callable:
+    @jit
+    def kernel(first, last, g, gzf, x, b, a, timing, zi, signal, dx, db, da, dzi, taps_b, taps_a, count):
+        frames = a.shape[1]
+        for r in range(first, last):
+            state, n = opened(gzf, r, count), g.shape[1]
+            while n > 0:
+                frame, begin, at, slope = stretch_before(timing, frames, n)
+                kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
+                sums_b, sums_a = sums_of_stretch(timing, taps_b, g), sums_of_stretch(timing, taps_a, g)
+                for i in range(n - 1, begin - 1, -1):
+                    between = weight(timing, g.dtype.type, at, slope, i - begin)
+                    row_b, row_a = row_at(b, r, kept_b, between, i, taps_b), row_at(a, r, kept_a, between, i, taps_a)
+                    row_b, row_a, inverse = _normalised(row_b, row_a)
+                    now, of_b, of_a, state = step(g[r, np.uintp(i)], i, x, signal, zi, r, row_b, row_a, state)
+                    of_b, of_a = _denormalised(of_b, of_a, row_b, row_a, inverse)
+                    dx[r, np.uintp(i)] = now
+                    since = g.dtype.type(i - begin)
+                    sums_b = collected(sums_b, of_b, db, r, i, since)
+                    sums_a = collected(sums_a, of_a, da, r, i, since)
+                add_sums(sums_b, db, r, frame, at, slope)
+                add_sums(sums_a, da, r, frame, at, slope)
+                n = begin
+            store(dzi, r, _settled(state))
+
+    return named(kernel, name)
+
+
+# ------------------------------------------------------------------------------------------------ tensors to the kernels
+
+
+def _sizes(b: Tensor, a: Tensor) -> tuple:
+    return size(b.shape[2]), size(a.shape[2]), size(b.shape[2] - 1)
+
+
+def _forward_launcher(name: str, step: Callable, opened: Callable) -> Callable:
+    kernel = _forward(name, step, opened)
+
+    def launch(
+        x: Tensor, b: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor, zf: Tensor, w: Tensor | None = None
+    ) -> None:
+        order, timing = b.shape[2] - 1, layout(a, timing)
+        arguments = (x, b, a, timing, zi, y, zf, w)
+        key = (x.dtype, type(timing), order, a.shape[2])
+        over_rows(kernel, x.shape[0], 2 * x.numel() * order, arguments, key, _sizes(b, a))
+
+    return launch
+
+
+def _adjoint_launcher(name: str, step: Callable, opened: Callable) -> Callable:
+    kernel = _adjoint(name, step, opened)
+
+    def launch(
+        g: Tensor,
+        gzf: Tensor,
+        x: Tensor,
+        b: Tensor,
+        a: Tensor,
+        timing,
+        zi: Tensor,
+        signal: Tensor,
+        dx: Tensor,
+        db: Tensor,
+        da: Tensor,
+        dzi: Tensor,
+    ) -> None:
+        order, timing = b.shape[2] - 1, layout(a, timing)
+        sums = sums_like(db, timing), sums_like(da, timing)
+        arguments = (g, gzf, x, b, a, timing, zi, signal, dx, *sums, dzi)
+        key = (g.dtype, type(timing), order, a.shape[2], sums[0] is None, sums[1] is None)
+        over_rows(kernel, g.shape[0], 4 * g.numel() * order, arguments, key, _sizes(b, a))
+        for gradient, total in zip((db, da), sums, strict=True):
+            if total is not None and total is not gradient:
+                gradient.copy_(total)
+
+    return launch
+
+
+direct_form_1 = _forward_launcher("direct_form_1", _form_1, _two_tuples)
+direct_form_2 = _forward_launcher("direct_form_2", _form_2, _one_tuple)
+transposed_direct_form_1 = _forward_launcher("transposed_direct_form_1", _transposed_form_1, _late_and_tuple)
+transposed_direct_form_2 = _forward_launcher("transposed_direct_form_2", _transposed_form_2, _one_late)
+direct_form_1_adjoint = _adjoint_launcher("direct_form_1_adjoint", _form_1_adjoint, _tuple_and_late)
+direct_form_2_adjoint = _adjoint_launcher("direct_form_2_adjoint", _form_2_adjoint, _one_late)
+transposed_direct_form_1_adjoint = _adjoint_launcher(
+    "transposed_direct_form_1_adjoint", _transposed_form_1_adjoint, _two_tuples
+)
+transposed_direct_form_2_adjoint = _adjoint_launcher(
+    "transposed_direct_form_2_adjoint", _transposed_form_2_adjoint, _one_tuple
+)
