@@ -44,7 +44,7 @@ from diffapf.filters.design import (
 from diffapf.filters.fir import fir
 from diffapf.filters.methods import ControlRateFilter, FrequencySampling, TimeDomain, TransferFunction
 from diffapf.filters.stability import biquad_triangle
-from diffapf.modulation import LFO, WaveShaper, upsample
+from diffapf.modulation import LFO, WaveShaper
 from diffapf.parameters import Named, absolute, bounded
 
 CORES = ("cascade", "paper")
@@ -324,9 +324,9 @@ class AllpassLoopFilter:
         past_x, past_u, inside = state or (None, None, None)
         u, past_x = fir(x, self.b, past_x, return_zf=True)
         u, past_u = allpole(u, self.a[1:], past_u, return_zf=True)
-        p = torch.tanh(upsample(self.v, self.rate, x.shape[-1]))
-        c0, c1, a = self.loop
-        w, inside = allpass_cascade(u, p, self.stages, c0, c1, a, self.loop_delay, inside, return_zf=True)
+        w, inside = allpass_cascade(
+            u, None, self.stages, *self.loop, self.loop_delay, inside, return_zf=True, artanh_p=self.v, hop=self.rate
+        )
         return torch.addcmul(w, self.through, u), (past_x, past_u, inside)
 
     def response(self, omega: Tensor) -> Tensor:

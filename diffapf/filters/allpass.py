@@ -23,7 +23,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import REAL, RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.fir import FIR, FIROuter
 from diffapf.kernels import run
 from diffapf.kernels.reference import initial_state_gradient
 
@@ -32,7 +35,7 @@ BLOCK = 65_536  # samples whose inner signals exist at once when no gradient can
 
 def allpass_cascade(
     x: Tensor,
-    p: Tensor,
+    p: Tensor | None = None,
     stages: int = 4,
     c0: Tensor | float = 0.0,
     c1: Tensor | float = 0.0,
@@ -40,6 +43,8 @@ def allpass_cascade(
     loop_delay: int = 0,
     zi: Tensor | None = None,
     return_zf: bool = False,
+    artanh_p: Tensor | None = None,
+    hop: float | ControlRate | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Passes `x` through K first-order all-passes with feedback around them; see the module for the equations.
 
@@ -53,6 +58,9 @@ def allpass_cascade(
         loop_delay: 0 or 1 samples.
         zi: the state `(..., K+3)`: e, y₁ … y_K and f at −1, and w at −2; zeros by default.
         return_zf: also return the state after the last sample: the next block's `zi`.
+        artanh_p, hop: instead of p, its artanh at the control rate, `(..., frames)`, and samples a frame, or a
+            `ControlRate`. artanh p = −½ log t is what is interpolated: p stays within the unit circle, and a break
+            frequency moves by equal ratios.
 
     Returns:
         w of the shape of x, or (w, zf).
@@ -65,15 +73,11 @@ def allpass_cascade(
     tensor([ 0.5000, -0.7500, -0.3750])
     """
     check_signal("x", x, dtypes=REAL)
-    check_signal("p", p, x)
     if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
         raise ValueError(f"stages must be a positive integer, got {stages!r}")
     if loop_delay not in (0, 1):
         raise ValueError(f"loop_delay must be 0 or 1 samples, got {loop_delay!r}")
-    try:
-        coefficient = to_rows(p.expand(x.shape))
-    except RuntimeError:
-        raise ValueError(f"p must have x's shape {tuple(x.shape)} or broadcast to it, got {tuple(p.shape)}") from None
+    coefficient = _audio_rate(x, p, artanh_p, hop)
     signal, state = to_rows(x), state_rows("zi", zi, x, stages + 3)
     loop = _loop_rows(x, c0, c1, a, loop_delay)
     blocks = BLOCK if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled() else signal.shape[1]
@@ -85,6 +89,29 @@ def allpass_cascade(
         state = _final_state(z, state)
     w = (outputs[0] if len(outputs) == 1 else torch.cat([signal[:, :0], *outputs], 1)).reshape(x.shape)
     return (w, state.reshape(*x.shape[:-1], stages + 3)) if return_zf else w
+
+
+def _audio_rate(x: Tensor, p: Tensor | None, artanh_p: Tensor | None, hop: float | ControlRate | None) -> Tensor:
+    """p of each sample, `(rows, time)`."""
+    if p is not None and artanh_p is None and hop is None:
+        check_signal("p", p, x)
+        try:
+            return to_rows(p.expand(x.shape))
+        except RuntimeError:
+            wanted = f"x's shape {tuple(x.shape)} or broadcast to it"
+            raise ValueError(f"p must have {wanted}, got {tuple(p.shape)}") from None
+    if p is not None or artanh_p is None or hop is None:
+        raise ValueError("give either p, a coefficient a sample, or artanh_p and hop, a coefficient a frame")
+    check_signal("artanh_p", artanh_p, x)
+    frames, rate = artanh_p.shape[-1], hop if isinstance(hop, ControlRate) else ControlRate.hop(hop)
+    try:
+        rows = artanh_p.expand(*x.shape[:-1], frames)
+    except RuntimeError:
+        wanted = f"{(*x.shape[:-1], 'frames')}"
+        raise ValueError(f"artanh_p must have shape {wanted}, got {tuple(artanh_p.shape)}") from None
+    if frames == 0:
+        raise ValueError("artanh_p needs at least one frame, got none")
+    return TanhOfFrames.apply(to_rows(rows), (rate.start, rate.step), x.shape[-1])
 
 
 def _loop_rows(x: Tensor, c0, c1, a, loop_delay: int) -> Tensor:
@@ -273,6 +300,66 @@ def _parameter_gradients(adjoint: Tensor, z: Tensor, zi: Tensor) -> tuple[Tensor
     """−⟨λ, (∂M/∂θ) z⟩ for p and the loop."""
     dp = (adjoint[:, :, 1:-1] * _stage_inputs(z, zi)).sum(-1)
     return dp, (adjoint[:, :, -1:] * _loop_inputs(z, zi)).sum(1)
+
+
+class TanhOfFrames(RowFunction):
+    """v `(rows, frames)` → tanh of v at each sample, interpolated."""
+
+    @staticmethod
+    def forward(v, timing, time):
+        p = v.new_empty(v.shape[0], time)
+        run("tanh_of_frames", v, timing, out=(p,))
+        return p
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        v, ctx.timing, ctx.time = inputs
+        ctx.save_for_backward(v, output)
+        ctx.save_for_forward(v)
+
+    @staticmethod
+    def backward(ctx, g):
+        return TanhOfFramesAdjoint.apply(g, *ctx.saved_tensors, ctx.timing), None, None
+
+    @staticmethod
+    def tangent(ctx, saved, dv, *_):
+        return push_forward(lambda v: (_tanh_of_frames(v, ctx.timing, ctx.time),), saved[:1], [dv])[0]
+
+
+class TanhOfFramesAdjoint(RowFunction):
+    """(g, v, p of it) → the gradient of v: g (1 − p²), summed into the frames."""
+
+    @staticmethod
+    def forward(g, v, p, timing):
+        dv = v.new_empty(v.shape)
+        run("tanh_of_frames_adjoint", g, p, timing, out=(dv,))
+        return dv
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        g, v, _, ctx.timing = inputs
+        ctx.save_for_backward(g, v)
+        ctx.save_for_forward(g, v)
+
+    @staticmethod
+    def backward(ctx, along):
+        return *pull_back(_gradient_of_frames(ctx.timing), ctx.saved_tensors, (along,)), None, None
+
+    @staticmethod
+    def tangent(ctx, saved, dg, dv, *_):
+        return push_forward(_gradient_of_frames(ctx.timing), saved, (dg, dv))[0]
+
+
+def _tanh_of_frames(v: Tensor, timing: tuple[float, float], time: int) -> Tensor:
+    return torch.tanh(FIR.apply(v.new_ones(v.shape[0], time), v[:, :, None], timing))
+
+
+def _gradient_of_frames(timing: tuple[float, float]):
+    def gradient(g, v):
+        of_sum = g * (1 - _tanh_of_frames(v, timing, g.shape[1]).square())
+        return (FIROuter.apply(of_sum, torch.ones_like(g), timing, v.shape[1])[:, :, 0],)
+
+    return gradient
 
 
 def _or_zeros(tangent: Tensor | None, like: Tensor) -> Tensor:

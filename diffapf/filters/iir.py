@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import anywhere
+from diffapf.filters._checks import any_zero
 from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
@@ -97,7 +97,7 @@ def transfer_function_rows(
         if rows.shape[2] == 0:
             raise ValueError(f"{name} needs at least one coefficient, got none")
     leading = a_rows[..., :1]
-    if anywhere(leading == 0):
+    if any_zero(leading):
         raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
     if hop is not None and b_timing == a_timing == FIXED:
         raise ValueError("hop is given, but neither b nor a has frames, (..., frames, taps)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._checks import anywhere
+from diffapf.filters._checks import any_zero
 from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, Timing, coefficient_rows
@@ -60,7 +60,7 @@ def sosfilt(
     flat, timing = coefficient_rows("sos, its last two dimensions as one,", sos.flatten(-2), x, hop)
     rows = flat.unflatten(-1, (sections, 6))
     leading = rows[..., 3:4]
-    if anywhere(leading == 0):
+    if any_zero(leading):
         raise ValueError("sos[..., 3], the a₀ of each section, must not be 0: the section is divided by it")
     if zi is not None:
         check_signal("zi", zi, x)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import anywhere
+from diffapf.filters._checks import any_zero
 from diffapf.filters._rows import check_signal
 from diffapf.filters.iir import lfilter
 
@@ -110,7 +110,7 @@ def _normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
     for name, value in (("b", b), ("a", a)):
         if value.dim() == 0 or value.shape[-1] == 0:
             raise ValueError(f"{name} needs at least one coefficient, got none")
-    if anywhere(a[..., 0] == 0):
+    if any_zero(a[..., 0]):
         raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
     taps = max(b.shape[-1], a.shape[-1])
     numerator, denominator = (pad(value / a[..., :1], (0, taps - value.shape[-1])) for value in (b, a))

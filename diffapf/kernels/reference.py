@@ -230,6 +230,30 @@ def _add_products(
         add_at(da, n, timing, -for_a[0][:, None] * for_a[1])
 
 
+# These two are no recurrences: without a loop they are quick on any device, and need no other kernel on a GPU.
+
+
+def frame_positions(time: int, frames: int, timing: tuple[float, float], like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`frame_position` of all samples."""
+    position = timing[0] + timing[1] * torch.arange(time, dtype=torch.float64, device=like.device)
+    position = position.clamp(0.0, frames - 1.0)
+    first = position.long()
+    return first, (first + 1).clamp(max=frames - 1), (position - first).to(like.dtype)
+
+
+def tanh_of_frames(v: Tensor, timing: tuple[float, float], p: Tensor) -> None:
+    """p[n] = tanh of v at sample n, v `(rows, frames)` interpolated."""
+    first, second, weight = frame_positions(p.shape[1], v.shape[1], timing, v)
+    p[:] = torch.tanh(v[:, first] + weight * (v[:, second] - v[:, first]))
+
+
+def tanh_of_frames_adjoint(g: Tensor, p: Tensor, timing: tuple[float, float], dv: Tensor) -> None:
+    """Each sample's g (1 − p²), added to the frames that p came from."""
+    first, second, weight = frame_positions(p.shape[1], dv.shape[1], timing, p)
+    gradient = g * (1.0 - p.square())
+    dv.zero_().index_add_(1, first, (1.0 - weight) * gradient).index_add_(1, second, weight * gradient)
+
+
 # A direct form's a may come with its leading coefficient, as long as b: then both are divided by it.
 
 

@@ -97,7 +97,7 @@ def test_batches_of_any_shape(batch):
         (ValueError, ["attack", "(2,)", "(3,)"], lambda g: ballistics(g, torch.ones(3), 0.1)),
         (TypeError, ["release", "str"], lambda g: ballistics(g, 0.1, "0.1")),
         (TypeError, ["zi", "float64"], lambda g: ballistics(g, 0.1, 0.1, torch.ones(2).double())),
-        (TypeError, ["g", "real", "complex64"], lambda g: ballistics(g.to(torch.complex64), 0.1, 0.1)),
+        (TypeError, ["g", "float32 or float64", "complex64"], lambda g: ballistics(g.to(torch.complex64), 0.1, 0.1)),
     ],
 )
 def test_errors_say_what_is_needed(error, words, call):

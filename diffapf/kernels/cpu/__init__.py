@@ -10,7 +10,13 @@ What makes them fast, each measured:
 - A call costs 3 µs and a second thread 2 µs (`launch.py`).
 """
 
-from diffapf.kernels.cpu.allpass import allpass, allpass_adjoint, allpass_transpose
+from diffapf.kernels.cpu.allpass import (
+    allpass,
+    allpass_adjoint,
+    allpass_transpose,
+    tanh_of_frames,
+    tanh_of_frames_adjoint,
+)
 from diffapf.kernels.cpu.allpole import allpole, allpole_adjoint
 from diffapf.kernels.cpu.ballistics import ballistics, ballistics_adjoint
 from diffapf.kernels.cpu.fir import fir, fir_outer, fir_transpose
@@ -46,6 +52,8 @@ __all__ = [
     "fir_transpose",
     "sos_cascade",
     "sos_cascade_adjoint",
+    "tanh_of_frames",
+    "tanh_of_frames_adjoint",
     "transposed_direct_form_1",
     "transposed_direct_form_1_adjoint",
     "transposed_direct_form_2",

@@ -8,8 +8,8 @@ import torch
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.coefficients import loaded
-from diffapf.kernels.cpu.launch import inline, jit, over_rows
+from diffapf.kernels.cpu.coefficients import layout, loaded, stretch
+from diffapf.kernels.cpu.launch import inline, jit, jit_sum, over_rows
 
 # State and sums are float64 whatever the arrays' dtype: it costs nothing here, and near p = 1 float32 would lose digits.
 
@@ -215,3 +215,67 @@ def allpass_adjoint(
     arguments = (g, p, filters, z, zi, ds, dp, sums, dzi)
     over_rows(_allpass_adjoint, p.shape[0], p.numel() * 12 * stages, arguments, (p.dtype, *constants), constants)
     dloop.copy_(sums)
+
+
+# ------------------------------------------------------------------------------------------ coefficients from few frames
+# Between two frames v moves by equal steps, so E = exp(2v) by equal ratios: one product a sample, and
+# tanh v = (E − 1)/(E + 1), where the library's tanh takes ten times as long. E begins anew at each frame.
+
+LARGEST = 300.0  # |v| for which E and its reciprocal are numbers
+
+
+@jit
+def _tanh_of_frames(first, last, v, timing, p):
+    frames, time = v.shape[1], p.shape[1]
+    for b in range(first, last):
+        n = 0
+        while n < time:
+            frame, end, at, slope = stretch(timing, frames, n, time)
+            left = np.float64(v[b, frame])
+            rise = np.float64(v[b, min(frame + 1, frames - 1)]) - left
+            start, step = left + at * rise, slope * rise
+            if abs(left) + abs(rise) < LARGEST:
+                power, ratio = np.exp(2.0 * start), np.exp(2.0 * step)
+                for i in range(n, end):
+                    p[b, np.uintp(i)] = (power - 1.0) / (power + 1.0)
+                    power *= ratio
+            else:
+                for i in range(n, end):
+                    p[b, np.uintp(i)] = np.tanh(start + (i - n) * step)
+            n = end
+
+
+def tanh_of_frames(v: Tensor, timing, p: Tensor) -> None:
+    timing = layout(v, timing)
+    over_rows(_tanh_of_frames, p.shape[0], 10 * p.numel(), (v, timing, p), (p.dtype, type(timing)))
+
+
+@jit_sum
+def _slopes(g, p, b, begin, end):
+    """The sums of g (1 − p²), and of that times the distance from the beginning."""
+    total, ramp = g.dtype.type(0), g.dtype.type(0)
+    for n in range(begin, end):
+        now = g[b, np.uintp(n)] - g[b, np.uintp(n)] * p[b, np.uintp(n)] * p[b, np.uintp(n)]
+        total += now
+        ramp += now * np.float32(np.int32(n - begin))
+    return np.float64(total), np.float64(ramp)
+
+
+@jit
+def _tanh_of_frames_adjoint(first, last, g, p, timing, dv):
+    frames, time = dv.shape[1], p.shape[1]
+    for b in range(first, last):
+        n = 0
+        while n < time:
+            frame, end, at, slope = stretch(timing, frames, n, time)
+            total, ramp = _slopes(g, p, b, n, end)
+            weighted = at * total + slope * ramp
+            dv[b, frame] += total - weighted
+            dv[b, min(frame + 1, frames - 1)] += weighted
+            n = end
+
+
+def tanh_of_frames_adjoint(g: Tensor, p: Tensor, timing, dv: Tensor) -> None:
+    timing, sums = layout(dv, timing), torch.zeros(dv.shape, dtype=torch.float64)
+    over_rows(_tanh_of_frames_adjoint, p.shape[0], 4 * p.numel(), (g, p, timing, sums), (p.dtype, type(timing)))
+    dv.copy_(sums)

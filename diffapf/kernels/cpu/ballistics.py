@@ -29,7 +29,7 @@ def ballistics(g: Tensor, at: Tensor, rt: Tensor, zi: Tensor, y: Tensor) -> None
 @jit
 def _ballistics_adjoint(first, last, gradient, g, at, rt, zi, y, dg, dat, drt, dzi):
     for b in range(first, last):
-        attack, release, carried = at[b], rt[b], zi[b] * 0
+        attack, release, carried = at[b], rt[b], g.dtype.type(0)
         of_attack, of_both = np.float64(0), np.float64(0)
         for n in range(g.shape[1] - 1, -1, -1):
             past = y[b, np.uintp(n - 1)] if n else zi[b]
@@ -38,7 +38,7 @@ def _ballistics_adjoint(first, last, gradient, g, at, rt, zi, y, dg, dat, drt, d
             h = gradient[b, np.uintp(n)] + carried
             dg[b, np.uintp(n)] = rate * h
             of_both += h * rise
-            of_attack += h * rise if rise < 0 else 0
+            of_attack += h * rise if rise < 0 else 0.0
             carried = h - rate * h
         dat[b], drt[b], dzi[b] = of_attack, of_both - of_attack, carried
 

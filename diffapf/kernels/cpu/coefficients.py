@@ -59,6 +59,16 @@ def _zeros(count, array):
     return lambda count, array: (dtype(0),) + zeros(count[1:], array)  # noqa: RUF005
 
 
+def number(value, of):
+    """A number of the type of another: 0 and 1 as literals would make float64 of float32."""
+
+
+@overload(number)
+def _number(value, of):
+    kind = of
+    return lambda value, of: kind(value)
+
+
 def loaded(array, where, i, count):
     """(array[where, i], array[where, i+1], …)."""
 

@@ -19,6 +19,7 @@ from diffapf.kernels.cpu.coefficients import (
     layout,
     less_products,
     loaded,
+    number,
     plus,
     plus_products,
     pushed,
@@ -41,7 +42,7 @@ from diffapf.kernels.cpu.launch import inline, jit, named, over_rows
 
 @inline
 def _opened(registers):
-    return registers, registers[0] * 0, registers[0] * 0
+    return registers, number(0, registers[0]), number(0, registers[0])
 
 
 @inline
@@ -71,7 +72,7 @@ def _subtracted_typed(registers, a, d):
 
 @inline
 def _advanced(registers):
-    return registers[1:] + (registers[0] * 0,)  # noqa: RUF005
+    return registers[1:] + (number(0, registers[0]),)  # noqa: RUF005
 
 
 # Where a comes with its leading coefficient it is as long as b, and both are divided by that.
@@ -87,7 +88,7 @@ def _normalised_typed(b, a):
         return lambda b, a: (b, a, None)
 
     def divided(b, a):
-        inverse = 1 / a[0]
+        inverse = number(1, a[0]) / a[0]
         return times(b, inverse), times(a[1:], inverse), inverse
 
     return divided
@@ -104,7 +105,7 @@ def _denormalised_typed(of_b, of_a, b, a, inverse):
 
     def divided(of_b, of_a, b, a, inverse):
         of_b, of_a = times(of_b, inverse), times(of_a, inverse)
-        leading = less_products(less_products(of_b[0] * 0, of_b, b), of_a, a)
+        leading = less_products(less_products(number(0, inverse), of_b, b), of_a, a)
         return of_b, (leading,) + of_a  # noqa: RUF005
 
     return divided
