@@ -2,7 +2,7 @@
 
 Rivals take turns with us, so a machine whose speed drifts slows both; medians and ratios are what counts. A peer whose
 results aren't ours is not timed, and the exit status is then 1. Ctrl-C shows what was measured until then; with
-`--write FILE.md` it also stands in FILE.csv, from which `--resume FILE.csv` goes on. The parts are in `scripts/benchmarking`.
+`--write FILE.md` it also stands in FILE.csv, from which `--resume FILE.csv` goes on. The parts: `scripts/benchmarking`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scripts.benchmarking.cell import Case, Measurement
 from scripts.benchmarking.figure import draw
@@ -31,9 +31,9 @@ from scripts.benchmarking.results import Row, read_csv, write_csv
 BUDGET, QUICK_BUDGET = 1.2, 0.6  # seconds of a race
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = arguments()
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     peers = Peers()
     if not peers.modules:
         parser.exit(2, f"error: none of the peers is installed ({', '.join(NAMES)}): pip install -e '.[peers]'\n")
@@ -130,6 +130,8 @@ def measure(
             task = progress.add_task("", total=sum(budget + case.effort for case in waiting))
             for case in waiting:
                 progress.update(task, description=case.name)
+                if not console.is_terminal:
+                    console.print(case.name, markup=False, highlight=False)
                 rows, notes = case.run(peers, here, budget)
                 report.rows += rows
                 report.notes += notes

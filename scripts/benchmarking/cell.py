@@ -45,11 +45,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Contest:
-    """The calls that race. Each peer's first results must be those of `reference`, by default ours."""
+    """The calls that race. Each peer's first results must be those of `reference`, by default ours. `notes` are told."""
 
     ours: Call
     peers: dict[str, Call]
     reference: Call | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,13 @@ class Case:
         """A row for each peer (one without a peer where there is none), and what is to be told."""
         contest = self.contest(self.cell, peers)
         tolerance = 1e-9 if self.cell.dtype == torch.float64 else 1e-6
-        agreed, notes = {}, []
+        agreed, notes = {}, [f"{self.name}: {note}" for note in contest.notes]
         expected = (contest.reference or contest.ours)()
         for peer, call in contest.peers.items():
-            wrong = disagreement(expected, call(), tolerance)
+            try:
+                wrong = disagreement(expected, call(), tolerance)
+            except (RuntimeError, MemoryError) as reason:
+                wrong = f"{type(reason).__name__}: {str(reason).splitlines()[0]}"
             if wrong:
                 notes.append(f"{self.name}: {peer}'s results differ from ours ({wrong}); not timed")
             else:

@@ -1,10 +1,11 @@
-"""The filters' cases: the grid of filters.md section 4, biquads, control rate, ballistics, and calls that filter next to nothing."""
+"""The filters' cases: the grid of all-pole filters, biquads, control rate, ballistics, and calls with next to no samples."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -49,9 +50,11 @@ def moving_contest(cell: Cell, peers: Peers) -> Contest:
 def fixed_contest(cell: Cell, peers: Peers) -> Contest:
     tensors = signals(cell.order, cell.batch, cell.length, cell.dtype, False)
     calls = peers.fixed_allpole(cell.order, cell.backward)
-    if cell.samples * cell.order * cell.dtype.itemsize > LARGEST:
-        calls = {peer: call for peer, call in calls.items() if not needs_all_states(peer, cell)}
-    return contest(allpole, calls, *tensors, cell.backward)
+    gigabytes = cell.samples * cell.order * cell.dtype.itemsize / 1e9
+    left_out = [peer for peer in calls if gigabytes * 1e9 > LARGEST and needs_all_states(peer, cell)]
+    calls = {peer: call for peer, call in calls.items() if peer not in left_out}
+    notes = tuple(f"{peer} needs more than {gigabytes:.1f} GB; not timed" for peer in left_out)
+    return replace(contest(allpole, calls, *tensors, cell.backward), notes=notes)
 
 
 def needs_all_states(peer: str, cell: Cell) -> bool:

@@ -6,6 +6,7 @@ as a multiple of inputs, output and gradients.
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from collections.abc import Callable
@@ -59,10 +60,8 @@ def size(*tensors: Tensor) -> int:
 
 def restart_peak() -> int:
     """Bytes that the process holds; from here on the peak counts, where the system can be told so (Linux)."""
-    try:
+    with contextlib.suppress(OSError):  # then the imports' peak stays, and the difference may be too small
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass  # the peak so far, of the imports: the difference is then too small rather than too large
     return peak_memory()
 
 
