@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -83,19 +84,24 @@ class Case:
         """A row for each peer (one without a peer where there is none), and what is to be told."""
         contest = self.contest(self.cell, peers)
         tolerance = 1e-9 if self.cell.dtype == torch.float64 else 1e-6
-        agreed, notes = {}, [f"{self.name}: {note}" for note in contest.notes]
+        agreed, trial, notes = {}, {}, [f"{self.name}: {note}" for note in contest.notes]
         expected = (contest.reference or contest.ours)()
         for peer, call in contest.peers.items():
             try:
-                wrong = disagreement(expected, call(), tolerance)
+                began = time.perf_counter()
+                results = call()
+                trial[peer] = time.perf_counter() - began
+                wrong = disagreement(expected, results, tolerance)
+                del results
             except (RuntimeError, MemoryError) as reason:
                 wrong = f"{type(reason).__name__}: {str(reason).splitlines()[0]}"
             if wrong:
+                trial.pop(peer, None)
                 notes.append(f"{self.name}: {peer}'s results differ from ours ({wrong}); not timed")
             else:
                 agreed[peer] = call
         del expected
-        ours, theirs = race(contest.ours, agreed, budget)
+        ours, theirs = race(contest.ours, agreed, trial, budget)
         return self._rows(ours, theirs, self._floor(machine)), notes
 
     def _rows(self, ours: list[float], theirs: dict[str, list[float]], floor: float) -> list[Row]:

@@ -11,7 +11,7 @@ from diffapf.losses import esr
 
 CALLS = 4  # of a turn, that count
 MOST_ROUNDS = 250
-FEWEST_ROUNDS = 2
+FEWEST_CALLS = 2
 OUT_OF_REACH = 3  # times slower than the fastest peer: cannot become the best one
 
 
@@ -22,22 +22,19 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def race(
-    ours: Callable[[], object], peers: dict[str, Callable[[], object]], budget: float
+    ours: Callable[[], object], peers: dict[str, Callable[[], object]], trial: dict[str, float], budget: float
 ) -> tuple[list[float], dict[str, list[float]]]:
-    """Seconds of each call, ours and each peer's, in about `budget` seconds; slow calls are made at least twice.
+    """Seconds of each call, ours and each peer's, in about `budget` seconds; slow calls are made three times, and two count.
 
     A turn is one call that doesn't count, then up to four that do. The first one pays for what the rival's memory
-    management left behind, pages to be mapped anew, which is nobody's merit. A peer that its trial shows out of reach
-    has that one time, and does not spend the others' budget.
+    management left behind, pages to be mapped anew, which is nobody's merit. A peer whose `trial`, the seconds of its
+    first call, shows it out of reach has that one time, and does not spend the others' budget.
     """
-    ours()
-    once = seconds(ours)
-    trial = {peer: seconds(call) for peer, call in peers.items()}
     limit = OUT_OF_REACH * min(trial.values(), default=0)
     racing = {peer: call for peer, call in peers.items() if trial[peer] <= limit}
-    lap = once + sum(trial[peer] for peer in racing)
-    calls = max(1, min(CALLS, int(budget / lap / FEWEST_ROUNDS) - 1))
-    rounds = max(FEWEST_ROUNDS, min(MOST_ROUNDS, int(budget / (lap * (calls + 1)))))
+    lap = seconds(ours) + sum(trial[peer] for peer in racing)
+    calls = max(FEWEST_CALLS, min(CALLS, int(budget / lap) - 1))
+    rounds = max(1, min(MOST_ROUNDS, int(budget / (lap * (calls + 1)))))
     times: list[list[float]] = [[] for _ in range(1 + len(racing))]
     for _ in range(rounds):
         for function, kept in zip((ours, *racing.values()), times, strict=True):
