@@ -28,7 +28,7 @@ from scripts.benchmarking.phaser import phaser_cases
 from scripts.benchmarking.report import Report, as_markdown, machine, show
 from scripts.benchmarking.results import Row, read_csv, write_csv
 
-BUDGET, QUICK_BUDGET = 1.2, 0.6  # seconds of a race
+BUDGET, QUICK_BUDGET = 1.0, 0.6  # seconds of a race
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -93,7 +93,7 @@ class Case:
                 trial[peer] = time.perf_counter() - began
                 wrong = disagreement(expected, results, tolerance)
                 del results
-            except (RuntimeError, MemoryError) as reason:
+            except (RuntimeError, ValueError, MemoryError) as reason:
                 wrong = f"{type(reason).__name__}: {str(reason).splitlines()[0]}"
             if wrong:
                 trial.pop(peer, None)
