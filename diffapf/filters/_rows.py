@@ -129,7 +129,7 @@ def conjugates(ctx) -> list[Tensor]:
 def shared(gradient: Tensor, coefficients: Tensor) -> Tensor:
     """The gradient of coefficients that several rows used: the sum of theirs."""
     rows = coefficients.shape[0]
-    return gradient if gradient.shape[0] == rows else gradient.unflatten(0, (-1, rows)).sum(0)
+    return gradient if gradient.shape[0] == rows else gradient.unflatten(0, (gradient.shape[0] // rows, rows)).sum(0)
 
 
 def check_signal(

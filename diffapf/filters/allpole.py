@@ -51,7 +51,7 @@ def allpole(
     tensor([1.0000, 0.5000, 0.2500])
     """
     check_signal("x", x)
-    rows, timing = coefficient_rows("a", a, x, hop)
+    rows, timing = coefficient_rows("a", a, x, hop, share=True)
     order = rows.shape[2]
     initial = state_rows("zi", zi, x, order)
     y = AllPole.apply(to_rows(x), rows, initial, timing) if order else to_rows(x)

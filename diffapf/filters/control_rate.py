@@ -44,11 +44,12 @@ FIXED: Timing = (0.0, 0.0)
 
 
 def coefficient_rows(
-    name: str, coefficients: Tensor, x: Tensor, hop: float | ControlRate | None
+    name: str, coefficients: Tensor, x: Tensor, hop: float | ControlRate | None, share: bool = False
 ) -> tuple[Tensor, Timing]:
     """Coefficients in any layout as the kernels take them: `(rows, frames, taps)` and the timing of the frames.
 
     `(taps,)` and `(*batch, taps)` are fixed; `(*batch, time, taps)` is time-varying, or with `hop` at the control rate.
+    With `share`, one row of coefficients stands for all.
     """
     check_signal(name, coefficients, x)
     batch, rows, time = x.shape[:-1], x.shape[:-1].numel(), x.shape[-1]
@@ -57,6 +58,8 @@ def coefficient_rows(
     taps = coefficients.shape[-1]
     if hop is None and x.dim() == 2 and coefficients.shape[:-1] == x.shape:
         return coefficients, None
+    if hop is None and share and coefficients.dim() == 1:
+        return coefficients[None, None], FIXED
 
     def expanded(*last: int) -> Tensor | None:
         try:

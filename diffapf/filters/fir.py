@@ -43,7 +43,7 @@ def fir(
     tensor([1., 1., 1.])
     """
     check_signal("x", x)
-    rows, timing = coefficient_rows("b", b, x, hop)
+    rows, timing = coefficient_rows("b", b, x, hop, share=True)
     order = rows.shape[2] - 1
     if order < 0:
         raise ValueError("b needs at least one tap, got none")

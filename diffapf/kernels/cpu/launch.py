@@ -178,8 +178,7 @@ def _words(arguments: tuple) -> list[int]:
     words: list[int] = []
     for argument in arguments:
         if isinstance(argument, Tensor):
-            words.append(argument.data_ptr())
-            words += argument.shape
+            words += (argument.data_ptr(), *argument.shape)
         elif isinstance(argument, tuple):
             words += _words(argument)
         elif argument is not None:
