@@ -97,6 +97,84 @@ def allpass_adjoint(random: Random, rows, time, stages, _):
     return inputs, [(rows, time), (rows, time), (rows, 4), (rows, stages + 3)]
 
 
+def form(name: str, registers: int, keeps_w: bool):
+    """A direct form: a with its leading coefficient where each sample has a row, else without."""
+
+    def problem(random: Random, rows, time, taps, frames, timing):
+        b, a = random.normal(rows, frames, taps + 1), random.within(0.9 / taps, rows, frames, taps)
+        if timing is None:
+            a = torch.cat([1.5 + random.within(0.5, rows, frames, 1), a], 2)
+        zi = random.normal(rows, registers * taps)
+        w = [(rows, time)] if keeps_w else []
+        return (random.normal(rows, time), b, a, timing, zi), [(rows, time), tuple(zi.shape), *w]
+
+    def adjoint(random: Random, *sizes):
+        (x, b, a, timing, zi), _ = problem(random, *sizes)
+        inputs = random.normal(*x.shape), random.normal(*zi.shape), x, b, a, timing, zi, random.normal(*x.shape)
+        return inputs, [tuple(like.shape) for like in (x, b, a, zi)]
+
+    problem.__name__, adjoint.__name__ = name, f"{name}_adjoint"
+    return [problem, adjoint]
+
+
+def sos_cascade(random: Random, rows, time, sections, frames, timing):
+    sos, zi = random.within(0.4, rows, frames, sections, 5), random.normal(rows, sections, 2)
+    return (random.normal(rows, time), sos, timing, zi), [(rows, time), tuple(zi.shape), (rows, time, sections - 1)]
+
+
+def sos_cascade_adjoint(random: Random, *sizes):
+    (x, sos, timing, zi), (_, _, between) = sos_cascade(random, *sizes)
+    inputs = random.normal(*x.shape), random.normal(*zi.shape), x, sos, timing, zi, random.normal(*x.shape)
+    return (*inputs, random.normal(*between)), [tuple(like.shape) for like in (x, sos, zi)]
+
+
+def tanh_of_frames(random: Random, rows, time, size, frames, timing):
+    timing = timing or (0.3, 0.7)
+    return (random.within(400.0 if size == 2 else 3.0, rows, max(frames, 1)), timing), [(rows, time)]
+
+
+def tanh_of_frames_adjoint(random: Random, rows, time, size, frames, timing):
+    signals = random.normal(rows, time), random.within(0.95, rows, time), timing or (0.3, 0.7)
+    return signals, [(rows, max(frames, 1))]
+
+
+def ballistics(random: Random, rows, time, *_):
+    rates = (random.within(0.4, rows) + 0.5 for _ in range(2))
+    return (random.normal(rows, time), *rates, random.normal(rows)), [(rows, time)]
+
+
+def ballistics_adjoint(random: Random, rows, time, *_):
+    (g, at, rt, zi), _ = ballistics(random, rows, time)
+    shapes = [(rows, time), (rows,), (rows,), (rows,)]
+    return (random.normal(rows, time), g, at, rt, zi, random.normal(rows, time)), shapes
+
+
+def dense_recurrence(random: Random, rows, time, states, frames, timing):
+    frames = time if timing is None else 1
+    A = random.within(0.9 / states, rows, frames, states, states)
+    return (A, random.normal(rows, time, states), random.normal(rows, states)), [(rows, time, states)]
+
+
+def dense_recurrence_adjoint(random: Random, *sizes):
+    (A, u, v0), _ = dense_recurrence(random, *sizes)
+    inputs = random.normal(*u.shape), A, v0, random.normal(*u.shape)
+    return inputs, [tuple(like.shape) for like in (A, u, v0)]
+
+
+OTHERS = [
+    *form("direct_form_1", 2, keeps_w=False),
+    *form("direct_form_2", 1, keeps_w=True),
+    *form("transposed_direct_form_1", 2, keeps_w=True),
+    *form("transposed_direct_form_2", 1, keeps_w=False),
+    sos_cascade,
+    sos_cascade_adjoint,
+    tanh_of_frames,
+    tanh_of_frames_adjoint,
+    ballistics,
+    ballistics_adjoint,
+    dense_recurrence,
+    dense_recurrence_adjoint,
+]
 FILTERS = [allpole, allpole_adjoint, allpole_adjoint_without_coefficients, fir, fir_transpose, fir_outer]
 LOOPS = [allpass, allpass_transpose, allpass_adjoint]
 
@@ -133,6 +211,40 @@ def test_filter_kernel_is_reference(problem: Callable, layout: str, taps: int):
         assert_kernel_is_reference(problem.__name__.removesuffix("_without_coefficients"), inputs, shapes, dtype)
 
     check()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("problem", OTHERS, ids=lambda problem: problem.__name__)
+def test_other_kernel_is_reference(problem: Callable, layout: str, size: int):
+    @quick
+    @given(st.data(), rows_of_signals, lengths, seeds, st.booleans())
+    def check(data, rows, time, seed, single):
+        dtype = torch.float32 if single and size == 2 else torch.float64
+        frames, timing = LAYOUTS[layout](data.draw, time)
+        inputs, shapes = problem(Random(seed, dtype), rows, time, size, frames, timing)
+        assert_kernel_is_reference(problem.__name__, inputs, shapes, dtype)
+
+    check()
+
+
+@pytest.mark.parametrize("taps", [2, 7, 40])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("problem", [allpole, fir, fir_transpose], ids=lambda problem: problem.__name__)
+def test_rows_share_coefficients(problem: Callable, layout: str, taps: int):
+    """Row r reads the coefficients' row r modulo their number."""
+    time, random = 30, Random(taps, torch.float64)
+    frames, timing = {"audio rate": (time, None), "fixed": (1, (0.0, 0.0))}.get(layout, (4, (0.2, 0.15)))
+    inputs, shapes = problem(random, 6, time, taps, frames, timing)
+    fewer = tuple(
+        value[:2].clone() if isinstance(value, Tensor) and i == 1 else value for i, value in enumerate(inputs)
+    )
+    repeated = tuple(value.repeat(3, 1, 1) if i == 1 else value for i, value in enumerate(fewer))
+    assert_kernel_is_reference(problem.__name__, fewer, shapes, torch.float64)
+    (found,), (expected,) = unwritten(shapes, torch.float64), unwritten(shapes, torch.float64)
+    getattr(cpu, problem.__name__)(*fewer, found)
+    getattr(cpu, problem.__name__)(*repeated, expected)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("stages", STAGES)
