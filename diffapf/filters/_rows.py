@@ -132,6 +132,14 @@ def shared(gradient: Tensor, coefficients: Tensor) -> Tensor:
     return gradient if gradient.shape[0] == rows else gradient.unflatten(0, (gradient.shape[0] // rows, rows)).sum(0)
 
 
+def in_float32(*values):
+    """The arguments as autocast wants them: where it is on, what it made half as long is float32 again."""
+    if not torch.is_autocast_enabled(values[0].device.type if isinstance(values[0], Tensor) else "cpu"):
+        return values
+    halves = (torch.float16, torch.bfloat16)
+    return tuple(value.float() if isinstance(value, Tensor) and value.dtype in halves else value for value in values)
+
+
 def check_signal(
     name: str, value, like: Tensor | None = None, dtypes: tuple[torch.dtype, ...] = REAL_AND_COMPLEX
 ) -> None:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.fir import FIR, FIROuter
 from diffapf.kernels import run
@@ -72,6 +72,7 @@ def allpass_cascade(
     >>> allpass_cascade(impulse, torch.tensor(0.5), stages=1)
     tensor([ 0.5000, -0.7500, -0.3750])
     """
+    x, p, c0, c1, a, zi, artanh_p = in_float32(x, p, c0, c1, a, zi, artanh_p)
     check_signal("x", x, dtypes=REAL)
     if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
         raise ValueError(f"stages must be a positive integer, got {stages!r}")

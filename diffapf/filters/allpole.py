@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import RowFunction, check_signal, conjugates, shared, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_signal, conjugates, in_float32, shared, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter, FIRTranspose, past_and_present
 from diffapf.kernels import run
@@ -50,6 +50,7 @@ def allpole(
     >>> allpole(torch.tensor([1.0, 0.0, 0.0]), torch.tensor([-0.5]))
     tensor([1.0000, 0.5000, 0.2500])
     """
+    x, a, zi = in_float32(x, a, zi)
     check_signal("x", x)
     rows, timing = coefficient_rows("a", a, x, hop, share=True)
     order = rows.shape[2]

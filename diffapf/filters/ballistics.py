@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_signal, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_signal, in_float32, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.kernels import run
 
@@ -45,6 +45,7 @@ def ballistics(
     >>> ballistics(torch.tensor([0.0, 0.0, 1.0]), attack=0.5, release=0.1)
     tensor([0.5000, 0.2500, 0.3250])
     """
+    g, attack, release, zi = in_float32(g, attack, release, zi)
     check_signal("g", g, dtypes=REAL)
     if g.is_complex():
         raise TypeError(f"g must be real, because gains are compared, got {g.dtype}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._rows import check_signal, state_rows, to_rows
+from diffapf.filters._rows import check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED
 
@@ -32,6 +32,7 @@ def comb(
     >>> comb(torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0]), -0.5, delay=2)
     tensor([1.0000, 0.0000, 0.5000, 0.0000, 0.2500])
     """
+    x, alpha, zi = in_float32(x, alpha, zi)
     check_signal("x", x)
     if not isinstance(delay, int) or isinstance(delay, bool) or delay < 1:
         raise ValueError(f"delay must be a positive integer of samples, got {delay!r}")

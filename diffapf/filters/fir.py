@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import RowFunction, check_signal, conjugates, shared, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_signal, conjugates, in_float32, shared, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.kernels import run
 
@@ -42,6 +42,7 @@ def fir(
     >>> fir(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, -1.0]))
     tensor([1., 1., 1.])
     """
+    x, b, zi = in_float32(x, b, zi)
     check_signal("x", x)
     rows, timing = coefficient_rows("b", b, x, hop, share=True)
     order = rows.shape[2] - 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import check_signal
+from diffapf.filters._rows import check_signal, in_float32
 from diffapf.filters.allpole import allpole
 from diffapf.filters.control_rate import ControlRate
 
@@ -30,6 +30,7 @@ def linear_recurrence(a: Tensor, x: Tensor, zi: Tensor | None = None, hop: float
     >>> linear_recurrence(torch.tensor(0.5), torch.tensor([1.0, 0.0, 0.0]))
     tensor([1.0000, 0.5000, 0.2500])
     """
+    x, a, zi = in_float32(x, a, zi)
     check_signal("x", x)
     check_signal("a", a, x)
     if zi is not None:

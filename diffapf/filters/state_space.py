@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import coefficient_rows
 from diffapf.kernels import run
@@ -47,6 +47,7 @@ def state_space(
     >>> state_space(torch.tensor([[0.5]]), one, one, torch.tensor(0.0), torch.tensor([1.0, 0.0, 0.0]))
     tensor([0.0000, 1.0000, 0.5000])
     """
+    x, A, B, C, D, zi = in_float32(x, A, B, C, D, zi)
     check_signal("x", x)
     check_signal("A", A, x)
     if A.dim() < 2 or A.shape[-1] != A.shape[-2]:
@@ -84,6 +85,7 @@ def diagonal_state_space(
     >>> diagonal_state_space(torch.tensor([0.5]), one, one, torch.tensor(0.0), torch.tensor([1.0, 0.0, 0.0]))
     tensor([0.0000, 1.0000, 0.5000])
     """
+    x, A, B, C, D, zi = in_float32(x, A, B, C, D, zi)
     check_signal("x", x)
     check_signal("A", A)
     if A.is_complex() and not x.is_complex():

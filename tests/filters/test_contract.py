@@ -247,3 +247,16 @@ def test_autocast_leaves_float32_signals_alone(operator: Operator):
         found_gradients = gradients(operator, needing_gradients(inputs))
     assert_same(found, expected, rtol=0, atol=0)
     assert_same(found_gradients, expected_gradients, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("operator", OF_ORDER_2, ids=name)
+def test_autocast_makes_halves_float32_again(operator: Operator):
+    """A layer before the filter gives bfloat16 there; outside autocast that is an error."""
+    inputs = operator.inputs(rows=3, time=20, dtype=torch.float32)
+    inputs[operator.coefficients] = inputs[operator.coefficients].bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = outputs(operator, inputs)
+    rounded = {**inputs, operator.coefficients: inputs[operator.coefficients].float()}
+    assert_same(found, outputs(operator, rounded), rtol=0, atol=0)
+    with pytest.raises(TypeError, match="bfloat16"):
+        operator(**inputs)
