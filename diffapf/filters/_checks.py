@@ -1,9 +1,11 @@
-"""Checks of what arguments hold, not of their shapes."""
+"""Checks of what arguments hold, and of coefficients that no signal comes with."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from diffapf.filters._rows import check_signal
 
 
 def anywhere(condition: Tensor) -> bool:
@@ -13,3 +15,30 @@ def anywhere(condition: Tensor) -> bool:
     while torch._C._functorch.is_functorch_wrapped_tensor(condition):
         condition = torch._C._functorch.get_unwrapped(condition)
     return not condition.is_meta and bool(condition.any())
+
+
+def check_coefficients(name: str, value, like: Tensor | None = None, least: int = 1) -> None:
+    """A tensor whose last dimension has at least so many numbers."""
+    check_signal(name, value, like)
+    if value.dim() == 0 or value.shape[-1] < least:
+        shape = tuple(value.shape) if value.dim() else "a scalar"
+        needed = f"needs at least {least} along its last dimension" if least else "needs a last dimension"
+        raise ValueError(f"{name} {needed}, got {shape}")
+
+
+def check_transfer_function(b, a) -> None:
+    """Numerators and denominators of batches that fit; nothing is divided by zero."""
+    check_coefficients("b", b)
+    check_coefficients("a", a, b)
+    check_broadcast(b=b[..., 0], a=a[..., 0])
+    if anywhere(a[..., 0] == 0):
+        raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
+
+
+def check_broadcast(**batches: Tensor) -> None:
+    """Each name's batch, without the last dimension."""
+    try:
+        torch.broadcast_shapes(*(batch.shape for batch in batches.values()))
+    except RuntimeError:
+        shapes = " and ".join(f"{name} {(*batch.shape, 'taps')}" for name, batch in batches.items())
+        raise ValueError(f"batches must broadcast, got {shapes}") from None

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._rows import REAL, RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, state_rows, to_rows
 from diffapf.kernels import run
 from diffapf.kernels.reference import initial_state_gradient
 
@@ -65,10 +65,11 @@ def allpass_cascade(
     tensor([ 0.5000, -0.7500, -0.3750])
     """
     check_signal("x", x, dtypes=REAL)
+    check_flag("return_zf", return_zf)
     check_signal("p", p, x)
     if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
         raise ValueError(f"stages must be a positive integer, got {stages!r}")
-    if loop_delay not in (0, 1):
+    if not isinstance(loop_delay, int) or loop_delay not in (0, 1):
         raise ValueError(f"loop_delay must be 0 or 1 samples, got {loop_delay!r}")
     try:
         coefficient = to_rows(p.expand(x.shape))

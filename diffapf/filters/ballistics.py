@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_signal, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.kernels import run
 
@@ -46,6 +46,7 @@ def ballistics(
     tensor([0.5000, 0.2500, 0.3250])
     """
     check_signal("g", g, dtypes=REAL)
+    check_flag("return_zf", return_zf)
     if g.is_complex():
         raise TypeError(f"g must be real, because gains are compared, got {g.dtype}")
     named = ("attack", attack), ("release", release), ("zi", 1.0 if zi is None else zi)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import RowFunction, check_signal, conjugates, shared, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_flag, check_signal, conjugates, shared, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.kernels import run
 
@@ -43,6 +43,7 @@ def fir(
     tensor([1., 1., 1.])
     """
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     rows, timing = coefficient_rows("b", b, x, hop)
     order = rows.shape[2] - 1
     if order < 0:

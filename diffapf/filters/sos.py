@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffapf.filters._checks import anywhere
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_signal, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_flag, check_signal, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, Timing, coefficient_rows
 from diffapf.filters.iir import at_audio_rate, transposed_form_2
 from diffapf.kernels import run
@@ -51,6 +51,7 @@ def sosfilt(
     tensor([1.0000, 1.0000, 0.7500])
     """
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     check_signal("sos", sos, x)
     if sos.dim() < 2 or sos.shape[-1] != 6:
         raise ValueError(f"sos must have shape (..., sections, 6), got {tuple(sos.shape)}")

@@ -173,9 +173,9 @@ class Calls:
             return self.random.choice((torch.sum, lambda *v: 1.0, lambda v: v, lambda *v: None, lambda *v: v[0][:0]))
         return self.random.choice(
             (
-                None, True, 0, -1, 3, 10**6, 0.5, -2.5, float("nan"), float("inf"), 1j, "df2", "", b"x", [0.5, 0.5], [],
+                None, True, 0, -1, 3, 10**5, 0.5, -2.5, float("nan"), float("inf"), 1j, "df2", "", b"x", [0.5, 0.5], [],
                 (1, 2), {}, object(), Tensor, torch.float32, range(3), self.normal(2), self.normal(), self.normal(0),
-                diffapf.ControlRate(float("nan"), float("inf")), diffapf.ControlRate(-5.0, 1e9), (self.normal(3), None),
+                diffapf.ControlRate(-5.0, 1e9), diffapf.ControlRate(3.0, 0.0), float("-inf"), 1e-300, (self.normal(3), None),
             )
         )  # fmt: skip
 
