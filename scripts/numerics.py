@@ -208,11 +208,13 @@ class Results:
 def run(form: Form, systems: Systems, dtype: torch.dtype, rounded: bool = True) -> Results:
     """With the coefficients that float32 rounded, unless not `rounded`."""
     theta, (x, g) = systems.theta.requires_grad_(), systems.signals
-    x = x.to(dtype).requires_grad_()
     exact = form.coefficients(*systems.pairs(theta))
-    used = tuple(cast(cast(value, SINGLE if rounded else DOUBLE), dtype) for value in exact)
+    used = tuple(cast(cast(value.detach(), SINGLE if rounded else DOUBLE), dtype).requires_grad_() for value in exact)
+    x = x.to(dtype).requires_grad_()
     y = form.run(x, *used)
-    dx, poles, *own = torch.autograd.grad(y, (x, theta, *used), g.to(dtype))
+    dx, *own = torch.autograd.grad(y, (x, *used), g.to(dtype))
+    along = [gradient.to(value.dtype) for gradient, value in zip(own, exact, strict=True)]
+    (poles,) = torch.autograd.grad(exact, theta, along)
     return Results(y.detach(), dx, tuple(own), poles)
 
 
@@ -471,15 +473,25 @@ def plot(rows: list[Row], path: Path) -> None:
     for line, order in enumerate((2, 6)):
         for axis, (measure, title) in zip(axes[line], panels.items(), strict=True):
             found = pick(rows, order=order, coefficients="fixed", angle="low", measure=measure)
-            for i, (form, values) in enumerate(found.items()):
+            for form, values in found.items():
+                i = list(FORMS).index(form)
                 points = [min(values[radius], 10.0) for radius in RADII]
-                axis.loglog([1 - radius for radius in RADII], points, "osv^DPX*h"[i] + "-", ms=4, lw=1, label=form)
+                axis.loglog(
+                    [1 - radius for radius in RADII],
+                    points,
+                    "osv^DPX*h"[i] + "-",
+                    color=f"C{i}",
+                    ms=4,
+                    lw=1,
+                    label=form,
+                )
             axis.set_title(f"{title}, order {order}", fontsize=9)
             axis.grid(alpha=0.3)
     axes[0, 0].invert_xaxis()
-    figure.supxlabel("distance of the poles from the unit circle", fontsize=9)
+    for axis in axes[1]:
+        axis.set_xlabel("distance of the poles from the unit circle", fontsize=8)
     figure.supylabel("relative error of float32 (10: lost)", fontsize=9)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=8)
     figure.savefig(path, dpi=80)
 
 

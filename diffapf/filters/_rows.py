@@ -142,7 +142,8 @@ def check_signal(
         raise TypeError(f"{name} must be a dense tensor (torch.strided), got {value.layout}")
     if value.dtype not in dtypes:
         wanted = ", ".join(str(dtype)[6:] for dtype in dtypes[:-1]) + f" or {str(dtypes[-1])[6:]}"
-        raise TypeError(f"{name} must be {wanted}, got {value.dtype}")
+        kind = "real, " if dtypes == REAL and value.is_complex() else ""
+        raise TypeError(f"{name} must be {kind}{wanted}, got {value.dtype}")
     if like is not None and value.dtype != like.dtype:
         raise TypeError(f"{name} is {value.dtype}, but the signal is {like.dtype}: make them equal")
     if like is not None and value.device != like.device:

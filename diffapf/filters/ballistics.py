@@ -47,8 +47,6 @@ def ballistics(
     """
     check_signal("g", g, dtypes=REAL)
     check_flag("return_zf", return_zf)
-    if g.is_complex():
-        raise TypeError(f"g must be real, because gains are compared, got {g.dtype}")
     named = ("attack", attack), ("release", release), ("zi", 1.0 if zi is None else zi)
     at, rt, initial = (_one_a_row(name, value, g) for name, value in named)
     y = Ballistics.apply(to_rows(g), at, rt, initial)

@@ -43,8 +43,6 @@ def nonlinear_recurrence(f: Step, u: Tensor, v0: Tensor | None = None, parameter
     tensor([1.0000, 1.7616, 1.9427])
     """
     check_signal("u", u, dtypes=REAL)
-    if u.is_complex():
-        raise TypeError(f"u must be real, got {u.dtype}")
     if u.dim() < 2 or u.shape[-1] == 0:
         raise ValueError(f"u must have shape (..., time, N), N at least 1, got {tuple(u.shape)}")
     if not callable(f):
