@@ -514,7 +514,7 @@ def write_tables(found: dict[str, str], page: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=8192, help="of each signal")
+    parser.add_argument("--samples", type=int, default=2048, help="of each signal")
     arguments = parser.parse_args()
     os.environ.setdefault("TRITON_INTERPRET", "1")  # runs the scan on the CPU, slowly, as a GPU would
     time = arguments.samples

@@ -17,13 +17,13 @@ def anywhere(condition: Tensor) -> bool:
     return not condition.is_meta and bool(condition.any())
 
 
-def check_coefficients(name: str, value, like: Tensor | None = None, least: int = 1) -> None:
-    """A tensor whose last dimension has at least so many numbers."""
+def check_coefficients(name: str, value, like: Tensor | None = None, may_be_none: bool = False) -> None:
+    """A tensor whose last dimension counts coefficients."""
     check_signal(name, value, like)
-    if value.dim() == 0 or value.shape[-1] < least:
-        shape = tuple(value.shape) if value.dim() else "a scalar"
-        needed = f"needs at least {least} along its last dimension" if least else "needs a last dimension"
-        raise ValueError(f"{name} {needed}, got {shape}")
+    if value.dim() == 0:
+        raise ValueError(f"{name} needs its coefficients as the last dimension, got a scalar")
+    if value.shape[-1] == 0 and not may_be_none:
+        raise ValueError(f"{name} needs at least one coefficient, got none: shape {tuple(value.shape)}")
 
 
 def check_transfer_function(b, a) -> None:

@@ -230,7 +230,7 @@ def normalised_lattice(k: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     >>> A, B, C, D
     (tensor([[-0.6000]]), tensor([0.8000]), tensor([-0.7500]), tensor(1.))
     """
-    check_coefficients("k", k, least=0)
+    check_coefficients("k", k, may_be_none=True)
     order = k.shape[-1]
     c = torch.sqrt(1 - k**2)
     # every signal as its weights of (b₀[n−1] … b_{M−1}[n−1], x[n])
@@ -257,7 +257,7 @@ def denominator_from_reflection(k: Tensor) -> Tensor:
     >>> denominator_from_reflection(torch.tensor([0.5, 0.2]))
     tensor([1.0000, 0.6000, 0.2000])
     """
-    check_coefficients("k", k, least=0)
+    check_coefficients("k", k, may_be_none=True)
     a = torch.ones_like(k[..., :0].sum(-1, keepdim=True))
     for i in range(k.shape[-1]):
         longer = pad(a, (0, 1))

@@ -55,7 +55,7 @@ def parallel_filter(
     if residue_rows.shape[2] != count:
         raise ValueError(f"residues must be as many as the poles, {count}, got {residue_rows.shape[2]}")
     if direct is not None:
-        check_coefficients("direct", direct, x, least=0)
+        check_coefficients("direct", direct, x, may_be_none=True)
     taps = 0 if direct is None else direct.shape[-1]
     state = state_rows("zi", zi, signal, count + max(taps - 1, 0))
     driven = to_rows(signal)

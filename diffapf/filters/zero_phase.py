@@ -115,7 +115,7 @@ def _normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_past(name: str, past: Tensor, coefficients: Tensor) -> None:
-    check_coefficients(name, past, coefficients, least=0)
+    check_coefficients(name, past, coefficients, may_be_none=True)
     check_broadcast(**{name: past[..., :1].sum(-1), "coefficients": coefficients[..., 0]})
 
 
