@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -42,3 +44,11 @@ def check_broadcast(**batches: Tensor) -> None:
     except RuntimeError:
         shapes = " and ".join(f"{name} {(*batch.shape, 'taps')}" for name, batch in batches.items())
         raise ValueError(f"batches must broadcast, got {shapes}") from None
+
+
+def broadcasts(value: Tensor, shape: Sequence[int]) -> bool:
+    try:
+        value.expand(torch.Size(shape))
+    except RuntimeError:
+        return False
+    return True

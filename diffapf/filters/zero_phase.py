@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import check_broadcast, check_coefficients, check_transfer_function
+from diffapf.filters._checks import broadcasts, check_broadcast, check_coefficients, check_transfer_function
 from diffapf.filters._rows import check_signal
 from diffapf.filters.iir import lfilter
 
@@ -87,8 +87,10 @@ def filtfilt(b: Tensor, a: Tensor, x: Tensor, padtype: str | None = "odd", padle
     for name, value in (("b", b), ("a", a)):
         check_signal(name, value, x)
         check_coefficients(name, value)
-        if value.dim() > max(x.dim(), 1):
-            raise ValueError(f"{name} must be fixed, {(*x.shape[:-1], 'taps')}, got {tuple(value.shape)}")
+        if value.dim() > x.dim() or not broadcasts(value[..., 0], x.shape[:-1]):
+            raise ValueError(
+                f"{name} must be fixed, {(*x.shape[:-1], 'taps')} (or broadcast to it), got {tuple(value.shape)}"
+            )
     if not isinstance(padtype, (str, type(None))) or padtype not in PADTYPES:
         raise ValueError(f"padtype must be one of {PADTYPES}, got {padtype!r}")
     if padlen is not None and (not isinstance(padlen, int) or isinstance(padlen, bool)):

@@ -83,6 +83,12 @@ def test_a_conjugate_view_is_upsampled():
     torch.testing.assert_close(found, diffapf.cubic_spline_upsample(x, 3).conj())
 
 
+@pytest.mark.parametrize(("b", "a"), [((0, 5), (1,)), ((3,), (4, 3)), ((3,), (0, 3))])
+def test_filtfilts_coefficients_fit_the_batch(b, a):
+    with pytest.raises(ValueError, match=r"must be fixed, \(2, 3, 'taps'\)"):
+        diffapf.filtfilt(torch.ones(b), torch.ones(a), torch.ones(2, 3, 9), padlen=2)
+
+
 @pytest.mark.parametrize("function", [is_stable, reflection_from_denominator, poles_from_denominator])
 @pytest.mark.parametrize(("value", "error"), [([1.0], TypeError), (torch.tensor(1.0), ValueError)])
 def test_denominators_are_tensors_with_coefficients(function, value, error):
