@@ -1,9 +1,13 @@
-"""Checks of what arguments hold, not of their shapes."""
+"""Checks of what arguments hold, and of coefficients that no signal comes with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from diffapf.filters._rows import check_signal
 
 
 def anywhere(condition: Tensor) -> bool:
@@ -26,3 +30,38 @@ def _unwrapped(tensor: Tensor) -> Tensor:
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor
+
+
+def check_coefficients(name: str, value, like: Tensor | None = None, may_be_none: bool = False) -> None:
+    """A tensor whose last dimension counts coefficients."""
+    check_signal(name, value, like)
+    if value.dim() == 0:
+        raise ValueError(f"{name} needs its coefficients as the last dimension, got a scalar")
+    if value.shape[-1] == 0 and not may_be_none:
+        raise ValueError(f"{name} needs at least one coefficient, got none: shape {tuple(value.shape)}")
+
+
+def check_transfer_function(b, a) -> None:
+    """Numerators and denominators of batches that fit; nothing is divided by zero."""
+    check_coefficients("b", b)
+    check_coefficients("a", a, b)
+    check_broadcast(b=b[..., 0], a=a[..., 0])
+    if any_zero(a[..., 0]):
+        raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
+
+
+def check_broadcast(**batches: Tensor) -> None:
+    """Each name's batch, without the last dimension."""
+    try:
+        torch.broadcast_shapes(*(batch.shape for batch in batches.values()))
+    except RuntimeError:
+        shapes = " and ".join(f"{name} {(*batch.shape, 'taps')}" for name, batch in batches.items())
+        raise ValueError(f"batches must broadcast, got {shapes}") from None
+
+
+def broadcasts(value: Tensor, shape: Sequence[int]) -> bool:
+    try:
+        value.expand(torch.Size(shape))
+    except RuntimeError:
+        return False
+    return True

@@ -146,15 +146,23 @@ def check_signal(
     """A tensor with a time axis, of one of the dtypes, or of the dtype and on the device of `like`."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor, got {type(value).__name__}")
+    if value.layout != torch.strided:
+        raise TypeError(f"{name} must be a dense tensor (torch.strided), got {value.layout}")
     if value.dtype not in dtypes:
         wanted = ", ".join(str(dtype)[6:] for dtype in dtypes[:-1]) + f" or {str(dtypes[-1])[6:]}"
-        raise TypeError(f"{name} must be {wanted}, got {value.dtype}")
+        kind = "real, " if dtypes == REAL and value.is_complex() else ""
+        raise TypeError(f"{name} must be {kind}{wanted}, got {value.dtype}")
     if like is not None and value.dtype != like.dtype:
         raise TypeError(f"{name} is {value.dtype}, but the signal is {like.dtype}: make them equal")
     if like is not None and value.device != like.device:
         raise ValueError(f"{name} is on {value.device}, but the signal is on {like.device}: move one of them")
     if like is None and value.dim() == 0:
         raise ValueError(f"{name} needs a time axis, shape (..., time); got a scalar")
+
+
+def check_flag(name: str, value) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
 
 
 def to_rows(x: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_signal, in_float32, state_rows, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.fir import FIR, FIROuter
 from diffapf.kernels import run
@@ -74,9 +74,10 @@ def allpass_cascade(
     """
     x, p, c0, c1, a, zi, artanh_p = in_float32(x, p, c0, c1, a, zi, artanh_p)
     check_signal("x", x, dtypes=REAL)
+    check_flag("return_zf", return_zf)
     if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
         raise ValueError(f"stages must be a positive integer, got {stages!r}")
-    if loop_delay not in (0, 1):
+    if not isinstance(loop_delay, int) or loop_delay not in (0, 1):
         raise ValueError(f"loop_delay must be 0 or 1 samples, got {loop_delay!r}")
     coefficient = _audio_rate(x, p, artanh_p, hop)
     signal, state = to_rows(x), state_rows("zi", zi, x, stages + 3)

@@ -14,7 +14,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import RowFunction, check_signal, conjugates, in_float32, shared, state_rows, to_rows
+from diffapf.filters._rows import (
+    RowFunction,
+    check_flag,
+    check_signal,
+    conjugates,
+    in_float32,
+    shared,
+    state_rows,
+    to_rows,
+)
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter, FIRTranspose, past_and_present
 from diffapf.kernels import run
@@ -52,6 +61,7 @@ def allpole(
     """
     x, a, zi = in_float32(x, a, zi)
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     rows, timing = coefficient_rows("a", a, x, hop, share=True)
     order = rows.shape[2]
     initial = state_rows("zi", zi, x, order)

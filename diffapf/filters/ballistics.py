@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_signal, in_float32, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.kernels import run
 
@@ -47,8 +47,7 @@ def ballistics(
     """
     g, attack, release, zi = in_float32(g, attack, release, zi)
     check_signal("g", g, dtypes=REAL)
-    if g.is_complex():
-        raise TypeError(f"g must be real, because gains are compared, got {g.dtype}")
+    check_flag("return_zf", return_zf)
     named = ("attack", attack), ("release", release), ("zi", 1.0 if zi is None else zi)
     at, rt, initial = (_one_a_row(name, value, g) for name, value in named)
     y = Ballistics.apply(to_rows(g), at, rt, initial)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._rows import check_signal, in_float32, state_rows, to_rows
+from diffapf.filters._rows import check_flag, check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED
 
@@ -34,6 +34,7 @@ def comb(
     """
     x, alpha, zi = in_float32(x, alpha, zi)
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     if not isinstance(delay, int) or isinstance(delay, bool) or delay < 1:
         raise ValueError(f"delay must be a positive integer of samples, got {delay!r}")
     signal, initial = to_rows(x), state_rows("zi", zi, x, delay)

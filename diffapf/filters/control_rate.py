@@ -14,6 +14,7 @@ from torch import Tensor
 from diffapf.filters._rows import check_signal
 
 Timing = tuple[float, float] | None
+LONGEST_HOP = 1e9  # samples; beyond, and for starts as many frames away, a sample's place between frames rounds away
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,18 @@ class ControlRate:
     start: float
     step: float
 
+    def __post_init__(self) -> None:
+        for name, value in (("start", self.start), ("step", self.step)):
+            if not isinstance(value, (int, float)) or not -LONGEST_HOP <= value <= LONGEST_HOP:
+                raise ValueError(f"{name} must be a number of frames, at most {LONGEST_HOP:g}, got {value!r}")
+        if self.step != 0 and self.step < 1 / LONGEST_HOP:
+            raise ValueError(f"step must be positive, at least {1 / LONGEST_HOP:g} frames a sample, got {self.step!r}")
+
     @classmethod
     def hop(cls, hop: float, offset: float = 0) -> ControlRate:
         """A frame every `hop` samples; the signal's first sample is `offset` samples after frame 0."""
-        if not isinstance(hop, (int, float)) or not hop > 0:
-            raise ValueError(f"hop must be a positive number of samples, got {hop!r}")
+        if not isinstance(hop, (int, float)) or isinstance(hop, bool) or not 1 / LONGEST_HOP <= hop <= LONGEST_HOP:
+            raise ValueError(f"hop must be a positive number of samples, at most {LONGEST_HOP:g}, got {hop!r}")
         return cls(offset / hop, 1 / hop)
 
     @classmethod
@@ -78,7 +86,10 @@ def coefficient_rows(
     else:
         rate = hop if isinstance(hop, ControlRate) else ControlRate.hop(hop)
         frames = coefficients.shape[-2] if coefficients.dim() > 1 else 0
+        if rate.step == 0 and frames > 1:
+            raise ValueError(f"hop is a rate of 0 frames a sample, which reads one frame, but {name} has {frames}")
         result, timing = expanded(frames, taps) if varying and frames else None, (rate.start, rate.step)
+        timing = timing if rate.step else FIXED
         wanted = f"{(*batch, 'frames', taps)} (one row a frame, because hop is given)"
     if result is None:
         raise ValueError(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import anywhere
+from diffapf.filters._checks import anywhere, check_coefficients, check_transfer_function
 
 
 def allpass_logit(frequency: Tensor, sample_rate: float) -> Tensor:
@@ -119,7 +119,12 @@ def poles_from_denominator(a: Tensor) -> Tensor:
 
     Differentiable where no pole is repeated.
     """
-    return torch.linalg.eigvals(_companion_matrix(a / a[..., :1]))
+    check_coefficients("a", a)
+    matrix = _companion_matrix(a / a[..., :1])
+    finite = matrix.isfinite().all(-1).all(-1)
+    # LAPACK crashes on what is not finite (oneMKL's SGEBAL, PyTorch 2.14)
+    poles = torch.linalg.eigvals(torch.where(finite[..., None, None], matrix, 0.0))
+    return torch.where(finite[..., None], poles, torch.nan)
 
 
 def companion(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -134,6 +139,7 @@ def companion(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     >>> companion(torch.tensor([1.0, 2.0]), torch.tensor([1.0, -0.5]))
     (tensor([[0.5000]]), tensor([1.]), tensor([2.5000]), tensor(1.))
     """
+    check_transfer_function(b, a)
     taps = max(b.shape[-1], a.shape[-1])
     b, a = (pad(value / a[..., :1], (0, taps - value.shape[-1])) for value in (b, a))
     first = torch.zeros_like(a[..., 1:])
@@ -165,6 +171,9 @@ def parallel_form(b: Tensor, a: Tensor, separation: float = 1e-3) -> tuple[Tenso
     >>> r.real, p.real, d
     (tensor([1.]), tensor([0.5000]), tensor([]))
     """
+    check_transfer_function(b, a)
+    if not isinstance(separation, (int, float)) or isinstance(separation, bool) or not separation >= 0:
+        raise ValueError(f"separation must be a distance, at least 0, got {separation!r}")
     order = a.shape[-1] - 1
     b, a = b / a[..., :1], a / a[..., :1]
     poles = poles_from_denominator(a)
@@ -221,6 +230,7 @@ def normalised_lattice(k: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     >>> A, B, C, D
     (tensor([[-0.6000]]), tensor([0.8000]), tensor([-0.7500]), tensor(1.))
     """
+    check_coefficients("k", k, may_be_none=True)
     order = k.shape[-1]
     c = torch.sqrt(1 - k**2)
     # every signal as its weights of (b₀[n−1] … b_{M−1}[n−1], x[n])
@@ -247,6 +257,7 @@ def denominator_from_reflection(k: Tensor) -> Tensor:
     >>> denominator_from_reflection(torch.tensor([0.5, 0.2]))
     tensor([1.0000, 0.6000, 0.2000])
     """
+    check_coefficients("k", k, may_be_none=True)
     a = torch.ones_like(k[..., :0].sum(-1, keepdim=True))
     for i in range(k.shape[-1]):
         longer = pad(a, (0, 1))
@@ -260,6 +271,7 @@ def reflection_from_denominator(a: Tensor) -> Tensor:
     >>> reflection_from_denominator(torch.tensor([1.0, 0.6, 0.2]))
     tensor([0.5000, 0.2000])
     """
+    check_coefficients("a", a)
     a = a / a[..., :1]
     found: list[Tensor] = []
     for _ in range(a.shape[-1] - 1):

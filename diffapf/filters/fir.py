@@ -12,7 +12,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import RowFunction, check_signal, conjugates, in_float32, shared, state_rows, to_rows
+from diffapf.filters._rows import (
+    RowFunction,
+    check_flag,
+    check_signal,
+    conjugates,
+    in_float32,
+    shared,
+    state_rows,
+    to_rows,
+)
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.kernels import run
 
@@ -44,6 +53,7 @@ def fir(
     """
     x, b, zi = in_float32(x, b, zi)
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     rows, timing = coefficient_rows("b", b, x, hop, share=True)
     order = rows.shape[2] - 1
     if order < 0:

@@ -23,7 +23,7 @@ from torch.nn.functional import pad
 
 from diffapf.filters._checks import any_zero
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_signal, in_float32, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED, ControlRate, Timing, coefficient_rows
 from diffapf.filters.fir import FIR, past_and_present
@@ -66,10 +66,11 @@ def lfilter(
     >>> lfilter(torch.tensor([1.0, 1.0]), torch.tensor([1.0, -0.5]), torch.tensor([1.0, 0.0, 0.0]))
     tensor([1.0000, 1.5000, 0.7500])
     """
-    if form not in FORMS:
+    if not isinstance(form, str) or form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
     x, b, a, zi = in_float32(x, b, a, zi)
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     numerator, denominator, timing = transfer_function_rows(b, a, x, hop)
     order = numerator.shape[2] - 1
     initial = state_rows("zi", zi, x, FORMS[form].registers * order)

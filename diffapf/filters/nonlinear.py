@@ -43,21 +43,30 @@ def nonlinear_recurrence(f: Step, u: Tensor, v0: Tensor | None = None, parameter
     tensor([1.0000, 1.7616, 1.9427])
     """
     check_signal("u", u, dtypes=REAL)
-    if u.is_complex():
-        raise TypeError(f"u must be real, got {u.dtype}")
     if u.dim() < 2 or u.shape[-1] == 0:
         raise ValueError(f"u must have shape (..., time, N), N at least 1, got {tuple(u.shape)}")
+    if not callable(f):
+        raise TypeError(f"f must be a function of the state, got {type(f).__name__}")
+    if not isinstance(parameters, (tuple, list)):
+        raise TypeError(f"parameters must be a tuple of tensors, got {type(parameters).__name__}")
     for i, parameter in enumerate(parameters):
         check_signal(f"parameters[{i}]", parameter, u)
     initial = state_rows("v0", v0, u[..., 0], u.shape[-1])
     rows = initial.shape[0]
     if rows:
-        returned = f(initial[0], *parameters).shape
-        if returned != initial[0].shape:
-            raise ValueError(f"f must return the shape of its state, {tuple(initial[0].shape)}, got {tuple(returned)}")
+        _check_returned(f(initial[0], *parameters), initial[0])
     each = (parameter.expand(rows, *parameter.shape) for parameter in parameters)
     signal = u.reshape(rows, *u.shape[-2:])
     return NonlinearRecurrence.apply(signal, initial, f, *each).reshape(u.shape) if signal.numel() else u
+
+
+def _check_returned(returned, state: Tensor) -> None:
+    if not isinstance(returned, Tensor):
+        raise TypeError(f"f must return a tensor, got {type(returned).__name__}")
+    if returned.shape != state.shape:
+        raise ValueError(f"f must return the shape of its state, {tuple(state.shape)}, got {tuple(returned.shape)}")
+    if returned.dtype != state.dtype:
+        raise TypeError(f"f must return the dtype of its state, {state.dtype}, got {returned.dtype}")
 
 
 class NonlinearRecurrence(RowFunction):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import check_signal, state_rows, to_rows
+from diffapf.filters._checks import check_coefficients
+from diffapf.filters._rows import check_flag, check_signal, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import coefficient_rows
 from diffapf.filters.fir import FIR, past_and_present
@@ -45,6 +46,7 @@ def parallel_filter(
     tensor([2.0000, 0.0000, 0.5000])
     """
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     check_signal("poles", poles)
     signal = x.to(torch.promote_types(x.dtype, torch.complex64)) if poles.is_complex() and not x.is_complex() else x
     pole_rows, timing = coefficient_rows("poles", poles, signal, None)
@@ -52,6 +54,8 @@ def parallel_filter(
     count = pole_rows.shape[2]
     if residue_rows.shape[2] != count:
         raise ValueError(f"residues must be as many as the poles, {count}, got {residue_rows.shape[2]}")
+    if direct is not None:
+        check_coefficients("direct", direct, x, may_be_none=True)
     taps = 0 if direct is None else direct.shape[-1]
     state = state_rows("zi", zi, signal, count + max(taps - 1, 0))
     driven = to_rows(signal)

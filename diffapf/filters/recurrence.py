@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
+from diffapf.filters._checks import broadcasts
 from diffapf.filters._rows import check_signal, in_float32
 from diffapf.filters.allpole import allpole
 from diffapf.filters.control_rate import ControlRate
@@ -37,19 +35,11 @@ def linear_recurrence(a: Tensor, x: Tensor, zi: Tensor | None = None, hop: float
         check_signal("zi", zi, x)
     batch = tuple(x.shape[:-1])
     if hop is not None:
-        wanted, fits = f"{(*batch, 'frames')}", a.dim() == x.dim() and _broadcasts(a, (*batch, a.shape[-1]))
+        wanted, fits = f"{(*batch, 'frames')}", a.dim() == x.dim() and broadcasts(a, (*batch, a.shape[-1]))
     else:
-        wanted, fits = f"{batch} or {tuple(x.shape)}", _broadcasts(a, batch if a.dim() < x.dim() else x.shape)
+        wanted, fits = f"{batch} or {tuple(x.shape)}", broadcasts(a, batch if a.dim() < x.dim() else x.shape)
     if not fits:
         raise ValueError(f"a must have shape {wanted} for x of shape {tuple(x.shape)}, got {tuple(a.shape)}")
-    if zi is not None and not _broadcasts(zi, batch):
+    if zi is not None and not broadcasts(zi, batch):
         raise ValueError(f"zi must have shape {batch} for x of shape {tuple(x.shape)}, got {tuple(zi.shape)}")
     return allpole(x, -a[..., None], None if zi is None else zi[..., None], hop=hop)  # type: ignore[return-value]
-
-
-def _broadcasts(value: Tensor, shape: Sequence[int]) -> bool:
-    try:
-        value.expand(torch.Size(shape))
-    except RuntimeError:
-        return False
-    return True

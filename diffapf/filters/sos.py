@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffapf.filters._checks import any_zero
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_signal, in_float32, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.control_rate import ControlRate, Timing, coefficient_rows
 from diffapf.filters.iir import transposed_form_2
 from diffapf.kernels import run
@@ -54,6 +54,7 @@ def sosfilt(
     """
     x, sos, zi = in_float32(x, sos, zi)
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     check_signal("sos", sos, x)
     if sos.dim() < 2 or sos.shape[-1] != 6:
         raise ValueError(f"sos must have shape (..., sections, 6), got {tuple(sos.shape)}")

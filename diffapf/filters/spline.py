@@ -49,7 +49,7 @@ def cubic_spline_upsample(x: Tensor, factor: int) -> Tensor:
 
 def spline_coefficients(x: Tensor) -> Tensor:
     """c with (c[k−1] + 4 c[k] + c[k+1])/6 = x[k], mirrored at both ends; at least two samples."""
-    pole = x.new_tensor([-POLE])
+    pole = torch.tensor([-POLE], dtype=x.dtype, device=x.device)
     causal = _first_coefficient(x)
     if x.shape[-1] > 1:
         rest = allpole(x[..., 1:], pole, zi=causal)

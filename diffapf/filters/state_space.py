@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_signal, in_float32, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import coefficient_rows
 from diffapf.kernels import run
@@ -49,6 +49,7 @@ def state_space(
     """
     x, A, B, C, D, zi = in_float32(x, A, B, C, D, zi)
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     check_signal("A", A, x)
     if A.dim() < 2 or A.shape[-1] != A.shape[-2]:
         raise ValueError(f"A must be square, (..., N, N), got {tuple(A.shape)}")
@@ -87,6 +88,7 @@ def diagonal_state_space(
     """
     x, A, B, C, D, zi = in_float32(x, A, B, C, D, zi)
     check_signal("x", x)
+    check_flag("return_zf", return_zf)
     check_signal("A", A)
     if A.is_complex() and not x.is_complex():
         x = x.to(torch.promote_types(x.dtype, torch.complex64))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import any_zero
+from diffapf.filters._checks import broadcasts, check_broadcast, check_coefficients, check_transfer_function
 from diffapf.filters._rows import check_signal
 from diffapf.filters.iir import lfilter
 
@@ -54,11 +54,12 @@ def lfiltic(b: Tensor, a: Tensor, y: Tensor, x: Tensor | None = None) -> Tensor:
     >>> lfiltic(torch.tensor([1.0]), torch.tensor([1.0, -0.5]), y=torch.tensor([2.0]))
     tensor([1.])
     """
-    check_signal("y", y, b)
     b, a = _normalised(b, a)
+    _check_past("y", y, a)
     state = -_registers(a, y)
     if x is not None:
-        check_signal("x", x, b)
+        _check_past("x", x, b)
+        check_broadcast(y=y[..., :1].sum(-1), x=x[..., :1].sum(-1), b=b[..., 0], a=a[..., 0])
         state = state + _registers(b, x)
     return state
 
@@ -83,13 +84,17 @@ def filtfilt(b: Tensor, a: Tensor, x: Tensor, padtype: str | None = "odd", padle
     tensor([1., 1., 1., 1., 1., 1., 1., 1., 1., 1.])
     """
     check_signal("x", x)
-    check_signal("b", b, x)
-    check_signal("a", a, x)
     for name, value in (("b", b), ("a", a)):
-        if value.dim() > max(x.dim(), 1):
-            raise ValueError(f"{name} must be fixed, {(*x.shape[:-1], 'taps')}, got {tuple(value.shape)}")
-    if padtype not in PADTYPES:
+        check_signal(name, value, x)
+        check_coefficients(name, value)
+        if value.dim() > x.dim() or not broadcasts(value[..., 0], x.shape[:-1]):
+            raise ValueError(
+                f"{name} must be fixed, {(*x.shape[:-1], 'taps')} (or broadcast to it), got {tuple(value.shape)}"
+            )
+    if not isinstance(padtype, (str, type(None))) or padtype not in PADTYPES:
         raise ValueError(f"padtype must be one of {PADTYPES}, got {padtype!r}")
+    if padlen is not None and (not isinstance(padlen, int) or isinstance(padlen, bool)):
+        raise TypeError(f"padlen must be a number of samples or None, got {type(padlen).__name__}")
     edge = 0 if padtype is None else 3 * max(a.shape[-1], b.shape[-1]) if padlen is None else padlen
     if not 0 <= edge < max(x.shape[-1], 1):
         raise ValueError(f"padlen must be at least 0 and less than x's {x.shape[-1]} samples, got {edge}")
@@ -105,16 +110,15 @@ def filtfilt(b: Tensor, a: Tensor, x: Tensor, padtype: str | None = "odd", padle
 
 def _normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
     """Divided by a[0] and of equal length."""
-    check_signal("b", b)
-    check_signal("a", a, b)
-    for name, value in (("b", b), ("a", a)):
-        if value.dim() == 0 or value.shape[-1] == 0:
-            raise ValueError(f"{name} needs at least one coefficient, got none")
-    if any_zero(a[..., 0]):
-        raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
+    check_transfer_function(b, a)
     taps = max(b.shape[-1], a.shape[-1])
     numerator, denominator = (pad(value / a[..., :1], (0, taps - value.shape[-1])) for value in (b, a))
     return numerator, denominator
+
+
+def _check_past(name: str, past: Tensor, coefficients: Tensor) -> None:
+    check_coefficients(name, past, coefficients, may_be_none=True)
+    check_broadcast(**{name: past[..., :1].sum(-1), "coefficients": coefficients[..., 0]})
 
 
 def _registers(coefficients: Tensor, past: Tensor) -> Tensor:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import diffapf
 from diffapf.filters import allpass
+from diffapf.filters.design import normalised_lattice
 from tests.filters.operators import (
     EVERY,
     OF_ORDER_2,
@@ -21,7 +26,7 @@ from tests.filters.operators import (
     needing_gradients,
     operators,
 )
-from tests.filters.oracles import quick
+from tests.filters.oracles import normal, quick, within
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
@@ -220,6 +225,117 @@ def test_a_bad_sample_spoils_no_other_rows_gradients(operator: Operator):
     expected = gradients(of_others, needing_gradients(clean))
     for key, value in found.items():
         torch.testing.assert_close(value[others], expected[key][others], rtol=0, atol=0)
+
+
+def around_one(*shape: int, seed: int = 0) -> Tensor:
+    """A leading coefficient, then small ones."""
+    rest = 0.1 * normal(*shape[:-1], shape[-1] - 1, seed=seed)
+    return torch.cat([torch.ones(*shape[:-1], 1, dtype=rest.dtype), rest], -1)
+
+
+R, T, FRAMES = 6, 12, 5
+
+# Every other operator: a call, and inputs all of which have rows.
+OTHERS: dict[str, tuple[Callable[..., Tensor | tuple[Tensor, ...]], Inputs]] = {
+    **{
+        form: (
+            lambda x, b, a, zi, form=form: diffapf.lfilter(b, a, x, zi, form, True),
+            {"x": normal(R, T), "b": normal(R, T, 3), "a": around_one(R, T, 3), "zi": normal(R, registers)},
+        )
+        for form, registers in (("df1", 4), ("df2", 2), ("tdf1", 4), ("tdf2", 2))
+    },
+    "lfilter, fixed": (
+        lambda x, b, a: diffapf.lfilter(b, a, x),
+        {"x": normal(R, T), "b": normal(R, 2), "a": around_one(R, 3)},
+    ),
+    "lfilter, control rate": (
+        lambda x, b, a: diffapf.lfilter(b, a, x, hop=3),
+        {"x": normal(R, T), "b": normal(R, FRAMES, 3), "a": around_one(R, FRAMES, 2)},
+    ),
+    "sosfilt": (
+        lambda x, b, a, zi: diffapf.sosfilt(torch.cat([b, a], -1), x, zi, True),
+        {"x": normal(R, T), "b": normal(R, T, 2, 3), "a": around_one(R, T, 2, 3), "zi": normal(R, 2, 2)},
+    ),
+    "sosfilt, control rate": (
+        lambda x, b, a: diffapf.sosfilt(torch.cat([b, a], -1), x, hop=3),
+        {"x": normal(R, T), "b": normal(R, FRAMES, 2, 3), "a": around_one(R, FRAMES, 2, 3)},
+    ),
+    "linear_recurrence": (
+        diffapf.linear_recurrence,
+        {"x": normal(R, T), "a": within(0.9, R, T), "zi": normal(R)},
+    ),
+    "state_space": (
+        lambda **inputs: diffapf.state_space(**inputs, return_zf=True),
+        {"x": normal(R, T), "A": within(0.4, R, T, 2, 2), "B": normal(R, T, 2), "C": normal(R, 2), "D": normal(R)}
+        | {"zi": normal(R, 2)},
+    ),
+    "diagonal_state_space": (
+        lambda **inputs: diffapf.diagonal_state_space(**inputs, return_zf=True),
+        {"x": normal(R, T), "A": within(0.9, R, T, 2), "B": normal(R, T, 2), "C": normal(R, 2), "D": normal(R)}
+        | {"zi": normal(R, 2)},
+    ),
+    "parallel_filter": (
+        lambda **inputs: diffapf.parallel_filter(**inputs, return_zf=True),
+        {"x": normal(R, T), "poles": within(0.9, R, T, 2), "residues": normal(R, 2), "direct": normal(R, T, 3)}
+        | {"zi": normal(R, 4)},
+    ),
+    "ballistics": (
+        lambda **inputs: diffapf.ballistics(**inputs, return_zf=True),
+        {"g": normal(R, T), "attack": within(0.4, R) + 0.5, "release": within(0.4, R) + 0.5, "zi": normal(R)},
+    ),
+    "comb": (
+        lambda **inputs: diffapf.comb(**inputs, delay=3, return_zf=True),
+        {"x": normal(R, T), "alpha": within(0.9, R, T), "zi": normal(R, 3)},
+    ),
+    "comb, fixed": (lambda **inputs: diffapf.comb(**inputs, delay=3), {"x": normal(R, T), "alpha": within(0.9, R)}),
+    "filtfilt": (
+        lambda x, b, a: diffapf.filtfilt(b, a, x, padlen=4),
+        {"x": normal(R, T), "b": normal(R, 2), "a": around_one(R, 3)},
+    ),
+    "lfilter_zi": (diffapf.lfilter_zi, {"b": normal(R, 2), "a": around_one(R, 3)}),
+    "lfiltic": (diffapf.lfiltic, {"b": normal(R, 2), "a": around_one(R, 3), "y": normal(R, 2), "x": normal(R, 1)}),
+    "cubic_spline_upsample": (lambda x: diffapf.cubic_spline_upsample(x, 3), {"x": normal(R, T)}),
+    "nonlinear_recurrence": (
+        lambda u, v0: diffapf.nonlinear_recurrence(torch.tanh, u, v0),
+        {"u": normal(R, T, 2), "v0": normal(R, 2)},
+    ),
+    "companion": (diffapf.companion, {"b": normal(R, 2), "a": around_one(R, 3)}),
+    "parallel_form": (
+        lambda b, a: tuple(torch.view_as_real(part) for part in diffapf.parallel_form(b, a)[:2]),
+        {"b": normal(R, 2), "a": around_one(R, 3)},
+    ),
+    "normalised_lattice": (normalised_lattice, {"k": within(0.9, R, 3)}),
+}
+
+
+def with_gradients(function: Callable[..., Tensor | tuple[Tensor, ...]], inputs: Inputs) -> list[Tensor]:
+    """The outputs, and the gradients of the inputs; rows first in all."""
+    leaves = needing_gradients(inputs)
+    found = function(**leaves)
+    results = found if isinstance(found, tuple) else (found,)
+    moving = [result for result in results if result.requires_grad]
+    along = [torch.ones_like(result) for result in moving]
+    return [*results, *torch.autograd.grad(moving, list(leaves.values()), along, materialize_grads=True)]
+
+
+def test_all_operators_are_asked_about_bad_numbers():
+    asked = {one.kind for one in EVERY} | {"allpass_cascade", "lfilter"} | {key.split(",")[0] for key in OTHERS}
+    functions = {key for key in diffapf.__all__ if inspect.isfunction(getattr(diffapf, key))}
+    assert asked >= functions - {"is_stable"}
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize(("function", "clean"), OTHERS.values(), ids=OTHERS)
+def test_a_bad_number_in_any_input_spoils_no_other_row(function, clean: Inputs, bad: float):
+    """Neither its outputs nor its gradients, by a single bit."""
+    expected = with_gradients(function, clean)
+    others = [row for row in range(R) if row != ROW]
+    for key in clean:
+        inputs = {name: value.clone() for name, value in clean.items()}
+        spoiled = inputs[key][ROW : ROW + 1].view(-1)
+        spoiled[len(spoiled) // 2] = bad
+        for found, wanted in zip(with_gradients(function, inputs), expected, strict=True):
+            assert torch.equal(found[others], wanted[others]), key
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
