@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch._functorch.utils import unwrap_dead_wrappers
+from torch._C._functorch import unwrap_if_dead
 from torch.autograd import forward_ad
 
 REAL = (torch.float32, torch.float64)
@@ -65,10 +65,10 @@ class RowFunction:
             return cls._variants["compiled"].apply(*arguments)
         if torch._C._are_functorch_transforms_active():
             return cls._variants["transforms"].apply(*arguments)
-        arguments = unwrap_dead_wrappers(arguments)
-        if forward_ad._current_level < 0 and not (torch.is_grad_enabled() and _any_requires_grad(arguments)):
-            return cls.forward(*arguments)
-        return cls._variants["eager"].apply(*arguments)
+        plain, differentiable = _plain(arguments)
+        if forward_ad._current_level < 0 and not (differentiable and torch.is_grad_enabled()):
+            return cls.forward(*plain)
+        return cls._variants["eager"].apply(*plain)
 
 
 def _function(name: str, rules: dict[str, Callable]) -> type[torch.autograd.Function]:
@@ -84,8 +84,15 @@ def _with_context(function: type[RowFunction]) -> Callable:
     return forward
 
 
-def _any_requires_grad(arguments: tuple) -> bool:
-    return any(isinstance(argument, Tensor) and argument.requires_grad for argument in arguments)
+def _plain(arguments: tuple) -> tuple[list, bool]:
+    """The arguments without the wrappers of `torch.func` levels that are over, and whether any requires a gradient."""
+    plain, differentiable = [], False
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            argument = unwrap_if_dead(argument)
+            differentiable = differentiable or argument.requires_grad
+        plain.append(argument)
+    return plain, differentiable
 
 
 def _with_tangents_of_outer_levels(function: type[RowFunction], ctx, *tangents):
@@ -134,7 +141,10 @@ def shared(gradient: Tensor, coefficients: Tensor) -> Tensor:
 
 def in_float32(*values):
     """The arguments as autocast wants them: where it is on, what it made half as long is float32 again."""
-    if not torch.is_autocast_enabled(values[0].device.type if isinstance(values[0], Tensor) else "cpu"):
+    if not torch._C._is_any_autocast_enabled():
+        return values
+    device = values[0].device.type if isinstance(values[0], Tensor) else ""
+    if not (torch.amp.autocast_mode.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return values
     halves = (torch.float16, torch.bfloat16)
     return tuple(value.float() if isinstance(value, Tensor) and value.dtype in halves else value for value in values)

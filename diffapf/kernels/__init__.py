@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import torch
@@ -48,17 +48,25 @@ def _reference(device: str) -> ModuleType:
     return importlib.import_module(f"{__name__}.reference")
 
 
-def _on_cpu(name: str, inputs: list) -> ModuleType | None:
-    module = _cpu() if inputs[0].device.type == "cpu" else None
-    return module if module is not None and hasattr(module, name) else None
+@functools.cache
+def _cpu_kernel(name: str) -> Callable | None:
+    return getattr(_cpu(), name, None)
 
 
-def _on_gpu(name: str, inputs: list) -> ModuleType | None:
-    module = _gpu() if inputs[0].device.type == "cuda" else None
-    return module if module is not None and module.applies(name, inputs) else None
+def _on_cpu(name: str, inputs: list) -> Callable | None:
+    return _cpu_kernel(name) if inputs[0].is_cpu else None
 
 
-TABLE = (_on_cpu, _on_gpu, lambda name, inputs: _reference(inputs[0].device.type))
+def _on_gpu(name: str, inputs: list) -> Callable | None:
+    module = _gpu() if inputs[0].is_cuda else None
+    return getattr(module, name) if module is not None and module.applies(name, inputs) else None
+
+
+def _anywhere(name: str, inputs: list) -> Callable:
+    return getattr(_reference(inputs[0].device.type), name)
+
+
+TABLE = (_on_cpu, _on_gpu, _anywhere)
 
 
 def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
@@ -68,9 +76,9 @@ def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
         return
     arguments = [_stored(argument) if isinstance(argument, Tensor) else argument for argument in inputs]
     for applies in TABLE:
-        module = applies(name, arguments)
-        if module is not None:
-            getattr(module, name)(*arguments, *out)
+        kernel = applies(name, arguments)
+        if kernel is not None:
+            kernel(*arguments, *out)
             return
 
 

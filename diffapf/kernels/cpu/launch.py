@@ -21,6 +21,7 @@ import functools
 import hashlib
 import os
 import struct
+from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -174,16 +175,15 @@ def _kind(argument):
 # ------------------------------------------------------------------------------------------------------------ in Python
 
 
-def _words(arguments: tuple) -> list[int]:
-    words: list[int] = []
+def _append_words(block: array, arguments: tuple) -> None:
     for argument in arguments:
         if isinstance(argument, Tensor):
-            words += (argument.data_ptr(), *argument.shape)
+            block.append(argument.data_ptr())
+            block.extend(argument.shape)
         elif isinstance(argument, tuple):
-            words += _words(argument)
+            _append_words(block, argument)
         elif argument is not None:
-            words += struct.unpack("q", struct.pack("d", argument))
-    return words
+            block.frombytes(struct.pack("d", argument))
 
 
 def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, constants: tuple = ()) -> None:
@@ -197,12 +197,13 @@ def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, consta
         compiled = _compiled[kernel, key] = _compile(kernel, arguments, constants)
     threads = 1 if work < WORTH_A_THREAD else min(torch.get_num_threads(), rows, work // WORTH_A_THREAD)
     group = rows if threads <= 1 else ROWS_TOGETHER if rows >= ROWS_TOGETHER * threads else -(-rows // threads)
-    words = _words(arguments)
-    block = (ctypes.c_int64 * (HEADER + len(words)))(0, rows, group, *words)
+    block = array("q", [0, rows, group])
+    _append_words(block, arguments)
+    address, _ = block.buffer_info()
     if threads <= 1:
-        compiled.ctypes(ctypes.addressof(block))
+        compiled.ctypes(address)
     else:
-        _team(compiled, ctypes.addressof(block), threads)
+        _team(compiled, address, threads)
 
 
 _pool: ThreadPoolExecutor | None = None
