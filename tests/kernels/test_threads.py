@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -128,3 +130,30 @@ def test_a_forked_child_computes_with_threads_of_its_own(set_threads, teams):
         child.join()
     assert finished, "the child hangs"
     assert child.exitcode == 0, "the child's results are wrong: see its traceback above"
+
+
+FORKED_BEFORE_THE_KERNELS = """
+import multiprocessing
+import torch
+
+torch.set_num_threads(2)
+x, a, zi = torch.ones(8, 100_000), torch.zeros(8, 1, 2), torch.zeros(8, 2)
+y = x + 1.0  # PyTorch's threads are there, and the child will not have them: it must do no such thing itself
+
+def filter_in_child():
+    from diffapf.kernels import cpu
+    cpu.allpole(x, a, (0.0, 0.0), zi, y)
+
+child = multiprocessing.get_context("fork").Process(target=filter_in_child)
+child.start()
+child.join(60)
+print("exit code", child.exitcode)
+child.kill()
+"""
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="this system has no fork")
+def test_a_child_forked_before_the_kernels_were_imported_does_not_hang():
+    program = [sys.executable, "-c", FORKED_BEFORE_THE_KERNELS]
+    result = subprocess.run(program, capture_output=True, text=True, timeout=120, check=True)
+    assert "exit code 0" in result.stdout, result.stdout + result.stderr

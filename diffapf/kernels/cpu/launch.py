@@ -19,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import multiprocessing
 import os
 import struct
 from array import array
@@ -224,11 +225,12 @@ def _openmp() -> Callable | None:
     return None
 
 
-_forked = False
+# A forked child has none of its parent's threads: neither team may be called there. Nor in one that was forked before it
+# first came here, which only `multiprocessing` tells.
+_forked = multiprocessing.parent_process() is not None and multiprocessing.get_start_method(allow_none=True) != "spawn"
 
 
 def _after_fork() -> None:
-    """A forked child has none of its parent's threads: neither team may be called."""
     global _pool, _forked
     _pool, _forked = None, True
 
