@@ -25,6 +25,7 @@ def linear_recurrence(a: Tensor, x: Tensor, zi: Tensor | None = None, hop: float
     Raises:
         ValueError, TypeError: shapes, dtypes or devices that don't match; the message says what is needed.
 
+    >>> import torch
     >>> linear_recurrence(torch.tensor(0.5), torch.tensor([1.0, 0.0, 0.0]))
     tensor([1.0000, 0.5000, 0.2500])
     """
