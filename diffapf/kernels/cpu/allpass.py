@@ -8,8 +8,18 @@ import torch
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.coefficients import layout, loaded, stretch
-from diffapf.kernels.cpu.launch import inline, jit, jit_sum, over_rows
+from diffapf.kernels.cpu.coefficients import layout, loaded, plus, stretch
+from diffapf.kernels.cpu.launch import inline, jit, jit_sum, over_rows, step
+from diffapf.kernels.cpu.segments import (
+    INLINED,
+    put,
+    put_row,
+    recursion,
+    segment_at,
+    segments_of,
+    states_before,
+    with_sample,
+)
 
 # State and sums are float64 whatever the arrays' dtype: it costs nothing here, and near p = 1 float32 would lose digits.
 
@@ -21,7 +31,7 @@ def _responses(memory, p, own, s, b, n, k):
     """
 
 
-@overload(_responses)
+@overload(_responses, jit_options=INLINED)
 def _responses_typed(memory, p, own, s, b, n, k):
     half = (len(memory) - 1) // 2
     through_half = half + 1
@@ -41,7 +51,7 @@ def _driven(responses, p, gain, first):
     """What the stages put out once the loop is solved: pᵏ·first + Sₖ."""
 
 
-@overload(_driven)
+@overload(_driven, jit_options=INLINED)
 def _driven_typed(responses, p, gain, first):
     if len(responses) == 0:
         return lambda responses, p, gain, first: ()
@@ -75,31 +85,45 @@ def _loop_memory(filtered, b1, x1, b2, x2):
     return lambda filtered, b1, x1, b2, x2: b1 * x1 + b2 * x2
 
 
+# A step of the recursion, forward in time or backward, has its registers in one tuple: (e, y₁ … y_K, f; w a sample before),
+# or (λ_K … λ₁, λ_f; λ_f a sample after). Where its source (x or g) is None, it adds to the results: see `segments.py`.
+
+
+@step
+def _allpass_step(arrays, b, begin, end, i, registers):
+    x, s, p, loop, z, w, filtered = arrays
+    n = np.uintp(begin + i)
+    memory, f, w2 = registers[:-2], registers[-2], registers[-1]
+    q0, q1, q2, a = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
+    pn = np.float64(p[b, n])
+    gain = pn
+    for _ in range(len(memory) - 2):
+        gain *= pn
+    responses = _responses(memory, pn, pn, s, b, n, 1)
+    known = loop_memory(filtered, q2, w2, a, f) + loop_memory(filtered, q1, memory[-1], 0.0, 0.0)
+    known = with_source(known, s, b, n, -1)
+    from_past = responses[-1]
+    solved = 1.0 / (1.0 - q0 * gain)
+    e = with_sample(known, x, b, n) * solved + (q0 * solved) * from_past  # from_past comes last: one operation is left
+    signals = (e,) + _driven(responses, pn, pn, e) + (q0 * (gain * e + from_past) + known,)  # noqa: RUF005
+    changed = put_row(x, z, b, n, signals) | put(x, w, b, n, signals[-2])
+    return signals + (memory[-1],), changed  # noqa: RUF005
+
+
+_advance, _carry_on = recursion(_allpass_step)
+
+
 @jit
-def _allpass(first, last, x, s, p, loop, zi, z, w, filtered, rest):
-    stages = len(rest) - 1
+def _allpass(first, last, x, s, p, loop, before, shift, segments, z, w, after, filtered, registers):
+    arrays = x, s, p, loop, z, w, filtered
+    _advance(arrays, first, last, p.shape[1], segments, before, shift, after, registers, ())
+
+
+@jit
+def _allpass_carried_on(first, last, p, loop, segments, z, w, left, filtered, registers):
     for b in range(first, last):
-        memory = loaded(zi, (b,), 0, rest)
-        f, w2 = zi[b, stages + 1], zi[b, stages + 2]
-        q0, q1, q2, a = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
-        for n in range(p.shape[1]):
-            pn = np.float64(p[b, n])
-            gain = pn
-            for _ in range(stages - 1):
-                gain *= pn
-            responses = _responses(memory, pn, pn, s, b, n, 1)
-            known = loop_memory(filtered, q2, w2, a, f) + loop_memory(filtered, q1, memory[-1], 0.0, 0.0)
-            known = with_source(known, s, b, n, -1)
-            from_past = responses[-1]
-            solved = 1.0 / (1.0 - q0 * gain)
-            e = (x[b, n] + known) * solved + (q0 * solved) * from_past  # from_past comes last: one operation is left
-            w2 = memory[-1]
-            f = q0 * (gain * e + from_past) + known
-            memory = (e,) + _driven(responses, pn, pn, e)  # noqa: RUF005
-            w[b, n] = memory[-1]
-            for k in range(stages + 1):
-                z[b, n, k] = memory[k]
-            z[b, n, stages + 1] = f
+        arrays = None, None, p, loop, z, w, filtered
+        _carry_on(arrays, b, p.shape[1], segments, -1, left, registers, ())
 
 
 # Backward in time the same chain runs from the last stage to the first: memory[j] is λ_{K−j} of the sample after, but
@@ -139,67 +163,117 @@ def _allpass_transpose(first, last, g, p, loop, adjoint, filtered, rest):
             adjoint[b, at, stages], adjoint[b, at, stages + 1] = e, f
 
 
+def _stage_products(adjoint, now, earlier):
+    """Σₖ λₖ (yₖ₋₁[n] + yₖ[n−1]), of tuples: λ from the last stage to the first, y from the first to the last."""
+
+
+@overload(_stage_products, jit_options=INLINED)
+def _stage_products_typed(adjoint, now, earlier):
+    if len(adjoint) == 0:
+        return lambda adjoint, now, earlier: 0.0
+
+    def last_and_others(adjoint, now, earlier):
+        return _stage_products(adjoint[1:], now[:-1], earlier[:-1]) + adjoint[0] * (now[-1] + earlier[-1])
+
+    return last_and_others
+
+
+@step
+def _adjoint_step(arrays, b, begin, end, i, state):
+    g, p, loop, z, zi, ds, dp, filtered = arrays
+    n = end - 1 - i
+    at = np.uintp(n)
+    stages, f1, f2, sums = state[:-6], state[-6], state[-5], state[-4:]
+    memory = stages + (0.0,)  # noqa: RUF005
+    q0, q1, q2, a = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
+    p_now, p_next = np.float64(p[b, at]), np.float64(p[b, np.uintp(min(n + 1, p.shape[1] - 1))])
+    gradient, memory = with_sample(0.0, g, b, at), stages + (0.0,)  # noqa: RUF005
+    memory, e, f = _transposed_sample(gradient, None, p_now, p_next, q0, q1, q2, a, filtered, memory, f1, f2, b, at)
+    last = len(stages)
+    now = loaded(z, (b, at), 0, stages)
+    w = z[b, at, last]
+    if n > 1:
+        before, before2 = np.uintp(n - 1), np.uintp(n - 2)
+        earlier = loaded(z, (b, before), 1, stages)
+        w1, w2, f_before = z[b, before, last], z[b, before2, last], z[b, before, last + 1]
+    elif n == 1:
+        earlier = loaded(z, (b, np.uintp(0)), 1, stages)
+        w1, w2, f_before = z[b, 0, last], zi[b, last], z[b, 0, last + 1]
+    else:
+        earlier = loaded(zi, (b,), 1, stages)
+        w1, w2, f_before = zi[b, last], zi[b, last + 2], zi[b, last + 1]
+    changed = put(g, ds, b, at, e) | put(g, dp, b, at, _stage_products(memory[:-1], now, earlier))
+    sums = plus(sums, (f * w, f * w1, f * w2, f * f_before))
+    return memory[:-1] + (f, f1) + sums, changed  # noqa: RUF005
+
+
+_advance_adjoint, _carry_on_adjoint = recursion(_adjoint_step)
+
+
 @jit
-def _allpass_adjoint(first, last, g, p, loop, z, zi, ds, dp, dloop, dzi, filtered, rest):
-    stages = len(rest) - 1
+def _allpass_adjoint(first, last, g, p, loop, z, zi, before, shift, segments, ds, dp, after, filtered, registers, sums):
+    arrays = g, p, loop, z, zi, ds, dp, filtered
+    _advance_adjoint(arrays, first, last, p.shape[1], segments, before, shift, after, registers, sums)
+
+
+@jit
+def _allpass_adjoint_carried_on(first, last, p, loop, z, zi, segments, ds, dp, left, filtered, registers, sums):
     for b in range(first, last):
-        memory, f1, f2, p_next = rest, 0.0, 0.0, 0.0
-        q0, q1, q2, a = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
-        d0, d1, d2, da = 0.0, 0.0, 0.0, 0.0
-        for n in range(p.shape[1] - 1, -1, -1):
-            at = np.uintp(n)
-            pn = np.float64(p[b, at])
-            memory, e, f = _transposed_sample(
-                np.float64(g[b, at]), None, pn, p_next, q0, q1, q2, a, filtered, memory, f1, f2, b, at
-            )
-            f1, f2, p_next = f, f1, pn
-            ds[b, at] = e
+        arrays = None, p, loop, z, zi, ds, dp, filtered
+        _carry_on_adjoint(arrays, b, p.shape[1], segments, 1, left, registers, sums)
+
+
+@jit
+def _of_initial_state(first, last, p, loop, later, segments, dloop, dzi):
+    """The gradients of the loop, and of the initial state: what the equations of the first two samples read of it."""
+    stages, count = dzi.shape[1] - 3, int(segments)
+    for b in range(first, last):
+        for k in range(4):
             total = 0.0
-            d0 += f * z[b, at, stages]
-            if n > 1:
-                before, before2 = np.uintp(n - 1), np.uintp(n - 2)
-                for k in range(1, stages + 1):
-                    total += memory[stages - k] * (z[b, at, k - 1] + z[b, before, k])
-                d1 += f * z[b, before, stages]
-                d2 += f * z[b, before2, stages]
-                da += f * z[b, before, stages + 1]
-            else:
-                past = zi[b] if n == 0 else z[b, 0]
-                for k in range(1, stages + 1):
-                    total += memory[stages - k] * (z[b, at, k - 1] + past[k])
-                d1 += f * past[stages]
-                d2 += f * zi[b, stages + 2 - 2 * n]
-                da += f * past[stages + 1]
-            dp[b, at] = total
-        dloop[b, 0], dloop[b, 1], dloop[b, 2], dloop[b, 3] = d0, d1, d2, da
-        # what the equations of the first two samples read of the initial state
-        dzi[b, 0] = -memory[stages - 1]
+            for unit in range(b * count, (b + 1) * count):
+                total += later[unit, stages + 2 + k]
+            dloop[b, k] = total
+        first_of_row = later[b * count]
+        f, f1 = first_of_row[stages], first_of_row[stages + 1]
+        p0 = p[b, 0] if p.shape[1] else 0.0
+        dzi[b, 0] = -first_of_row[stages - 1]
         for k in range(1, stages):
-            dzi[b, k] = p_next * memory[stages - k] - memory[stages - k - 1]
-        dzi[b, stages] = p_next * memory[0] + q1 * f1 + q2 * f2
-        dzi[b, stages + 1], dzi[b, stages + 2] = a * f1, q2 * f1
+            dzi[b, k] = p0 * first_of_row[stages - k] - first_of_row[stages - k - 1]
+        dzi[b, stages] = p0 * first_of_row[0] + loop[b, 1] * f + loop[b, 2] * f1
+        dzi[b, stages + 1], dzi[b, stages + 2] = loop[b, 3] * f, loop[b, 2] * f
 
 
-# `memory` and `rest` are tuples of float64; `filtered` is None where all loops are plain gains, for which the kernels are
+# `filtered` is None where all loops are plain gains, for which the kernels are
 # compiled apart.
 
 
-def _constants(loop: Tensor, stages: int) -> tuple[Tensor, tuple]:
+def _loops(loop: Tensor) -> tuple[Tensor, bool | None]:
     filters = loop.double()
-    return filters, (True if bool(filters[:, 1:].any()) else None, (0.0,) * (stages + 1))
+    return filters, True if bool(filters[:, 1:].any()) else None
 
 
 def allpass(s: Tensor, p: Tensor, loop: Tensor, zi: Tensor, z: Tensor, w: Tensor) -> None:
-    rows, stages = p.shape[0], zi.shape[1] - 3
-    filters, constants = _constants(loop, stages)
-    others = s if s.shape[2] > 1 else None
-    arguments = (s[:, :, 0].contiguous(), others, p, filters, zi.double(), z, w)
-    over_rows(_allpass, rows, p.numel() * 8 * stages, arguments, (p.dtype, others is None, *constants), constants)
+    (rows, time), stages = p.shape, zi.shape[1] - 3
+    segments = segments_of(rows, time)
+    units, work = rows * segments, p.numel() * 8 * stages
+    filters, filtered = _loops(loop)
+    constants = filtered, (0.0,) * (stages + 3)
+    x, others = s[:, :, 0].contiguous(), s if s.shape[2] > 1 else None
+    before, after = states_before(zi.double(), segments), torch.empty(units, stages + 3, dtype=torch.float64)
+    arguments = (x, others, p, filters, before, 0, segments, z, w, after)
+    over_rows(_allpass, units, work, arguments, (p.dtype, others is None, *constants), constants)
+    if segments > 1:
+        left = torch.empty_like(after)
+        arguments = (None, None, p, filters, after, -1, segments, z, w, left)
+        over_rows(_allpass, units, work, arguments, (p.dtype, "carried", *constants), constants)
+        arguments = (p, filters, segments, z, w, left)
+        over_rows(_allpass_carried_on, rows, 0, arguments, (p.dtype, *constants), constants)
 
 
 def allpass_transpose(g: Tensor, p: Tensor, loop: Tensor, adjoint: Tensor) -> None:
     stages = adjoint.shape[2] - 2
-    filters, constants = _constants(loop, stages)
+    filters, filtered = _loops(loop)
+    constants = filtered, (0.0,) * (stages + 1)
     last_stage_first = [*range(stages, -1, -1), stages + 1]
     reversed_g, reversed_adjoint = g[:, :, last_stage_first].contiguous(), torch.empty_like(adjoint)
     arguments = (reversed_g, p, filters, reversed_adjoint)
@@ -210,11 +284,21 @@ def allpass_transpose(g: Tensor, p: Tensor, loop: Tensor, adjoint: Tensor) -> No
 def allpass_adjoint(
     g: Tensor, p: Tensor, loop: Tensor, z: Tensor, zi: Tensor, ds: Tensor, dp: Tensor, dloop: Tensor, dzi: Tensor
 ) -> None:
-    stages, sums = zi.shape[1] - 3, torch.zeros(loop.shape, dtype=torch.float64)
-    filters, constants = _constants(loop, stages)
-    arguments = (g, p, filters, z, zi, ds, dp, sums, dzi)
-    over_rows(_allpass_adjoint, p.shape[0], p.numel() * 12 * stages, arguments, (p.dtype, *constants), constants)
-    dloop.copy_(sums)
+    (rows, time), stages = p.shape, zi.shape[1] - 3
+    segments = segments_of(rows, time)
+    units, work = rows * segments, p.numel() * 12 * stages
+    filters, filtered = _loops(loop)
+    constants = filtered, (0.0,) * (stages + 2), (0.0,) * 4
+    before, after = torch.zeros(2, units, stages + 6, dtype=torch.float64)
+    arguments, key = (g, p, filters, z, zi, before, 0, segments, ds, dp, after), (p.dtype, *constants)
+    over_rows(_allpass_adjoint, units, work, arguments, key, constants)
+    if segments > 1:
+        left = torch.empty_like(after)
+        arguments = (None, p, filters, z, zi, after, 1, segments, ds, dp, left)
+        over_rows(_allpass_adjoint, units, work, arguments, (p.dtype, "carried", *constants), constants)
+        over_rows(_allpass_adjoint_carried_on, rows, 0, (p, filters, z, zi, segments, ds, dp, left), key, constants)
+        after += left
+    over_rows(_of_initial_state, rows, 0, (p, filters, after, segments, dloop, dzi), (p.dtype,))
 
 
 # ------------------------------------------------------------------------------------------ coefficients from few frames
@@ -225,12 +309,12 @@ LARGEST = 300.0  # |v| for which E and its reciprocal are numbers
 
 
 @jit
-def _tanh_of_frames(first, last, v, timing, p):
-    frames, time = v.shape[1], p.shape[1]
-    for b in range(first, last):
-        n = 0
-        while n < time:
-            frame, end, at, slope = stretch(timing, frames, n, time)
+def _tanh_of_frames(first, last, v, timing, segments, p):
+    frames = v.shape[1]
+    for unit in range(first, last):
+        b, n, end_of_segment = segment_at(unit, int(segments), p.shape[1])
+        while n < end_of_segment:
+            frame, end, at, slope = stretch(timing, frames, n, end_of_segment)
             left = np.float64(v[b, frame])
             rise = np.float64(v[b, min(frame + 1, frames - 1)]) - left
             start, step = left + at * rise, slope * rise
@@ -246,8 +330,9 @@ def _tanh_of_frames(first, last, v, timing, p):
 
 
 def tanh_of_frames(v: Tensor, timing, p: Tensor) -> None:
-    timing = layout(v, timing)
-    over_rows(_tanh_of_frames, p.shape[0], 10 * p.numel(), (v, timing, p), (p.dtype, type(timing)))
+    timing, segments = layout(v, timing), segments_of(*p.shape)
+    arguments, key = (v, timing, segments, p), (p.dtype, type(timing))
+    over_rows(_tanh_of_frames, p.shape[0] * segments, 10 * p.numel(), arguments, key)
 
 
 @jit_sum
@@ -262,20 +347,22 @@ def _slopes(g, p, b, begin, end):
 
 
 @jit
-def _tanh_of_frames_adjoint(first, last, g, p, timing, dv):
-    frames, time = dv.shape[1], p.shape[1]
-    for b in range(first, last):
-        n = 0
-        while n < time:
-            frame, end, at, slope = stretch(timing, frames, n, time)
+def _tanh_of_frames_adjoint(first, last, g, p, timing, segments, dv):
+    frames = dv.shape[1]
+    for unit in range(first, last):
+        b, n, end_of_segment = segment_at(unit, int(segments), p.shape[1])
+        while n < end_of_segment:
+            frame, end, at, slope = stretch(timing, frames, n, end_of_segment)
             total, ramp = _slopes(g, p, b, n, end)
             weighted = at * total + slope * ramp
-            dv[b, frame] += total - weighted
-            dv[b, min(frame + 1, frames - 1)] += weighted
+            dv[unit, frame] += total - weighted
+            dv[unit, min(frame + 1, frames - 1)] += weighted
             n = end
 
 
 def tanh_of_frames_adjoint(g: Tensor, p: Tensor, timing, dv: Tensor) -> None:
-    timing, sums = layout(dv, timing), torch.zeros(dv.shape, dtype=torch.float64)
-    over_rows(_tanh_of_frames_adjoint, p.shape[0], 4 * p.numel(), (g, p, timing, sums), (p.dtype, type(timing)))
-    dv.copy_(sums)
+    timing, rows, segments = layout(dv, timing), p.shape[0], segments_of(*p.shape)
+    sums = torch.zeros(rows * segments, dv.shape[1], dtype=torch.float64)
+    arguments, key = (g, p, timing, segments, sums), (p.dtype, type(timing))
+    over_rows(_tanh_of_frames_adjoint, rows * segments, 4 * p.numel(), arguments, key)
+    dv.copy_(sums if segments == 1 else sums.unflatten(0, (rows, segments)).sum(1))

@@ -58,6 +58,11 @@ def inline(function: Callable) -> Callable:
     return numba.njit(inline="always", error_model="numpy", fastmath={"contract"})(function)
 
 
+def step(function: Callable) -> Callable:
+    """A part of a kernel that is handed on as an argument: inlined by LLVM, wherever it is called."""
+    return numba.njit(forceinline=True, _nrt=False, error_model="numpy", fastmath={"contract"})(function)
+
+
 def jit_sum(function: Callable) -> Callable:
     """For a sum over many taps, which may be taken in any order: several at once."""
     return numba.njit(nogil=True, _nrt=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(function)
