@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from diffapf.filters._rows import check_signal
 
@@ -48,6 +49,14 @@ def check_transfer_function(b, a) -> None:
     check_broadcast(b=b[..., 0], a=a[..., 0])
     if any_zero(a[..., 0]):
         raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
+
+
+def of_equal_length(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
+    """A transfer function's b and a, divided by a[0], the shorter one padded with zeros."""
+    check_transfer_function(b, a)
+    taps = max(b.shape[-1], a.shape[-1])
+    numerator, denominator = (pad(value / a[..., :1], (0, taps - value.shape[-1])) for value in (b, a))
+    return numerator, denominator
 
 
 def check_broadcast(**batches: Tensor) -> None:

@@ -38,9 +38,8 @@ class RowFunction:
         cls._variants = {
             "transforms": _function(cls.__name__, rules | modes),
             "compiled": _function(cls.__name__, rules),  # torch.compile takes no function that has a `jvp`
-            "eager": _function(
-                cls.__name__, in_forward
-            ),  # the older form: the newer one inspects signatures, for 20 µs
+            # the older form: the newer one inspects signatures, for 20 µs
+            "eager": _function(cls.__name__, in_forward),
         }
 
     @staticmethod
@@ -173,6 +172,20 @@ def check_signal(
 def check_flag(name: str, value) -> None:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+
+
+def number_rows(name: str, value, x: Tensor) -> Tensor:
+    """A number or one for each signal of x, `(...)`, as rows."""
+    if not isinstance(value, (int, float, Tensor)):
+        raise TypeError(f"{name} must be a number or a tensor, got {type(value).__name__}")
+    if not isinstance(value, Tensor):
+        return x.new_full((x.shape[:-1].numel(),), float(value))
+    check_signal(name, value, x)
+    try:
+        return value.expand(x.shape[:-1]).reshape(-1)
+    except RuntimeError:
+        wanted = f"a number or one for each signal, shape {tuple(x.shape[:-1])}"
+        raise ValueError(f"{name} must be {wanted}, got {tuple(value.shape)}") from None
 
 
 def to_rows(x: Tensor) -> Tensor:

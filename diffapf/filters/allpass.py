@@ -24,8 +24,17 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows
-from diffapf.filters.control_rate import ControlRate
+from diffapf.filters._rows import (
+    REAL,
+    RowFunction,
+    check_flag,
+    check_signal,
+    in_float32,
+    number_rows,
+    state_rows,
+    to_rows,
+)
+from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter
 from diffapf.kernels import run
 from diffapf.kernels.reference import initial_state_gradient
@@ -105,36 +114,17 @@ def _audio_rate(x: Tensor, p: Tensor | None, artanh_p: Tensor | None, hop: float
     if p is not None or artanh_p is None or hop is None:
         raise ValueError("give either p, a coefficient a sample, or artanh_p and hop, a coefficient a frame")
     check_signal("artanh_p", artanh_p, x)
-    frames, rate = artanh_p.shape[-1], hop if isinstance(hop, ControlRate) else ControlRate.hop(hop)
-    try:
-        rows = artanh_p.expand(*x.shape[:-1], frames)
-    except RuntimeError:
-        wanted = f"{(*x.shape[:-1], 'frames')}"
-        raise ValueError(f"artanh_p must have shape {wanted}, got {tuple(artanh_p.shape)}") from None
-    if frames == 0:
-        raise ValueError("artanh_p needs at least one frame, got none")
-    return TanhOfFrames.apply(to_rows(rows), (rate.start, rate.step), x.shape[-1])
+    frames = artanh_p.expand(*x.shape[:-1], -1) if artanh_p.dim() == 1 else artanh_p
+    rows, timing = coefficient_rows("artanh_p, with a last dimension of 1,", frames[..., None], x, hop)
+    return TanhOfFrames.apply(rows[:, :, 0], timing, x.shape[-1])
 
 
 def _loop_rows(x: Tensor, c0, c1, a, loop_delay: int) -> Tensor:
     """The loop filter of each row as the kernels take it: (q₀, q₁, q₂, a)."""
-
-    def row(name: str, value) -> Tensor:
-        if not isinstance(value, (int, float, Tensor)):
-            raise TypeError(f"{name} must be a number or a tensor, got {type(value).__name__}")
-        if not isinstance(value, Tensor):
-            return torch.full(x.shape[:-1], float(value), dtype=x.dtype, device=x.device).reshape(-1)
-        check_signal(name, value, x)
-        try:
-            return value.expand(x.shape[:-1]).reshape(-1)
-        except RuntimeError:
-            wanted = f"a number or one for each signal, shape {tuple(x.shape[:-1])}"
-            raise ValueError(f"{name} must be {wanted}, got {tuple(value.shape)}") from None
-
-    taps = [row("c0", c0), row("c1", c1)]
+    taps = [number_rows("c0", c0, x), number_rows("c1", c1, x)]
     nothing = torch.zeros_like(taps[0])
     taps = [nothing, *taps] if loop_delay else [*taps, nothing]
-    return torch.stack([*taps, row("a", a)], 1)
+    return torch.stack([*taps, number_rows("a", a, x)], 1)
 
 
 def _final_state(z: Tensor, zi: Tensor) -> Tensor:

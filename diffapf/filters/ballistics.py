@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.kernels import run
 
@@ -49,24 +49,11 @@ def ballistics(
     check_signal("g", g, dtypes=REAL)
     check_flag("return_zf", return_zf)
     named = ("attack", attack), ("release", release), ("zi", 1.0 if zi is None else zi)
-    at, rt, initial = (_one_a_row(name, value, g) for name, value in named)
+    at, rt, initial = (number_rows(name, value, g) for name, value in named)
     y = Ballistics.apply(to_rows(g), at, rt, initial)
     if not return_zf:
         return y.reshape(g.shape)
     return y.reshape(g.shape), (y[:, -1] if y.shape[1] else initial).reshape(g.shape[:-1])
-
-
-def _one_a_row(name: str, value: Tensor | float, g: Tensor) -> Tensor:
-    if not isinstance(value, (int, float, Tensor)):
-        raise TypeError(f"{name} must be a number or a tensor, got {type(value).__name__}")
-    if not isinstance(value, Tensor):
-        return g.new_full((g.shape[:-1].numel(),), float(value))
-    check_signal(name, value, g)
-    try:
-        return value.expand(g.shape[:-1]).reshape(-1)
-    except RuntimeError:
-        wanted = f"a number or one for each signal, shape {tuple(g.shape[:-1])}"
-        raise ValueError(f"{name} must be {wanted}, got {tuple(value.shape)}") from None
 
 
 class Ballistics(RowFunction):

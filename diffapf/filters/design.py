@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import anywhere, check_coefficients, check_transfer_function
+from diffapf.filters._checks import anywhere, check_coefficients, check_transfer_function, of_equal_length
 
 
 def allpass_logit(frequency: Tensor, sample_rate: float) -> Tensor:
@@ -139,9 +139,7 @@ def companion(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     >>> companion(torch.tensor([1.0, 2.0]), torch.tensor([1.0, -0.5]))
     (tensor([[0.5000]]), tensor([1.]), tensor([2.5000]), tensor(1.))
     """
-    check_transfer_function(b, a)
-    taps = max(b.shape[-1], a.shape[-1])
-    b, a = (pad(value / a[..., :1], (0, taps - value.shape[-1])) for value in (b, a))
+    b, a = of_equal_length(b, a)
     first = torch.zeros_like(a[..., 1:])
     first[..., :1] = 1
     return _companion_matrix(a), first, b[..., 1:] - b[..., :1] * a[..., 1:], b[..., 0]

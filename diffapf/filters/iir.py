@@ -28,6 +28,7 @@ from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED, ControlRate, Timing, coefficient_rows
 from diffapf.filters.fir import FIR, past_and_present
 from diffapf.kernels import run
+from diffapf.kernels.reference import frame_positions
 
 
 def lfilter(
@@ -202,12 +203,8 @@ def at_audio_rate(frames: Tensor, timing: Timing, time: int) -> Tensor:
     """The coefficients of each sample, `(rows, time, …)`, differentiable in the frames."""
     if timing is None:
         return frames
-    position = (timing[0] + timing[1] * torch.arange(time, dtype=torch.float64, device=frames.device)).clamp(
-        0, frames.shape[1] - 1
-    )
-    first = position.long()
-    second = (first + 1).clamp(max=frames.shape[1] - 1)
-    weight = (position - first).to(frames.dtype).reshape(-1, *[1] * (frames.dim() - 2))
+    first, second, weight = frame_positions(time, frames.shape[1], timing, frames)
+    weight = weight.reshape(-1, *[1] * (frames.dim() - 2))
     return frames[:, first] + weight * (frames[:, second] - frames[:, first])
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_signal, state_rows
+from diffapf.filters._rows import REAL, RowFunction, check_signal, in_float32, state_rows
 from diffapf.filters.state_space import DenseRecurrence, DenseRecurrenceAdjoint, states_before
 
 Step = Callable[..., Tensor]
@@ -42,6 +42,7 @@ def nonlinear_recurrence(f: Step, u: Tensor, v0: Tensor | None = None, parameter
     >>> nonlinear_recurrence(torch.tanh, torch.ones(3, 1)).flatten()
     tensor([1.0000, 1.7616, 1.9427])
     """
+    u, v0 = in_float32(u, v0)
     check_signal("u", u, dtypes=REAL)
     if u.dim() < 2 or u.shape[-1] == 0:
         raise ValueError(f"u must have shape (..., time, N), N at least 1, got {tuple(u.shape)}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._checks import check_coefficients
-from diffapf.filters._rows import check_flag, check_signal, state_rows, to_rows
+from diffapf.filters._rows import check_flag, check_signal, in_float32, state_rows, to_rows
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import coefficient_rows
 from diffapf.filters.fir import FIR, past_and_present
@@ -45,6 +45,7 @@ def parallel_filter(
     >>> parallel_filter(torch.ones(2), torch.tensor([0.5, -0.5]), torch.tensor([1.0, 0.0, 0.0]))
     tensor([2.0000, 0.0000, 0.5000])
     """
+    residues, poles, x, direct, zi = in_float32(residues, poles, x, direct, zi)
     check_signal("x", x)
     check_flag("return_zf", return_zf)
     check_signal("poles", poles)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import check_signal
+from diffapf.filters._rows import check_signal, in_float32
 from diffapf.filters.allpole import allpole
 
 POLE = math.sqrt(3.0) - 2.0  # of the filter whose inverse samples a cubic B-spline, (1, 4, 1)/6
@@ -34,6 +34,7 @@ def cubic_spline_upsample(x: Tensor, factor: int) -> Tensor:
     >>> cubic_spline_upsample(torch.tensor([1.0, 1.0]), 3).shape
     torch.Size([4])
     """
+    (x,) = in_float32(x)
     check_signal("x", x)
     if not isinstance(factor, int) or isinstance(factor, bool) or factor < 1:
         raise ValueError(f"factor must be a positive integer, got {factor!r}")

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import broadcasts, check_broadcast, check_coefficients, check_transfer_function
-from diffapf.filters._rows import check_signal
+from diffapf.filters._checks import broadcasts, check_broadcast, check_coefficients, of_equal_length
+from diffapf.filters._rows import check_signal, in_float32
 from diffapf.filters.iir import lfilter
 
 PADTYPES = ("odd", "even", "constant", None)
@@ -30,7 +30,7 @@ def lfilter_zi(b: Tensor, a: Tensor) -> Tensor:
     >>> lfilter_zi(torch.tensor([0.5]), torch.tensor([1.0, -0.5]))
     tensor([0.5000])
     """
-    b, a = _normalised(b, a)
+    b, a = of_equal_length(b, a)
     gain = b.sum(-1, keepdim=True) / a.sum(-1, keepdim=True)
     return (b - a * gain)[..., 1:].flip(-1).cumsum(-1).flip(-1)
 
@@ -54,7 +54,7 @@ def lfiltic(b: Tensor, a: Tensor, y: Tensor, x: Tensor | None = None) -> Tensor:
     >>> lfiltic(torch.tensor([1.0]), torch.tensor([1.0, -0.5]), y=torch.tensor([2.0]))
     tensor([1.])
     """
-    b, a = _normalised(b, a)
+    b, a = of_equal_length(b, a)
     _check_past("y", y, a)
     state = -_registers(a, y)
     if x is not None:
@@ -83,6 +83,7 @@ def filtfilt(b: Tensor, a: Tensor, x: Tensor, padtype: str | None = "odd", padle
     >>> filtfilt(torch.tensor([0.5]), torch.tensor([1.0, -0.5]), torch.ones(10))
     tensor([1., 1., 1., 1., 1., 1., 1., 1., 1., 1.])
     """
+    b, a, x = in_float32(b, a, x)
     check_signal("x", x)
     for name, value in (("b", b), ("a", a)):
         check_signal(name, value, x)
@@ -106,14 +107,6 @@ def filtfilt(b: Tensor, a: Tensor, x: Tensor, padtype: str | None = "odd", padle
         y = lfilter(b, a, extended, zi=state * extended[..., :1])
         extended = y.flip(-1)  # type: ignore[union-attr]
     return extended[..., edge : edge + x.shape[-1]]
-
-
-def _normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
-    """Divided by a[0] and of equal length."""
-    check_transfer_function(b, a)
-    taps = max(b.shape[-1], a.shape[-1])
-    numerator, denominator = (pad(value / a[..., :1], (0, taps - value.shape[-1])) for value in (b, a))
-    return numerator, denominator
 
 
 def _check_past(name: str, past: Tensor, coefficients: Tensor) -> None:

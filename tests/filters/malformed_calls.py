@@ -145,7 +145,12 @@ class Calls:
 
     def allpass_cascade(self) -> Call:
         stages = max(self.order, 1)
-        arguments = {"x": self.x(), "p": self.x(), "stages": stages}
+        arguments = {"x": self.x(), "stages": stages}
+        if self.flag():
+            frames = self.coefficients(4.0)
+            arguments |= {"artanh_p": frames, "hop": self.random.choice((4, 2.5, diffapf.ControlRate(0.0, 0.25)))}
+        else:
+            arguments["p"] = self.x()
         arguments |= {name: self.random.choice((0.1, self.normal(*self.batch))) for name in ("c0", "c1", "a")}
         zi = self.or_none(self.normal(*self.batch, stages + 3))
         arguments |= {"loop_delay": self.random.choice((0, 1)), "zi": zi, "return_zf": self.flag()}

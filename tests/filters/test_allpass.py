@@ -11,6 +11,7 @@ from scipy import signal
 
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
+from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.fir import fir
 from tests.filters.oracles import allpass_loop, allpass_transfer_function, normal, quick, within
 
@@ -119,3 +120,10 @@ def test_gradients_are_those_of_the_direct_form(loop):
     cascade = allpass_cascade(x, torch.tensor(0.6, dtype=torch.float64), 3, **loop)
     found, expected = (torch.autograd.grad((w**3).sum(), x)[0] for w in (cascade, direct))
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_control_rate_that_stands_still_reads_one_frame():
+    x, still = torch.zeros(7), ControlRate(0.0, 0.0)
+    with pytest.raises(ValueError, match="a rate of 0 frames a sample"):
+        allpass_cascade(x, artanh_p=torch.zeros(3), hop=still)
+    allpass_cascade(x, artanh_p=torch.zeros(1), hop=still)

@@ -52,36 +52,12 @@ class Random:
         return low + (high - low) * torch.rand(shape, generator=self.generator, dtype=self.dtype)
 
 
-def ballistics(g, at, rt, zi, y):
-    state = zi
-    for n in range(g.shape[1]):
-        alpha = torch.where(g[:, n] < state, at, rt)
-        state = alpha * g[:, n] + (1 - alpha) * state
-        y[:, n] = state
-
-
-def ballistics_adjoint(gradient, g, at, rt, zi, y, dg, dat, drt, dzi):
-    before = torch.cat([zi[:, None], y], 1)[:, :-1]
-    attacked = g < before
-    beta = torch.where(attacked, at[:, None], rt[:, None])
-    pending = torch.zeros_like(zi)
-    dbeta = torch.zeros_like(g)
-    for n in range(g.shape[1] - 1, -1, -1):
-        h = gradient[:, n] + pending
-        dg[:, n] = beta[:, n] * h
-        dbeta[:, n] = h * (g[:, n] - before[:, n])
-        pending = (1 - beta[:, n]) * h
-    dat[:] = (dbeta * attacked).sum(1)
-    drt[:] = (dbeta * ~attacked).sum(1)
-    dzi[:] = pending
-
-
 def comb(x, alpha, delay, y):
     for n in range(x.shape[1]):
         y[:, n] = x[:, n] - (alpha * y[:, n - delay] if n >= delay else 0.0)
 
 
-DEFINITIONS = {"ballistics": ballistics, "ballistics_adjoint": ballistics_adjoint, "comb": comb}
+DEFINITIONS = {"comb": comb}
 
 
 def assert_kernel_is_reference(
@@ -172,7 +148,7 @@ def test_ballistics_are_the_definition(dtype, rows, time):
     g, at, rt = random.within(0.0, 1.0, rows, time), random.within(0.3, 0.9, rows), random.within(0.01, 0.2, rows)
     zi, y = random.within(0.5, 1.0, rows), torch.empty(rows, time, dtype=dtype)
     assert_kernel_is_reference("ballistics", (g, at, rt, zi), [(rows, time)])
-    ballistics(g, at, rt, zi, y)
+    reference.ballistics(g, at, rt, zi, y)
     inputs = random.normal(rows, time), g, at, rt, zi, y
     assert_kernel_is_reference("ballistics_adjoint", inputs, [(rows, time), (rows,), (rows,), (rows,)])
 

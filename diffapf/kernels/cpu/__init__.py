@@ -7,15 +7,14 @@ What makes them fast, each measured:
 - `fastmath={"contract"}` and nothing more: fused multiply-adds; re-association would double the chain and break NaN.
 - The newest output enters a sum last: all else is ready before it.
 - Gradients of coefficients that many samples share are summed while the samples are in the nearest cache.
-- A call costs 3 µs and a second thread 2 µs (`launch.py`).
+- A call costs 6 µs and a second thread 2 µs (`launch.py`).
+- Few long rows are cut into segments in time, which advance together (`segments.py`).
 """
 
 from diffapf.kernels.cpu.allpass import (
     allpass,
     allpass_adjoint,
     allpass_transpose,
-    tanh_of_frames,
-    tanh_of_frames_adjoint,
 )
 from diffapf.kernels.cpu.allpole import allpole, allpole_adjoint
 from diffapf.kernels.cpu.ballistics import ballistics, ballistics_adjoint
@@ -32,6 +31,7 @@ from diffapf.kernels.cpu.iir import (
 )
 from diffapf.kernels.cpu.sos import sos_cascade, sos_cascade_adjoint
 from diffapf.kernels.cpu.state_space import dense_recurrence, dense_recurrence_adjoint
+from diffapf.kernels.cpu.tanh_of_frames import tanh_of_frames, tanh_of_frames_adjoint
 
 __all__ = [
     "allpass",

@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.coefficients import (
-    LONGEST_TUPLE,
-    coefficient,
-    held,
-    layout,
-    less_products,
-    loaded,
-    pushed,
-    row_at,
-    size,
-    store,
-    stretch,
-    stretch_before,
-    sum_products,
-    sums_like,
-    weight,
-    write_products,
-    zeros,
-)
+from diffapf.kernels.cpu.coefficients import coefficient, held, layout, row_at, stretch, stretch_before, weight
+from diffapf.kernels.cpu.gradients import sum_products, sums_like, write_products, write_sums
 from diffapf.kernels.cpu.launch import jit, jit_sum, over_rows
+from diffapf.kernels.cpu.tuples import LONGEST_TUPLE, less_products, loaded, pushed, scattered, size, store, zeros
 
 TAPS_TOGETHER = 6
 
@@ -112,19 +95,6 @@ def allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:
 # `pending[j]` belongs to sample n−1−j, but for the newest term of pending[0], a1·newer: it is kept apart and enters last.
 
 
-def _scattered(pending, a, dx):
-    """(pending₁ − a₀·dx, pending₂ − a₁·dx, …, −a_last·dx), of tuples."""
-
-
-@overload(_scattered)
-def _scattered_typed(pending, a, dx):
-    if len(pending) == 0:
-        return lambda pending, a, dx: ()
-    if len(pending) == 1:
-        return lambda pending, a, dx: (-a[0] * dx,)
-    return lambda pending, a, dx: (pending[1] - a[0] * dx,) + _scattered(pending[1:], a[1:], dx)  # noqa: RUF005
-
-
 @jit
 def _allpole_adjoint(first, last, g, a, timing, y, zi, dx, da, dzi, count):
     frames, rows, time = a.shape[1], a.shape[0], g.shape[1]
@@ -138,7 +108,7 @@ def _allpole_adjoint(first, last, g, a, timing, y, zi, dx, da, dzi, count):
                 row = row_at(a, r, kept, weight(timing, g.dtype.type, w, step, i - begin), i, count)
                 newer = (g[b, np.uintp(i)] + pending[0]) - a1 * newer
                 a1 = row[0]
-                pending = (pending[1:] + nothing)[:1] + _scattered(pending[1:], row[1:], newer)
+                pending = (pending[1:] + nothing)[:1] + scattered(pending[1:], row[1:], -newer)
                 dx[b, np.uintp(i)] = newer
                 write_products(da, timing, b, i, -newer, y, zi, 1, count)
             sum_products(da, timing, b, frame, begin, n, w, step, -1.0, dx, y, zi, 1)
@@ -179,5 +149,4 @@ def allpole_adjoint(g: Tensor, a: Tensor, timing, y: Tensor, zi: Tensor, dx: Ten
     else:
         key = (g.dtype, type(timing), taps, sums is None)
         over_rows(_allpole_adjoint, rows, work, arguments, key, (size(taps),))
-    if sums is not None and sums is not da:
-        da.copy_(sums)
+    write_sums(sums, da)

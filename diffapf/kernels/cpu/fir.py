@@ -6,23 +6,10 @@ import numpy as np
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.coefficients import (
-    LONGEST_TUPLE,
-    coefficient,
-    held,
-    layout,
-    row_at,
-    scattered,
-    size,
-    stretch,
-    stretch_before,
-    sum_products,
-    sums_like,
-    weight,
-    write_products,
-    zeros,
-)
+from diffapf.kernels.cpu.coefficients import coefficient, held, layout, row_at, stretch, stretch_before, weight
+from diffapf.kernels.cpu.gradients import sum_products, sums_like, write_products, write_sums
 from diffapf.kernels.cpu.launch import jit, jit_sum, over_rows
+from diffapf.kernels.cpu.tuples import LONGEST_TUPLE, scattered, size, zeros
 
 
 def sum_of_products(b, x, row, at):
@@ -138,5 +125,4 @@ def fir_outer(g: Tensor, x: Tensor, timing, db: Tensor) -> None:
     over_rows(
         _fir_outer, g.shape[0], g.numel() * taps, (g, x, timing, sums), (g.dtype, type(timing), *constants), constants
     )
-    if sums is not None and sums is not db:
-        db.copy_(sums)
+    write_sums(sums, db)

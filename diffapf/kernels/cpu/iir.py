@@ -12,29 +12,21 @@ import numpy as np
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.coefficients import (
-    add_sums,
-    collected,
-    held,
-    layout,
+from diffapf.kernels.cpu.coefficients import held, layout, row_at, stretch, stretch_before, weight
+from diffapf.kernels.cpu.gradients import add_sums, collected, sums_like, sums_of_stretch, write_sums
+from diffapf.kernels.cpu.launch import inline, jit, named, over_rows
+from diffapf.kernels.cpu.tuples import (
     less_products,
     loaded,
     number,
     plus,
     plus_products,
     pushed,
-    row_at,
     scattered,
     size,
     store,
-    stretch,
-    stretch_before,
-    sums_like,
-    sums_of_stretch,
     times,
-    weight,
 )
-from diffapf.kernels.cpu.launch import inline, jit, named, over_rows
 
 # Registers that a sample of the recursion is subtracted from: (registers, a₁, newer), of which the first is registers₀ −
 # a₁·newer. That product enters last, a sample later: it is all that the next sample waits for.
@@ -348,8 +340,7 @@ def _adjoint_launcher(name: str, step: Callable, opened: Callable) -> Callable:
         key = (g.dtype, type(timing), order, a.shape[2], sums[0] is None, sums[1] is None)
         over_rows(kernel, g.shape[0], 4 * g.numel() * order, arguments, key, _sizes(b, a))
         for gradient, total in zip((db, da), sums, strict=True):
-            if total is not None and total is not gradient:
-                gradient.copy_(total)
+            write_sums(total, gradient)
 
     return launch
 

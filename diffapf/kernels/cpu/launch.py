@@ -19,6 +19,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import itertools
 import multiprocessing
 import os
 import struct
@@ -26,6 +27,7 @@ from array import array
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numba
 import torch
@@ -49,23 +51,23 @@ NUMBA_TYPE = {
 }
 
 
-def jit(function: Callable) -> Callable:
-    return numba.njit(nogil=True, _nrt=False, error_model="numpy", fastmath={"contract"})(function)
+OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"}}
+INLINED: Any = OPTIONS | {
+    "forceinline": True
+}  # by LLVM, which keeps a tuple's elements in registers across what it inlines
+
+jit = numba.njit(**OPTIONS)
+step = numba.njit(**INLINED)  # a sample of a recursion
 
 
 def inline(function: Callable) -> Callable:
-    """A part of a kernel. Inlined by Numba, not by LLVM: a call would count references to each array, atomically."""
+    """A small part of a kernel, inlined by Numba: its arguments may be what only the compiler knows."""
     return numba.njit(inline="always", error_model="numpy", fastmath={"contract"})(function)
-
-
-def step(function: Callable) -> Callable:
-    """A part of a kernel that is handed on as an argument: inlined by LLVM, wherever it is called."""
-    return numba.njit(forceinline=True, _nrt=False, error_model="numpy", fastmath={"contract"})(function)
 
 
 def jit_sum(function: Callable) -> Callable:
     """For a sum over many taps, which may be taken in any order: several at once."""
-    return numba.njit(nogil=True, _nrt=False, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(function)
+    return numba.njit(**OPTIONS | {"fastmath": {"contract", "reassoc", "nsz"}})(function)
 
 
 def named(kernel: Callable, name: str) -> Callable:
@@ -103,7 +105,7 @@ def _reader(kinds: tuple):
     def read(typing, block):
         def generate(context, builder, signature, arguments):
             words = builder.bitcast(arguments[0], ir.IntType(64).as_pointer())
-            position = iter(range(HEADER, HEADER + 4 * (len(kinds) + 2)))
+            position = itertools.count(HEADER)
 
             def next_word():
                 return builder.load(builder.gep(words, [ir.Constant(ir.IntType(64), next(position))]))

@@ -20,12 +20,11 @@ from numba import types
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.coefficients import loaded
-from diffapf.kernels.cpu.launch import inline, jit
+from diffapf.kernels.cpu.launch import INLINED, inline, jit
+from diffapf.kernels.cpu.tuples import loaded
 
 AT_ONCE = 4  # rows or segments: two for each of two threads
 SHORTEST = 4096  # samples, of which a carried state usually needs a part
-INLINED = {"forceinline": True, "_nrt": False, "error_model": "numpy", "fastmath": {"contract"}}
 
 
 def segments_of(rows: int, time: int) -> int:

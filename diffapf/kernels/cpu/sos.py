@@ -9,22 +9,10 @@ import numpy as np
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.coefficients import (
-    add_sums,
-    collected,
-    held,
-    layout,
-    loaded,
-    row_at,
-    size,
-    store,
-    stretch,
-    stretch_before,
-    sums_like,
-    sums_of_stretch,
-    weight,
-)
+from diffapf.kernels.cpu.coefficients import held, layout, row_at, stretch, stretch_before, weight
+from diffapf.kernels.cpu.gradients import add_sums, collected, sums_like, sums_of_stretch, write_sums
 from diffapf.kernels.cpu.launch import jit, over_rows
+from diffapf.kernels.cpu.tuples import loaded, size, store
 
 
 def _through(x, c, registers):
@@ -135,5 +123,4 @@ def sos_cascade_adjoint(
     constants = (size(5 * sections), size(2 * sections), size(sections - 1))
     key = (g.dtype, type(timing), sections, sums is None)
     over_rows(_sos_cascade_adjoint, g.shape[0], 10 * g.numel() * sections, arguments, key, constants)
-    if sums is not None and sums is not gradient:
-        gradient.copy_(sums)
+    write_sums(sums, gradient)
