@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.fir import fir
-from diffapf.parameters import Named, linear
+from diffapf.parameters import Named, NamedSeries, linear
 
 
 def upsample(frames: Tensor, rate: ControlRate, length: int) -> Tensor:
@@ -87,6 +89,96 @@ class LFO(nn.Module):
             frame = torch.arange(len(seconds), dtype=s.dtype, device=s.device)
             s = s * torch.exp(-self.damping().square() * frame)
         return s
+
+
+class FourierLFO(nn.Module):
+    """A periodic curve of any shape: s(t) = Σₖ cₖ cos kθ + sₖ sin kθ, θ = 2π (f (t − t₀) + d(t)), k = 1 … H, in octaves.
+
+    d, the drift of a clock that is not a crystal, in cycles, is linear between knots; before the first and after the last
+    it goes on as between the two nearest ones. With the first and the last knot held, f is the mean rate between them.
+
+    Args:
+        rate_hz: f, in Hz.
+        cosines, sines: c and s, in octaves, of equal length H.
+        drift: d at its knots, in cycles; none by default. The first and the last stay as they are.
+        drift_start, drift_spacing: the first knot's time and the knots' distance, in seconds.
+    """
+
+    def __init__(
+        self,
+        rate_hz: float = 1.0,
+        cosines: Sequence[float] = (1.0,),
+        sines: Sequence[float] = (0.0,),
+        drift: Sequence[float] = (),
+        drift_start: float = 0.0,
+        drift_spacing: float = 1.0,
+    ):
+        super().__init__()
+        if len(cosines) != len(sines) or not len(cosines):
+            raise ValueError(f"cosines and sines must be as many, at least one, got {len(cosines)} and {len(sines)}")
+        if len(drift) in (1, 2):
+            raise ValueError(f"drift needs no knot or at least three, of which two are held, got {len(drift)}")
+        if not drift_spacing > 0:
+            raise ValueError(f"drift_spacing must be positive, in seconds, got {drift_spacing}")
+        self.rate_hz = Named(rate_hz, "Hz", 0.01, 20.0, taper="log", mapping=linear)
+        self.cosine, self.sine = NamedSeries(cosines, "octaves", 4.0), NamedSeries(sines, "octaves", 4.0)
+        self.drift = NamedSeries(drift[1:-1], "cycles", 0.1) if len(drift) else None
+        self.drift_ends = (float(drift[0]), float(drift[-1])) if len(drift) else (0.0, 0.0)
+        self.drift_start, self.drift_spacing = drift_start, drift_spacing
+        self.origin: Tensor
+        self.register_buffer("origin", torch.zeros((), dtype=torch.float64))
+
+    @property
+    def harmonics(self) -> int:
+        return len(self.cosine)
+
+    def configuration(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        knots: list[float] = []
+        if self.drift is not None:
+            knots = [self.drift_ends[0], *self.drift().tolist(), self.drift_ends[1]]
+        return {
+            "rate_hz": self.rate_hz().item(),
+            "cosines": self.cosine().tolist(),
+            "sines": self.sine().tolist(),
+            "drift": knots,
+            "drift_start": self.drift_start,
+            "drift_spacing": self.drift_spacing,
+        }
+
+    def _apply(self, fn, recurse=True):  # type: ignore[override]
+        """As `LFO`'s: t₀ stays in double precision."""
+        origin = self.origin
+        super()._apply(fn, recurse)
+        self.origin = origin.to(self.rate_hz.step.device)
+        return self
+
+    def move_origin(self, seconds: float) -> None:
+        """Sets t₀; the harmonics' phases change with it so that the oscillation stays the same."""
+        with torch.no_grad():
+            k = torch.arange(1, self.harmonics + 1, dtype=torch.float64)
+            turn = 2 * math.pi * k * self.rate_hz() * (seconds - self.origin)
+            cosine, sine = self.cosine(), self.sine()
+            self.cosine.set(cosine * torch.cos(turn) + sine * torch.sin(turn))
+            self.sine.set(sine * torch.cos(turn) - cosine * torch.sin(turn))
+            self.origin.fill_(seconds)
+
+    def cycles(self, seconds: Tensor) -> Tensor:
+        """θ/2π at times in seconds (float64: phase needs it)."""
+        cycles = self.rate_hz() * (seconds - self.origin)
+        if self.drift is None:
+            return cycles
+        first, last = (cycles.new_tensor([end]) for end in self.drift_ends)
+        knots = torch.cat([first, self.drift(), last])
+        position = (seconds - self.drift_start) / self.drift_spacing
+        left = position.floor().long().clamp(0, len(knots) - 2)
+        return cycles + knots[left] + (position - left) * (knots[left + 1] - knots[left])
+
+    def forward(self, seconds: Tensor) -> Tensor:
+        """s at the control frames' times, `(frames,)`, in seconds."""
+        k = torch.arange(1, self.harmonics + 1, dtype=torch.float64, device=seconds.device)
+        angles = 2 * math.pi * self.cycles(seconds)[:, None] * k
+        return torch.cos(angles) @ self.cosine() + torch.sin(angles) @ self.sine()
 
 
 class WaveShaper(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -151,14 +151,81 @@ class Named(nn.Module):
         return ParameterSpec(name, self().item(), self.unit, self.minimum, self.maximum, self.taper)
 
 
-def named_parameters(module: nn.Module) -> dict[str, Named]:
+class NamedSeries(nn.Module):
+    """Learnable numbers of one kind, as one tensor; each has a name, `first` and upwards: `cosine.1`, `cosine.2`.
+
+    Called, it gives the values as a float64 tensor, reference + step; see `Named`.
+
+    >>> NamedSeries([0.5, 0.0], "octaves")().tolist()
+    [0.5, 0.0]
+    """
+
+    def __init__(self, values: Sequence[float], unit: str, span: float = 1.0, first: int = 1):
+        super().__init__()
+        self.unit, self.span, self.first = unit, span, first
+        self.step = nn.Parameter(torch.zeros(len(values)))
+        self.reference: Tensor
+        self.register_buffer("reference", torch.tensor([float(value) for value in values], dtype=torch.float64))
+
+    def __len__(self) -> int:
+        return len(self.reference)
+
+    def forward(self) -> Tensor:
+        return self.reference.double() + self.step.double()
+
+    def set(self, values: Sequence[float] | Tensor) -> None:
+        """Sets all the values; the optimiser goes on from there."""
+        values = torch.as_tensor(values, dtype=torch.float64)
+        if values.shape != self.reference.shape or not bool(values.isfinite().all()):
+            raise ValueError(f"must be {len(self)} finite numbers, got {values.tolist()}")
+        with torch.no_grad():
+            self.reference.copy_(values)
+            self.step.zero_()
+
+    def entries(self) -> dict[str, SeriesEntry]:
+        """Each number by its name."""
+        return {str(self.first + i): SeriesEntry(self, i) for i in range(len(self))}
+
+    def _apply(self, fn, recurse=True):  # type: ignore[override]
+        """As `Named`'s: what was set stays in double precision."""
+        kept = self.reference
+        super()._apply(fn, recurse)
+        self.reference = kept.to(self.step.device)
+        return self
+
+
+@dataclass(frozen=True)
+class SeriesEntry:
+    """One number of a series, as `Named` shows its own."""
+
+    series: NamedSeries
+    index: int
+
+    def set(self, value: float) -> None:
+        values = self.series().detach()
+        values[self.index] = value
+        self.series.set(values)
+
+    def spec(self, name: str) -> ParameterSpec:
+        span, value = self.series.span, self.series()[self.index].item()
+        return ParameterSpec(name, value, self.series.unit, -span, span, "linear")
+
+
+def named_parameters(module: nn.Module) -> dict[str, Named | SeriesEntry]:
     """All the named parameters inside a module, by their path."""
-    return {name: part for name, part in module.named_modules() if isinstance(part, Named)}
+    found: dict[str, Named | SeriesEntry] = {}
+    for name, part in module.named_modules():
+        if isinstance(part, Named):
+            found[name] = part
+        elif isinstance(part, NamedSeries):
+            found |= {f"{name}.{number}": entry for number, entry in part.entries().items()}
+    return found
 
 
 def network_state(module: nn.Module) -> dict[str, Tensor]:
     """The tensors of a module that are no named parameters: the weights of its networks."""
-    named = tuple(f"{name}." for name in named_parameters(module))
+    parts = module.named_modules()
+    named = tuple(f"{name}." for name, part in parts if isinstance(part, (Named, NamedSeries)))
     return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(named)}
 
 

@@ -5,7 +5,9 @@
                    │    └──────────── loop filter ◀─────────────────┘    │
                    └───────────────────── through gain g₁ ───────────────┘
 
-The LFO's value is shaped, becomes a break frequency, and moves p. Two cores compute the same model:
+The LFO's value is shaped, becomes a break frequency, and moves p. For circuits that ask for more than the published model
+there are an LFO of any shape (`FourierLFO`), AC-coupled feedback, filters of any order, and one of its own for the dry path.
+Two cores compute the same model:
 
 - "cascade": stages as stages, the loop without delay solved at each sample (`filters/allpass.py`), v = artanh p
   interpolated from the control rate. Accurate in float32; the default.
@@ -20,7 +22,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +29,14 @@ import torch
 from torch import Tensor, nn
 
 from diffapf.effects.effect import Effect
+from diffapf.effects.free_filters import FreeFilter, InputBiquad
+from diffapf.effects.sweeps import SWEEPS, LogFrequencySweep, OctaveSweep, PaperSweep
 from diffapf.filters._rows import REAL, check_signal
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.design import (
     allpass_logit,
-    break_frequency,
-    change_sample_rate,
     first_order_highpass,
     integer_power,
     polynomial_product,
@@ -43,65 +44,10 @@ from diffapf.filters.design import (
 )
 from diffapf.filters.fir import fir
 from diffapf.filters.methods import ControlRateFilter, FrequencySampling, TimeDomain, TransferFunction
-from diffapf.filters.stability import biquad_triangle
-from diffapf.modulation import LFO, WaveShaper
+from diffapf.modulation import LFO, FourierLFO, WaveShaper
 from diffapf.parameters import Named, absolute, bounded
 
 CORES = ("cascade", "paper")
-
-
-class LogFrequencySweep(nn.Module):
-    """Shape −1 … 1 to break frequencies low … high, evenly in log frequency."""
-
-    def __init__(self, low_hz: float = 200.0, high_hz: float = 2000.0):
-        super().__init__()
-        self.low_hz = Named(low_hz, "Hz", 10.0, 10_000.0, taper="log")
-        self.high_hz = Named(high_hz, "Hz", 10.0, 20_000.0, taper="log")
-
-    def forward(self, shape: Tensor) -> Tensor:
-        low, high = torch.log(self.low_hz()), torch.log(self.high_hz())
-        return torch.exp((low + high) / 2 + (high - low) / 2 * shape)
-
-
-class PaperSweep(nn.Module):
-    """The published mapping: d = bias + depth (1 + shape)/2, artanh p = (1 − tan d)/(1 + tan d), at `sample_rate`.
-
-    As a break frequency in Hz it sounds the same at any other rate.
-    """
-
-    def __init__(self, bias: float = 0.05, depth: float = 0.25, sample_rate: float = 44_100):
-        super().__init__()
-        self.bias = Named(bias, "rad", -0.2, 0.5)
-        self.depth = Named(depth, "rad", 0.0, 1.0)
-        self.sample_rate = sample_rate
-
-    def forward(self, shape: Tensor) -> Tensor:
-        t = torch.tan(self.bias() + self.depth() * (1 + shape) / 2)
-        return break_frequency((1 - t) / (1 + t), self.sample_rate)
-
-
-SWEEPS: dict[str, Callable[[float], nn.Module]] = {
-    "log_frequency": lambda sample_rate: LogFrequencySweep(),
-    "paper": lambda sample_rate: PaperSweep(sample_rate=sample_rate),
-}
-
-
-class InputBiquad(nn.Module):
-    """A free biquad, stable for any l1 and l2; given for the rate it was learned at. At first it does nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.b0 = Named(1.0, "", -2.0, 2.0)
-        self.b1 = Named(0.0, "", -2.0, 2.0)
-        self.b2 = Named(0.0, "", -2.0, 2.0)
-        self.l1 = Named(0.0, "", -4.0, 4.0)
-        self.l2 = Named(0.0, "", -4.0, 4.0)
-
-    def forward(self, rate_ratio: float = 1.0) -> tuple[Tensor, Tensor]:
-        """(b, a), a[0] = 1, at `rate_ratio` times the rate that it was learned at."""
-        a1, a2 = biquad_triangle(self.l1(), self.l2())
-        b, a = torch.stack([self.b0(), self.b1(), self.b2()]), torch.stack([torch.ones_like(a1), a1, a2])
-        return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)
 
 
 @dataclass
@@ -122,9 +68,13 @@ class Phaser(Effect):
         loop_delay: 0 or 1 samples in the feedback loop ("cascade" only).
         feedback_highpass_hz: corner of a first-order high-pass in the loop, learnable: AC-coupled feedback ("cascade"
             only); None: a plain gain.
+        feedback_floor: the share of the feedback that the high-pass leaves at 0 Hz, learnable; None: nothing.
+        filter_order: the input filter's order; None: a biquad, as published.
+        dry_filter: a filter of its own, of that order, for the through path, instead of g₁ ("cascade" only).
         hop_seconds: the control rate's period.
         align_corners: the published spacing of control frames over a whole signal; streaming needs False.
-        lfo, shaper, sweep: how p moves; `sweep` also by name, "log_frequency" or "paper", `shaper` by its arguments.
+        lfo, shaper, sweep: how p moves; `sweep` also by name, "log_frequency", "octaves" or "paper"; `shaper` also by its
+            arguments; `lfo` also by those of a `FourierLFO`, which has no shaper and sweeps by "octaves".
         through, feedback: g₁, and the loop's gain, |feedback| < 1.
         method: `TimeDomain()` or `FrequencySampling()`.
         learned_at: the rate, in Hz, that the biquad's coefficients (and the paper's sweep) belong to; `sample_rate` by
@@ -145,11 +95,14 @@ class Phaser(Effect):
         stages: int = 4,
         loop_delay: int = 0,
         feedback_highpass_hz: float | None = None,
+        feedback_floor: float | None = None,
+        filter_order: int | None = None,
+        dry_filter: bool = False,
         hop_seconds: float = 0.01,
         align_corners: bool = False,
-        lfo: LFO | None = None,
+        lfo: LFO | FourierLFO | dict[str, Any] | None = None,
         shaper: WaveShaper | dict[str, Any] | None = None,
-        sweep: nn.Module | str = "log_frequency",
+        sweep: nn.Module | str | None = None,
         through: float = 1.0,
         feedback: float = 0.0,
         method: TimeDomain | FrequencySampling | None = None,
@@ -167,8 +120,21 @@ class Phaser(Effect):
         for name, value in (("learned_at", learned_at), ("feedback_highpass_hz", feedback_highpass_hz)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, in Hz, got {value}")
-        if core == "paper" and (loop_delay or feedback_highpass_hz is not None):
-            raise ValueError("loop_delay and feedback_highpass_hz need core='cascade'; the paper's core has neither")
+        if core == "paper" and (loop_delay or feedback_highpass_hz is not None or dry_filter):
+            raise ValueError(
+                "loop_delay, feedback_highpass_hz and dry_filter need core='cascade'; the paper's has none"
+            )
+        if feedback_floor is not None and feedback_highpass_hz is None:
+            raise ValueError("feedback_floor is what feedback_highpass_hz leaves at 0 Hz: give that too")
+        if filter_order is not None and (not isinstance(filter_order, int) or not 0 < filter_order <= 8):
+            raise ValueError(f"filter_order must be from 1 to 8, or None, got {filter_order!r}")
+        if dry_filter and filter_order is None:
+            raise ValueError("dry_filter needs filter_order, the order of both filters")
+        self.lfo = FourierLFO(**lfo) if isinstance(lfo, dict) else lfo or LFO()
+        periodic = isinstance(self.lfo, FourierLFO)
+        sweep = ("octaves" if periodic else "log_frequency") if sweep is None else sweep
+        if periodic and shaper is not None:
+            raise ValueError("a FourierLFO has its shape: it takes no shaper")
         if not hop_seconds > 0:
             raise ValueError(f"hop_seconds must be positive, got {hop_seconds}")
         if isinstance(sweep, str) and sweep not in SWEEPS:
@@ -176,16 +142,21 @@ class Phaser(Effect):
         self.core, self.stages, self.loop_delay, self.align_corners = core, stages, loop_delay, align_corners
         self.hop_seconds = hop_seconds
         self.learned_at = sample_rate if learned_at is None else learned_at
-        self.lfo = lfo or LFO()
-        self.shaper = shaper if isinstance(shaper, WaveShaper) else WaveShaper(**(shaper or {}))
+        self.shaper: nn.Module = shaper if isinstance(shaper, WaveShaper) else WaveShaper(**(shaper or {}))
+        if periodic:
+            self.shaper = nn.Identity()
         self.sweep = SWEEPS[sweep](self.learned_at) if isinstance(sweep, str) else sweep
-        self.biquad = InputBiquad()
+        self.biquad = InputBiquad() if filter_order is None else FreeFilter(filter_order)
+        self.filter_order = filter_order
         self.through = Named(through, "", 0.0, 2.0)
+        self.dry_filter = FreeFilter(filter_order or 0, through) if dry_filter else None
+        self.through.step.requires_grad_(not dry_filter)
         mapping = absolute if core == "paper" else bounded
         self.feedback = Named(feedback, "", 0.0 if core == "paper" else -0.99, 0.99, mapping=mapping)
         self.feedback_highpass_hz = (
             None if feedback_highpass_hz is None else Named(feedback_highpass_hz, "Hz", 1.0, 2000.0, taper="log")
         )
+        self.feedback_floor = None if feedback_floor is None else Named(feedback_floor, "", -1.0, 1.0)
         self.method = method or TimeDomain()
 
     @property
@@ -194,25 +165,32 @@ class Phaser(Effect):
         return max(1, round(self.hop_seconds * self.sample_rate))
 
     def configuration(self) -> dict[str, Any]:
-        highpass = self.feedback_highpass_hz
-        if not isinstance(self.sweep, (LogFrequencySweep, PaperSweep)):
+        highpass, floor = self.feedback_highpass_hz, self.feedback_floor
+        names = {LogFrequencySweep: "log_frequency", OctaveSweep: "octaves", PaperSweep: "paper"}
+        if type(self.sweep) not in names:
             kind = type(self.sweep).__name__
-            raise ValueError(f"a preset cannot hold the sweep {kind}; it can be log_frequency or paper")
+            raise ValueError(f"a preset cannot hold the sweep {kind}; it can be {', '.join(names.values())}")
+        network = self.shaper if isinstance(self.shaper, WaveShaper) else None
         return {
             "core": self.core,
             "stages": self.stages,
             "loop_delay": self.loop_delay,
             "feedback_highpass_hz": None if highpass is None else highpass().item(),
+            "feedback_floor": None if floor is None else floor().item(),
+            "filter_order": self.filter_order,
+            "dry_filter": self.dry_filter is not None,
             "hop_seconds": self.hop_seconds,
             "align_corners": self.align_corners,
-            "sweep": "paper" if isinstance(self.sweep, PaperSweep) else "log_frequency",
-            "shaper": {name: getattr(self.shaper, name) for name in ("width", "hidden", "residual")},
+            "lfo": self.lfo.configuration() if isinstance(self.lfo, FourierLFO) else None,
+            "sweep": names[type(self.sweep)],
+            "shaper": network and {name: getattr(network, name) for name in ("width", "hidden", "residual")},
             "learned_at": self.learned_at,
         }
 
     def set_parameters(self, values: dict[str, float]) -> None:
         super().set_parameters(values)
-        self.lfo.damping.step.requires_grad_(self.lfo.damping().item() != 0.0)
+        if isinstance(self.lfo, LFO):
+            self.lfo.damping.step.requires_grad_(self.lfo.damping().item() != 0.0)
 
     def at_sample_rate(self, sample_rate: float) -> Phaser:
         """A copy that sounds the same at another rate: what was learned as digital coefficients is converted."""
@@ -235,13 +213,17 @@ class Phaser(Effect):
         v = allpass_logit(
             self.break_frequencies((first_sample + frame * self.hop) / self.sample_rate), self.sample_rate
         )
-        biquad = self.biquad(self.sample_rate / self.learned_at)
+        ratio = self.sample_rate / self.learned_at
+        biquad = self.biquad(ratio)
         if self.core == "paper":
             return direct_form(torch.tanh(v), self.stages, self.through(), self.feedback(), biquad, self.hop, rate)
         b, a = (coefficients.to(dtype) for coefficients in biquad)
-        return AllpassLoopFilter(
-            v.to(dtype), rate, self.hop, self.stages, self.through().to(dtype), self._loop(dtype), self.loop_delay, b, a
-        )
+        dry = None
+        if self.dry_filter is not None:
+            dry_b, dry_a = (coefficients.to(dtype) for coefficients in self.dry_filter(ratio))
+            dry = dry_b, dry_a
+        through, loop = self.through().to(dtype), self._loop(dtype)
+        return AllpassLoopFilter(v.to(dtype), rate, self.hop, self.stages, through, loop, self.loop_delay, b, a, dry)
 
     def _loop(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """(c₀, c₁, a) of the loop filter."""
@@ -250,6 +232,9 @@ class Phaser(Effect):
             taps = gain, torch.zeros_like(gain), torch.zeros_like(gain)
         else:
             b0, b1, a = first_order_highpass(self.feedback_highpass_hz(), self.sample_rate)
+            if self.feedback_floor is not None:
+                floor = self.feedback_floor()
+                b0, b1 = b0 + floor * (1 - b0), b1 - floor * (a + b1)
             taps = gain * b0, gain * b1, a
         return tuple(tap.to(dtype) for tap in taps)  # type: ignore[return-value]
 
@@ -295,9 +280,13 @@ class Phaser(Effect):
         v = allpass_logit(self.break_frequencies(seconds), self.sample_rate)
         grid = torch.logspace(math.log10(20), math.log10(0.45 * self.sample_rate), 2000, dtype=torch.float64)
         loop = self._loop(torch.float64)
-        response = allpass_loop_response(
-            torch.tanh(v), self.stages, self.through(), loop, self.loop_delay, 2 * math.pi * grid / self.sample_rate
-        ).abs()
+        omega = 2 * math.pi * grid / self.sample_rate
+        through: Tensor = self.through()
+        if self.dry_filter is not None:
+            ratio = self.sample_rate / self.learned_at
+            (dry_b, dry_a), (b, a) = self.dry_filter(ratio), self.biquad(ratio)
+            through = filter_response(dry_b, dry_a, omega) / filter_response(b, a, omega)
+        response = allpass_loop_response(torch.tanh(v), self.stages, through, loop, self.loop_delay, omega).abs()
         inner = response[:, 1:-1]
         dip = (inner < response[:, :-2]) & (inner <= response[:, 2:])
         depth = torch.where(dip, inner, torch.inf)
@@ -319,20 +308,36 @@ class AllpassLoopFilter:
     loop_delay: int
     b: Tensor
     a: Tensor
+    dry: tuple[Tensor, Tensor] | None = None
 
     def run(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        past_x, past_u, inside = state or (None, None, None)
-        u, past_x = fir(x, self.b, past_x, return_zf=True)
-        u, past_u = allpole(u, self.a[1:], past_u, return_zf=True)
+        past, inside, past_dry = state or (None, None, None)
+        u, past = _filtered(x, self.b, self.a, past)
         w, inside = allpass_cascade(
             u, None, self.stages, *self.loop, self.loop_delay, inside, return_zf=True, artanh_p=self.v, hop=self.rate
         )
-        return torch.addcmul(w, self.through, u), (past_x, past_u, inside)
+        if self.dry is None:
+            return torch.addcmul(w, self.through, u), (past, inside, None)
+        dry, past_dry = _filtered(x, *self.dry, past_dry)
+        return w + dry, (past, inside, past_dry)
 
     def response(self, omega: Tensor) -> Tensor:
-        biquad = polynomial_response(self.b, omega) / polynomial_response(self.a, omega)
-        p = torch.tanh(self.v)
-        return biquad * allpass_loop_response(p, self.stages, self.through, self.loop, self.loop_delay, omega)
+        biquad, p = filter_response(self.b, self.a, omega), torch.tanh(self.v)
+        if self.dry is None:
+            return biquad * allpass_loop_response(p, self.stages, self.through, self.loop, self.loop_delay, omega)
+        wet = allpass_loop_response(p, self.stages, torch.zeros_like(self.through), self.loop, self.loop_delay, omega)
+        return filter_response(*self.dry, omega) + biquad * wet
+
+
+def _filtered(x: Tensor, b: Tensor, a: Tensor, past: Any) -> tuple[Tensor, Any]:
+    past_x, past_y = past or (None, None)
+    y, past_x = fir(x, b, past_x, return_zf=True)
+    y, past_y = allpole(y, a[1:], past_y, return_zf=True)
+    return y, (past_x, past_y)
+
+
+def filter_response(b: Tensor, a: Tensor, omega: Tensor) -> Tensor:
+    return polynomial_response(b, omega) / polynomial_response(a, omega)
 
 
 def allpass_loop_response(
