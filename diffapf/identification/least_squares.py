@@ -98,6 +98,7 @@ def least_squares(
     state: Any = None,
     bounds: Bounds | None = None,
     frozen: Collection[str] = (),
+    groups: Sequence[Collection[str]] | None = None,
     weights: Tensor | Sequence[Tensor] | None = None,
     robust: Robust | None = None,
     feasible: Callable[[Parameters], bool] | None = None,
@@ -119,6 +120,8 @@ def least_squares(
             the parameters that returns it: so the state may also hold what all blocks share, computed only once.
         bounds: (lowest, highest) by name, numbers or tensors of the parameter's shape; None: no bound.
         frozen: names of parameters that stay.
+        groups: lists of names; those of a list are differentiated together, and apart from the rest. It costs another
+            pass, and saves the derivatives of all that a group has no part in, as a filter before the one it moves.
         weights: w ≥ 0, one tensor for each block (a single one without `blocks`), that broadcasts to its residuals.
         robust: a `Robust`, for residuals of which some frames are spoilt.
         feasible: `feasible(parameters)` → whether they may be tried at all, as for a filter's stability. What is not
@@ -145,7 +148,7 @@ def least_squares(
     >>> fit.parameters
     {'gain': tensor(3.), 'rate': tensor(0.7000)}
     """
-    layout = Layout(parameters, frozen)
+    layout = Layout(parameters, frozen, groups)
     stream = _stream(residuals, blocks, state, weights, robust)
     _check_numbers(iterations, tolerance, damping)
     descent = _Descent(stream, layout, layout.bounds(bounds), feasible, tolerance, damping, callback)

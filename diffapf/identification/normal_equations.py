@@ -68,25 +68,25 @@ def cost(stream: Stream, parameters: Parameters) -> float:
 @torch.no_grad()
 def linearise(stream: Stream, layout: Layout, vector: Tensor) -> NormalEquations:
     """The cost and the normal equations at a point."""
-    parameters, directions = layout.tensors(vector), layout.directions()
+    passes = [_Pass(stream, layout, layout.tensors(vector), group) for group in layout.groups]
     total: Tensor | float = 0.0
     gradient: Tensor | float = 0.0
     information: Tensor | float = 0.0
     count, dtype = 0, torch.float64
-    state, tangents = _first_state(stream, layout, parameters, directions)
     for block in range(stream.blocks):
-        residuals, rows, state, tangents = _block_with_tangents(
-            stream, layout, parameters, directions, block, state, tangents
-        )
+        parts = [each.block(block) for each in passes]
+        residuals = parts[0][0]
         share, weights = _weighed(stream, block, residuals)
-        rows = rows.reshape(layout.size, -1).double()
+        rows = torch.cat([tangents.reshape(len(tangents), -1).double() for _, tangents in parts])
         weighted = rows if weights is None else rows * weights.reshape(-1)
         total = total + share
         gradient = gradient + weighted @ residuals.reshape(-1).double()
         information = information + weighted @ rows.T
         count, dtype = count + residuals.numel(), residuals.dtype
+    place = torch.cat([layout.places(group) for group in layout.groups]).argsort()
+    gradient, information = gradient.cpu()[place], information.cpu()[place][:, place]  # type: ignore[union-attr]
     resolution = 1e-12 if dtype == torch.float64 else 1e-10  # float32 tangents of filters have errors of −120 dB
-    return NormalEquations(float(total), count, gradient.cpu(), information.cpu(), resolution)  # type: ignore[union-attr]
+    return NormalEquations(float(total), count, gradient, information, resolution)
 
 
 def _block(stream: Stream, parameters: Parameters, block: int, state: Any) -> tuple[Tensor, Any]:
@@ -129,35 +129,33 @@ def _weighed(stream: Stream, block: int, residuals: Tensor) -> tuple[Tensor, Ten
 Tangents = list[Tensor | None]
 
 
-def _first_state(
-    stream: Stream, layout: Layout, parameters: Parameters, directions: Parameters
-) -> tuple[Any, Tangents]:
-    if not callable(stream.state):
-        return stream.state, [None] * len(tree_flatten(stream.state)[0])
-    _, state, tangents = _push_forward(
-        lambda free, _: (None, stream.state(layout.complete(free))), parameters, directions, None, []
-    )
-    return state, tangents
+class _Pass:
+    """One group of parameters on its way through the blocks; the others stand still."""
 
+    def __init__(self, stream: Stream, layout: Layout, parameters: Parameters, group: Sequence[str]):
+        self.stream, self.layout, self.parameters = stream, layout, parameters
+        self.moving = {name: parameters[name] for name in group}
+        self.directions = layout.directions(group)
+        self.state, self.tangents = stream.state, [None] * len(tree_flatten(stream.state)[0])
+        if callable(stream.state):
+            start = stream.state
+            _, self.state, self.tangents = _push_forward(
+                lambda moving, _: (None, start(self._all(moving))), self.moving, self.directions, None, [None]
+            )
 
-def _block_with_tangents(
-    stream: Stream,
-    layout: Layout,
-    parameters: Parameters,
-    directions: Parameters,
-    block: int,
-    state: Any,
-    tangents: Tangents,
-) -> tuple[Tensor, Tensor, Any, Tangents]:
-    """A block's residuals, their tangents `(size, *shape)`, the next state and its tangents."""
-    (residuals, rows), state, tangents = _push_forward(
-        lambda free, state: _block(stream, layout.complete(free), block, state),
-        parameters,
-        directions,
-        state,
-        tangents,
-    )
-    return residuals, rows, state, tangents
+    def block(self, block: int) -> tuple[Tensor, Tensor]:
+        """A block's residuals, and their tangents `(directions, *shape)`."""
+        (residuals, rows), self.state, self.tangents = _push_forward(
+            lambda moving, state: _block(self.stream, self._all(moving), block, state),
+            self.moving,
+            self.directions,
+            self.state,
+            self.tangents,
+        )
+        return residuals, rows
+
+    def _all(self, moving: Parameters) -> Parameters:
+        return self.layout.complete({**self.parameters, **moving})
 
 
 def _push_forward(
