@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ class Layout:
     Args:
         parameters: the tensors by name, real, of any shapes, dtypes and devices.
         frozen: names of those that stay as they are.
-        groups: names of those that are differentiated together; what is in none of them is a group of its own.
 
     Raises:
         ValueError, TypeError: no tensors, none of them free, an unknown name, a tensor that is not of real numbers.
@@ -27,12 +26,7 @@ class Layout:
     (['gain', 'taps[0]', 'taps[1]'], tensor([2., 1., 1.], dtype=torch.float64))
     """
 
-    def __init__(
-        self,
-        parameters: Mapping[str, Tensor],
-        frozen: Collection[str] = (),
-        groups: Sequence[Collection[str]] | None = None,
-    ):
+    def __init__(self, parameters: Mapping[str, Tensor], frozen: Collection[str] = ()):
         if not isinstance(parameters, Mapping):
             raise TypeError(f"parameters must be tensors by name, a dict, got {type(parameters).__name__}")
         if isinstance(frozen, str):
@@ -51,19 +45,6 @@ class Layout:
         if not self.size:
             raise ValueError("there is nothing to fit: parameters has no tensor that is not frozen")
         self.order = list(parameters)
-        self.groups = [list(self.free)] if groups is None else self._grouped(groups)
-
-    def _grouped(self, groups: Sequence[Collection[str]]) -> list[list[str]]:
-        if isinstance(groups, str) or any(isinstance(group, str) for group in groups):
-            raise TypeError(f"groups must be a list of lists of names, got {groups!r}")
-        named = [name for group in groups for name in group]
-        _check_names("groups", named, self.order)
-        twice = sorted({name for name in named if named.count(name) > 1})
-        if twice:
-            raise ValueError(f"a parameter is in one group only, but groups has {twice} twice")
-        others = [name for name in self.free if name not in named]
-        free = [[name for name in group if name in self.free] for group in [*groups, others]]
-        return [group for group in free if group]
 
     @property
     def labels(self) -> list[str]:
@@ -89,21 +70,13 @@ class Layout:
         """All the tensors."""
         return self.complete(self.tensors(vector))
 
-    def directions(self, group: Collection[str]) -> Parameters:
-        """A unit vector for each place of a group, as tangents of its tensors: `(places, *shape)`."""
-        tensors = {name: self.free[name] for name in group}
-        sizes = [tensor.numel() for tensor in tensors.values()]
-        columns = torch.eye(sum(sizes), dtype=torch.float64).split(sizes, dim=1)
+    def directions(self) -> Parameters:
+        """A unit vector for each place, as tangents of the free tensors: `(size, *shape)`."""
+        columns = torch.eye(self.size, dtype=torch.float64).split([t.numel() for t in self.free.values()], dim=1)
         return {
-            name: column.reshape(len(column), *like.shape).to(like.device, like.dtype)
-            for (name, like), column in zip(tensors.items(), columns, strict=True)
+            name: column.reshape(self.size, *like.shape).to(like.device, like.dtype)
+            for (name, like), column in zip(self.free.items(), columns, strict=True)
         }
-
-    def places(self, group: Collection[str]) -> Tensor:
-        """Where a group's tensors are in the vector."""
-        sizes = [tensor.numel() for tensor in self.free.values()]
-        places = dict(zip(self.free, torch.arange(self.size).split(sizes), strict=True))
-        return torch.cat([places[name] for name in group])
 
     def bounds(self, bounds: Bounds | None) -> tuple[Tensor, Tensor]:
         """(lowest, highest) of each place, ∓∞ where nothing is said."""
@@ -126,13 +99,13 @@ INFINITE = (-torch.inf, torch.inf)
 
 def _bound(name: str, end: float | Tensor, like: Tensor) -> Tensor:
     try:
-        return torch.as_tensor(end, dtype=torch.float64).expand(like.shape)
+        return torch.as_tensor(end, dtype=like.dtype, device=like.device).expand(like.shape)
     except (RuntimeError, TypeError, ValueError):
         shape = tuple(like.shape)
         raise ValueError(f"a bound of {name!r} must be a number or have its shape {shape}, got {end!r}") from None
 
 
-def _check_names(what: str, names: Collection[str], parameters: Mapping[str, Tensor]) -> None:
+def _check_names(what: str, names: Collection[str], parameters: Collection[str]) -> None:
     unknown = sorted(set(names) - set(parameters))
     if unknown:
         raise ValueError(f"{what} names {unknown}, but the parameters are {sorted(parameters)}")

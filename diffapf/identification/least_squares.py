@@ -15,79 +15,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from diffapf.identification.fit import (
+    ALL_ITERATIONS,
+    CONVERGED,
+    EXACT,
+    INTERRUPTED,
+    NO_STEP_HELPS,
+    NOTHING_PROMISED,
+    STOPPED,
+    Fit,
+    Iteration,
+)
 from diffapf.identification.layout import Bounds, Layout, Parameters
 from diffapf.identification.normal_equations import NormalEquations, Stream, cost, linearise
 from diffapf.identification.robust import Robust
 from diffapf.identification.step import bounded_step, promised_gain, pushed_outwards
-from diffapf.identification.uncertainty import Uncertainty, uncertainty
 
 FACTOR = 8.0  # by which λ falls and rises
 LEAST_DAMPING, MOST_DAMPING = 1e-15, 1e12
 SMALL_GAINS = 2  # in a row, and the descent is over
 
 Callback = Callable[[int, float, float, Parameters], bool | None]
-
-CONVERGED = "converged: two gains in a row below the tolerance"
-NOTHING_PROMISED = "converged: the model promises no gain above the tolerance"
-EXACT = "converged: the residuals are zero"
-NO_STEP_HELPS = "no step lowers the cost, however short"
-ALL_ITERATIONS = "all iterations used"
-STOPPED = "stopped by the callback"
-INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True)
-class Iteration:
-    """A line of a fit's history; number 0 is the start."""
-
-    number: int
-    cost: float
-    damping: float  # λ for the next step
-    rejected: int  # steps tried in vain
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What `least_squares` found: the best parameters, frozen ones included, and what is known of them."""
-
-    parameters: Parameters
-    cost: float
-    count: int  # residuals
-    why: str  # it stopped
-    history: list[Iteration]
-    information: Tensor = field(repr=False)  # JᵀWJ of the free parameters, float64
-    gradient: Tensor = field(repr=False)  # JᵀWr
-    at_bounds: list[str]  # labels of parameters that a bound holds
-    layout: Layout = field(repr=False)
-    resolution: float = field(repr=False)
-
-    @property
-    def converged(self) -> bool:
-        return self.why in (CONVERGED, NOTHING_PROMISED, EXACT, NO_STEP_HELPS)
-
-    @cached_property
-    def uncertainty(self) -> Uncertainty:
-        held = torch.tensor([label in set(self.at_bounds) for label in self.layout.labels])
-        return uncertainty(self.information, self.cost, self.count, held, self.resolution)
-
-    @property
-    def standard_errors(self) -> Parameters:
-        """One for each element of `parameters`, float64: infinite where not identified, 0 where frozen or at a bound."""
-        errors = self.uncertainty.standard_errors.split([tensor.numel() for tensor in self.layout.free.values()])
-        free = {name: e.reshape(t.shape) for (name, t), e in zip(self.layout.free.items(), errors, strict=True)}
-        zeros = {name: torch.zeros(t.shape, dtype=torch.float64) for name, t in self.layout.frozen.items()}
-        return {name: free[name] if name in free else zeros[name] for name in self.layout.order}
-
-    @property
-    def unidentified(self) -> list[str]:
-        """Labels of parameters that can move, some together, without moving any residual."""
-        return [name for name, lost in zip(self.layout.labels, self.uncertainty.unidentified, strict=True) if lost]
 
 
 def least_squares(
@@ -98,7 +51,6 @@ def least_squares(
     state: Any = None,
     bounds: Bounds | None = None,
     frozen: Collection[str] = (),
-    groups: Sequence[Collection[str]] | None = None,
     weights: Tensor | Sequence[Tensor] | None = None,
     robust: Robust | None = None,
     feasible: Callable[[Parameters], bool] | None = None,
@@ -120,8 +72,6 @@ def least_squares(
             the parameters that returns it: so the state may also hold what all blocks share, computed only once.
         bounds: (lowest, highest) by name, numbers or tensors of the parameter's shape; None: no bound.
         frozen: names of parameters that stay.
-        groups: lists of names; those of a list are differentiated together, and apart from the rest. It costs another
-            pass, and saves the derivatives of all that a group has no part in, as a filter before the one it moves.
         weights: w ≥ 0, one tensor for each block (a single one without `blocks`), that broadcasts to its residuals.
         robust: a `Robust`, for residuals of which some frames are spoilt.
         feasible: `feasible(parameters)` → whether they may be tried at all, as for a filter's stability. What is not
@@ -148,7 +98,7 @@ def least_squares(
     >>> fit.parameters
     {'gain': tensor(3.), 'rate': tensor(0.7000)}
     """
-    layout = Layout(parameters, frozen, groups)
+    layout = Layout(parameters, frozen)
     stream = _stream(residuals, blocks, state, weights, robust)
     _check_numbers(iterations, tolerance, damping)
     descent = _Descent(stream, layout, layout.bounds(bounds), feasible, tolerance, damping, callback)
@@ -176,13 +126,13 @@ class _Descent:
         try:
             why = self._report(0)
             for number in range(1, iterations + 1):
-                if why:
+                if why or self.best[1].cost == 0:
                     break
                 why = self._iteration()
                 why = self._report(number) or why
         except KeyboardInterrupt:
             why = INTERRUPTED
-        return self._fit(why or ALL_ITERATIONS)
+        return self._fit(why or (ALL_ITERATIONS if self.best[1].cost else EXACT))
 
     def _start(self, vector: Tensor) -> NormalEquations:
         parameters = self.layout.parameters(vector)
@@ -204,7 +154,7 @@ class _Descent:
         vector, equations = self.best
         information, gradient, before = equations.information, equations.gradient, equations.cost
         self.rejected = 0
-        while before > 0 and self.damping <= MOST_DAMPING:
+        while self.damping <= MOST_DAMPING:
             step = bounded_step(information, gradient, self.damping, self.bounds[0] - vector, self.bounds[1] - vector)
             promised = -1.0 if step is None else promised_gain(information, gradient, step)
             reached = None if step is None or promised <= 0 else self._reached(vector + step, before)
@@ -216,7 +166,7 @@ class _Descent:
             self.rejected += 1
             if 0 <= promised < self.tolerance * before:  # shorter steps promise less still
                 return NOTHING_PROMISED
-        return NO_STEP_HELPS if before > 0 else EXACT
+        return NO_STEP_HELPS
 
     def _reached(self, vector: Tensor, limit: float) -> tuple[Tensor, NormalEquations] | None:
         """The point and its normal equations if it may be tried, costs less than the limit, and can be left again."""

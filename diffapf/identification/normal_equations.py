@@ -68,25 +68,22 @@ def cost(stream: Stream, parameters: Parameters) -> float:
 @torch.no_grad()
 def linearise(stream: Stream, layout: Layout, vector: Tensor) -> NormalEquations:
     """The cost and the normal equations at a point."""
-    passes = [_Pass(stream, layout, layout.tensors(vector), group) for group in layout.groups]
+    model = _Linearised(stream, layout, layout.tensors(vector))
     total: Tensor | float = 0.0
     gradient: Tensor | float = 0.0
     information: Tensor | float = 0.0
     count, dtype = 0, torch.float64
     for block in range(stream.blocks):
-        parts = [each.block(block) for each in passes]
-        residuals = parts[0][0]
+        residuals, rows = model.block(block)
         share, weights = _weighed(stream, block, residuals)
-        rows = torch.cat([tangents.reshape(len(tangents), -1).double() for _, tangents in parts])
+        rows = rows.reshape(layout.size, -1).double()
         weighted = rows if weights is None else rows * weights.reshape(-1)
         total = total + share
         gradient = gradient + weighted @ residuals.reshape(-1).double()
         information = information + weighted @ rows.T
         count, dtype = count + residuals.numel(), residuals.dtype
-    place = torch.cat([layout.places(group) for group in layout.groups]).argsort()
-    gradient, information = gradient.cpu()[place], information.cpu()[place][:, place]  # type: ignore[union-attr]
     resolution = 1e-12 if dtype == torch.float64 else 1e-10  # float32 tangents of filters have errors of −120 dB
-    return NormalEquations(float(total), count, gradient, information, resolution)
+    return NormalEquations(float(total), count, gradient.cpu(), information.cpu(), resolution)  # type: ignore[union-attr]
 
 
 def _block(stream: Stream, parameters: Parameters, block: int, state: Any) -> tuple[Tensor, Any]:
@@ -129,33 +126,30 @@ def _weighed(stream: Stream, block: int, residuals: Tensor) -> tuple[Tensor, Ten
 Tangents = list[Tensor | None]
 
 
-class _Pass:
-    """One group of parameters on its way through the blocks; the others stand still."""
+class _Linearised:
+    """The model and its tangents in all directions, block by block."""
 
-    def __init__(self, stream: Stream, layout: Layout, parameters: Parameters, group: Sequence[str]):
+    def __init__(self, stream: Stream, layout: Layout, parameters: Parameters):
         self.stream, self.layout, self.parameters = stream, layout, parameters
-        self.moving = {name: parameters[name] for name in group}
-        self.directions = layout.directions(group)
-        self.state, self.tangents = stream.state, [None] * len(tree_flatten(stream.state)[0])
+        self.directions = layout.directions()
+        self.state = stream.state
+        self.tangents: Tangents = [None] * len(tree_flatten(stream.state)[0])
         if callable(stream.state):
             start = stream.state
             _, self.state, self.tangents = _push_forward(
-                lambda moving, _: (None, start(self._all(moving))), self.moving, self.directions, None, [None]
+                lambda free, _: (None, start(layout.complete(free))), parameters, self.directions, None, [None]
             )
 
     def block(self, block: int) -> tuple[Tensor, Tensor]:
         """A block's residuals, and their tangents `(directions, *shape)`."""
         (residuals, rows), self.state, self.tangents = _push_forward(
-            lambda moving, state: _block(self.stream, self._all(moving), block, state),
-            self.moving,
+            lambda free, state: _block(self.stream, self.layout.complete(free), block, state),
+            self.parameters,
             self.directions,
             self.state,
             self.tangents,
         )
         return residuals, rows
-
-    def _all(self, moving: Parameters) -> Parameters:
-        return self.layout.complete({**self.parameters, **moving})
 
 
 def _push_forward(
@@ -163,7 +157,7 @@ def _push_forward(
 ) -> tuple[Any, Any, Tangents]:
     """((value, its tangents), next state, its tangents) of (value, next state) = function(parameters, state)."""
     leaves, spec = tree_flatten(state)
-    moving = [place for place, tangent in enumerate(tangents) if tangent is not None]
+    moving = {place: tangent for place, tangent in enumerate(tangents) if tangent is not None}
     found: dict[str, Any] = {}
 
     def of_tensors(free: Parameters, carried: list[Tensor]):
@@ -180,7 +174,7 @@ def _push_forward(
         at = (parameters, [leaves[place] for place in moving])
         return jvp(of_tensors, at, (direction, carried), has_aux=True)
 
-    values, moved, others = vmap(along)(directions, [tangents[place] for place in moving])
+    values, moved, others = vmap(along)(directions, list(moving.values()))
     values, others = [value[0] for value in values], [other[0] for other in others]  # the same in every direction
     has_value = len(values) > sum(map(_is_differentiable, found["leaves"]))
     pair = (values.pop(0), moved.pop(0)) if has_value else None
