@@ -82,13 +82,14 @@ def main() -> None:
     parser.add_argument("--lengths", type=int, nargs="+", default=[4096, 8192, 16384, 32768])
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--groups", action="store_true", help="differentiate the biquad apart")
     options = parser.parse_args()
     torch.set_num_threads(1)
     dtype = getattr(torch, options.dtype)
     dry = torch.randn(options.seconds * SAMPLE_RATE, generator=torch.Generator().manual_seed(0), dtype=dtype)
     wet, _ = phaser_block(a_phaser(dtype), dry, 0, None)
     x = {name: value + 0.01 for name, value in a_phaser(dtype).items()}
-    layout = Layout(x)
+    layout = Layout(x, groups=[["b", "l"]] if options.groups else None)
     print(f"{layout.size} parameters, {options.dtype}, milliseconds a second of audio")
     for length in options.lengths:
         stream = Stream(*phaser_residuals(dry, wet, length))

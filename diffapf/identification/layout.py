@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 Parameters = dict[str, Tensor]
+Groups = Sequence[Collection[str]]
 Bounds = Mapping[str, tuple[float | Tensor | None, float | Tensor | None]]
 
 
@@ -17,6 +18,7 @@ class Layout:
     Args:
         parameters: the tensors by name, real, of any shapes, dtypes and devices.
         frozen: names of those that stay as they are.
+        groups: names of those that are differentiated together; what is in none of them is a group of its own.
 
     Raises:
         ValueError, TypeError: no tensors, none of them free, an unknown name, a tensor that is not of real numbers.
@@ -26,7 +28,7 @@ class Layout:
     (['gain', 'taps[0]', 'taps[1]'], tensor([2., 1., 1.], dtype=torch.float64))
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], frozen: Collection[str] = ()):
+    def __init__(self, parameters: Mapping[str, Tensor], frozen: Collection[str] = (), groups: Groups | None = None):
         if not isinstance(parameters, Mapping):
             raise TypeError(f"parameters must be tensors by name, a dict, got {type(parameters).__name__}")
         if isinstance(frozen, str):
@@ -45,6 +47,19 @@ class Layout:
         if not self.size:
             raise ValueError("there is nothing to fit: parameters has no tensor that is not frozen")
         self.order = list(parameters)
+        self.groups = self._grouped(groups or [])
+
+    def _grouped(self, groups: Groups) -> list[list[str]]:
+        if isinstance(groups, str) or any(isinstance(group, str) for group in groups):
+            raise TypeError(f"groups must be a list of lists of names, got {groups!r}")
+        named = [name for group in groups for name in group]
+        _check_names("groups", named, self.order)
+        twice = sorted({name for name in named if named.count(name) > 1})
+        if twice:
+            raise ValueError(f"a parameter is in one group only, but groups has {twice} twice")
+        others = [name for name in self.free if name not in named]
+        free = [[name for name in group if name in self.free] for group in [*groups, others]]
+        return [group for group in free if group]
 
     @property
     def labels(self) -> list[str]:
@@ -70,13 +85,21 @@ class Layout:
         """All the tensors."""
         return self.complete(self.tensors(vector))
 
-    def directions(self) -> Parameters:
-        """A unit vector for each place, as tangents of the free tensors: `(size, *shape)`."""
-        columns = torch.eye(self.size, dtype=torch.float64).split([t.numel() for t in self.free.values()], dim=1)
+    def directions(self, group: Collection[str]) -> Parameters:
+        """A unit vector for each place of a group, as tangents of its tensors: `(places, *shape)`."""
+        tensors = {name: self.free[name] for name in group}
+        sizes = [tensor.numel() for tensor in tensors.values()]
+        columns = torch.eye(sum(sizes), dtype=torch.float64).split(sizes, dim=1)
         return {
-            name: column.reshape(self.size, *like.shape).to(like.device, like.dtype)
-            for (name, like), column in zip(self.free.items(), columns, strict=True)
+            name: column.reshape(len(column), *like.shape).to(like.device, like.dtype)
+            for (name, like), column in zip(tensors.items(), columns, strict=True)
         }
+
+    def places(self, group: Collection[str]) -> Tensor:
+        """Where a group's tensors are in the vector."""
+        sizes = [tensor.numel() for tensor in self.free.values()]
+        places = dict(zip(self.free, torch.arange(self.size).split(sizes), strict=True))
+        return torch.cat([places[name] for name in group])
 
     def bounds(self, bounds: Bounds | None) -> tuple[Tensor, Tensor]:
         """(lowest, highest) of each place, ∓∞ where nothing is said."""

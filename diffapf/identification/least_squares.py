@@ -31,7 +31,7 @@ from diffapf.identification.fit import (
     Fit,
     Iteration,
 )
-from diffapf.identification.layout import Bounds, Layout, Parameters
+from diffapf.identification.layout import Bounds, Groups, Layout, Parameters
 from diffapf.identification.normal_equations import NormalEquations, Stream, cost, linearise
 from diffapf.identification.robust import Robust
 from diffapf.identification.step import bounded_step, promised_gain, pushed_outwards
@@ -51,6 +51,7 @@ def least_squares(
     state: Any = None,
     bounds: Bounds | None = None,
     frozen: Collection[str] = (),
+    groups: Groups | None = None,
     weights: Tensor | Sequence[Tensor] | None = None,
     robust: Robust | None = None,
     feasible: Callable[[Parameters], bool] | None = None,
@@ -72,6 +73,8 @@ def least_squares(
             the parameters that returns it: so the state may also hold what all blocks share, computed only once.
         bounds: (lowest, highest) by name, numbers or tensors of the parameter's shape; None: no bound.
         frozen: names of parameters that stay.
+        groups: lists of names; those of a list are differentiated together, and apart from all others. It costs another
+            pass, and saves the derivatives of what a group has no part in, as of a filter before the one that it moves.
         weights: w ≥ 0, one tensor for each block (a single one without `blocks`), that broadcasts to its residuals.
         robust: a `Robust`, for residuals of which some frames are spoilt.
         feasible: `feasible(parameters)` → whether they may be tried at all, as for a filter's stability. What is not
@@ -98,7 +101,7 @@ def least_squares(
     >>> fit.parameters
     {'gain': tensor(3.), 'rate': tensor(0.7000)}
     """
-    layout = Layout(parameters, frozen)
+    layout = Layout(parameters, frozen, groups)
     stream = _stream(residuals, blocks, state, weights, robust)
     _check_numbers(iterations, tolerance, damping)
     descent = _Descent(stream, layout, layout.bounds(bounds), feasible, tolerance, damping, callback)

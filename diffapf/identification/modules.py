@@ -37,7 +37,7 @@ def fit_module(
         state: the first block's, or a function of the module that returns it.
         frozen: names of parameters, or of modules whose parameters all stay, as "lfo" or "lfo.rate_hz".
         feasible: `feasible(module)` → whether the module may be tried with the parameters that it has then.
-        options: as `least_squares` takes them: blocks, bounds, weights, robust, iterations, tolerance, damping,
+        options: as `least_squares` takes them: blocks, bounds, groups, weights, robust, iterations, tolerance, damping,
             callback. Bounds are those of the tensors; of a named parameter `gain` the tensor is `gain.step`.
 
     Returns:

@@ -7,7 +7,7 @@ The state s is whatever one block hands to the next, as a recursive filter's reg
 carried from block to block with it, so the sums are those of the whole signal, exactly. Nothing of a block outlives it
 but the state: memory grows with the parameters times a block's samples, however long the signal.
 
-All parameters' directions go through a block at once, `vmap` over `jvp`: one call of each filter's kernel.
+All directions of a group of parameters go through a block at once, `vmap` over `jvp`: one call of each filter's kernel.
 """
 
 from __future__ import annotations
@@ -68,22 +68,29 @@ def cost(stream: Stream, parameters: Parameters) -> float:
 @torch.no_grad()
 def linearise(stream: Stream, layout: Layout, vector: Tensor) -> NormalEquations:
     """The cost and the normal equations at a point."""
-    model = _Linearised(stream, layout, layout.tensors(vector))
+    passes = [_Pass(stream, layout, layout.tensors(vector), group) for group in layout.groups]
     total: Tensor | float = 0.0
     gradient: Tensor | float = 0.0
     information: Tensor | float = 0.0
     count, dtype = 0, torch.float64
     for block in range(stream.blocks):
-        residuals, rows = model.block(block)
+        parts = [each.block(block) for each in passes]
+        residuals = parts[0][0]
         share, weights = _weighed(stream, block, residuals)
-        rows = rows.reshape(layout.size, -1).double()
+        rows = _together([tangents.reshape(len(tangents), -1).double() for _, tangents in parts])
         weighted = rows if weights is None else rows * weights.reshape(-1)
         total = total + share
         gradient = gradient + weighted @ residuals.reshape(-1).double()
         information = information + weighted @ rows.T
         count, dtype = count + residuals.numel(), residuals.dtype
+    place = torch.cat([layout.places(group) for group in layout.groups]).argsort()
+    gradient, information = gradient.cpu()[place], information.cpu()[place][:, place]  # type: ignore[union-attr]
     resolution = 1e-12 if dtype == torch.float64 else 1e-10  # float32 tangents of filters have errors of −120 dB
-    return NormalEquations(float(total), count, gradient.cpu(), information.cpu(), resolution)  # type: ignore[union-attr]
+    return NormalEquations(float(total), count, gradient, information, resolution)
+
+
+def _together(rows: list[Tensor]) -> Tensor:
+    return rows[0] if len(rows) == 1 else torch.cat(rows)  # `cat` would copy a single one too
 
 
 def _block(stream: Stream, parameters: Parameters, block: int, state: Any) -> tuple[Tensor, Any]:
@@ -126,30 +133,34 @@ def _weighed(stream: Stream, block: int, residuals: Tensor) -> tuple[Tensor, Ten
 Tangents = list[Tensor | None]
 
 
-class _Linearised:
-    """The model and its tangents in all directions, block by block."""
+class _Pass:
+    """One group of parameters on its way through the blocks; the others stand still."""
 
-    def __init__(self, stream: Stream, layout: Layout, parameters: Parameters):
+    def __init__(self, stream: Stream, layout: Layout, parameters: Parameters, group: Sequence[str]):
         self.stream, self.layout, self.parameters = stream, layout, parameters
-        self.directions = layout.directions()
+        self.moving = {name: parameters[name] for name in group}
+        self.directions = layout.directions(group)
         self.state = stream.state
         self.tangents: Tangents = [None] * len(tree_flatten(stream.state)[0])
         if callable(stream.state):
             start = stream.state
             _, self.state, self.tangents = _push_forward(
-                lambda free, _: (None, start(layout.complete(free))), parameters, self.directions, None, [None]
+                lambda moving, _: (None, start(self._all(moving))), self.moving, self.directions, None, [None]
             )
 
     def block(self, block: int) -> tuple[Tensor, Tensor]:
         """A block's residuals, and their tangents `(directions, *shape)`."""
         (residuals, rows), self.state, self.tangents = _push_forward(
-            lambda free, state: _block(self.stream, self.layout.complete(free), block, state),
-            self.parameters,
+            lambda moving, state: _block(self.stream, self._all(moving), block, state),
+            self.moving,
             self.directions,
             self.state,
             self.tangents,
         )
         return residuals, rows
+
+    def _all(self, moving: Parameters) -> Parameters:
+        return self.layout.complete({**self.parameters, **moving})
 
 
 def _push_forward(

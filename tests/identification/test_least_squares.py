@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.func import jacrev
 
+from diffapf.filters import allpole as allpole_module
 from diffapf.filters.allpole import allpole
 from diffapf.filters.fir import fir
 from diffapf.identification import Robust, least_squares
@@ -133,10 +134,10 @@ DRY, WET = normal(1500), normal(1500, seed=1)
 
 
 def test_normal_equations_in_blocks_are_those_of_the_whole_jacobian():
-    layout = Layout(PHASER)
     J = whole_jacobian(lambda x: phaser_block(x, DRY, 0, None)[0], PHASER)
     r = phaser_block(PHASER, DRY, 0, None)[0] - WET
-    for length in (1500, 700, 443, 128):
+    for length, groups in ((1500, None), (700, None), (128, None), (443, [["s", "b"], ["f0"]])):
+        layout = Layout(PHASER, groups=groups)
         found = linearise(Stream(*phaser_residuals(DRY, WET, length)), layout, layout.vector(PHASER))
         torch.testing.assert_close(found.information, J.T @ J, rtol=1e-9, atol=1e-9 * float((J.T @ J).abs().max()))
         torch.testing.assert_close(found.gradient, J.T @ r, rtol=1e-9, atol=1e-9)
@@ -208,6 +209,20 @@ def test_a_first_state_may_depend_on_the_parameters():
     assert len(calls) == 1
     torch.testing.assert_close(found.information, J.T @ J)
     assert cost(Stream(residuals, 3, start), parameters) == pytest.approx(float(at_once(parameters).square().sum()))
+
+
+def test_a_group_is_not_carried_through_what_it_has_no_part_in(monkeypatch):
+    """The biquad comes before the sweep: apart from it, the sweep's directions never pass through its filters."""
+    rows = []
+    kernel = allpole_module.run
+    monkeypatch.setattr(
+        allpole_module, "run", lambda name, x, *rest, out: (rows.append(len(x)), kernel(name, x, *rest, out=out))
+    )
+    for groups in (None, [["c", "s", "f0", "g1", "g2"]]):
+        rows.clear()
+        layout = Layout(PHASER, groups=groups)
+        linearise(Stream(*phaser_residuals(DRY, WET, 500)), layout, layout.vector(PHASER))
+        assert max(rows) == (layout.size if groups is None else 5)
 
 
 def test_trial_steps_compute_no_tangents():
@@ -469,6 +484,9 @@ WRONG = {
     "no parameters": (ValueError, "nothing to fit", squared, {}, {}),
     "unknown frozen": (ValueError, r"frozen names \['y'\]", squared, ONE, {"frozen": ["y"]}),
     "frozen is a string": (TypeError, "list of names", squared, ONE, {"frozen": "x"}),
+    "an unknown group": (ValueError, r"groups names \['y'\]", squared, ONE, {"groups": [["y"]]}),
+    "two groups": (ValueError, "one group only", squared, ONE, {"groups": [["x"], ["x"]]}),
+    "a group that is a string": (TypeError, "lists of names", squared, ONE, {"groups": ["x"]}),
     "unknown bounds": (ValueError, r"bounds names \['y'\]", squared, ONE, {"bounds": {"y": (0, 1)}}),
     "no pair": (ValueError, "a pair", squared, ONE, {"bounds": {"x": 3}}),
     "empty box": (ValueError, "below the highest", squared, ONE, {"bounds": {"x": (1, 1)}}),
