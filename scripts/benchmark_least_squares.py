@@ -2,8 +2,8 @@
 
     python scripts/benchmark_least_squares.py [--dtype float32] [--lengths 4096 8192 16384 32768]
 
-The phaser's log break frequency is a Fourier series, v(θ) = Σ c_k cos kθ + s_k sin kθ, θ = 2π f₀ t, on frames of 10 ms; a
-biquad before it, the gains g₁ and g₂: issue 12's bar is 60 ms.
+The phaser's log break frequency is a Fourier series, v(θ) = Σ c_k cos kθ + s_k sin kθ, θ = 2π f₀ t, on frames of
+10 ms; a biquad before it, the gains g₁ and g₂: issue 12's bar is 60 ms.
 """
 
 from __future__ import annotations

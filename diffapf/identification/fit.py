@@ -56,7 +56,7 @@ class Fit:
 
     @property
     def standard_errors(self) -> Parameters:
-        """One for each element of `parameters`, float64: infinite where not identified, 0 where frozen or at a bound."""
+        """Of each element of `parameters`, float64: infinite where not identified, 0 where frozen or at a bound."""
         errors = self.uncertainty.standard_errors.split([tensor.numel() for tensor in self.layout.free.values()])
         free = {name: e.reshape(t.shape) for (name, t), e in zip(self.layout.free.items(), errors, strict=True)}
         zeros = {name: torch.zeros(t.shape, dtype=torch.float64) for name, t in self.layout.frozen.items()}

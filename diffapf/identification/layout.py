@@ -13,7 +13,7 @@ Bounds = Mapping[str, tuple[float | Tensor | None, float | Tensor | None]]
 
 
 class Layout:
-    """The free ones of some named tensors, one after the other in a float64 vector on the CPU; the frozen ones beside it.
+    """The free ones of some named tensors, one after the other in a float64 vector on the CPU; frozen ones beside it.
 
     Args:
         parameters: the tensors by name, real, of any shapes, dtypes and devices.

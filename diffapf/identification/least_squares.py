@@ -64,13 +64,13 @@ def least_squares(
 
     Args:
         residuals: `residuals(parameters)` → r, a real tensor of any shape; or with `blocks`,
-            `residuals(parameters, block, state)` → (r of this block, the next block's state). Differentiable in forward
-            mode. `parameters` is a dict, as given.
-        parameters: where to start: real tensors by name, of any shapes. Their dtypes are what residuals are computed in;
-            sums and solutions are float64.
-        blocks: the number of blocks; 8192 samples each is a good length for filters.
-        state: the first block's state: tensors and anything else, in any nest of tuples, lists and dicts. Or a function of
-            the parameters that returns it: so the state may also hold what all blocks share, computed only once.
+            `residuals(parameters, block, state)` → (r of this block, the next block's state). Differentiable in
+            forward mode. `parameters` is a dict, as given.
+        parameters: where to start: real tensors by name, of any shapes. Their dtypes are what residuals are computed
+            in; sums and solutions are float64.
+        blocks: the number of blocks; 16 384 samples each is a good length for filters.
+        state: the first block's state: tensors and anything else, in any nest of tuples, lists and dicts. Or a function
+            of the parameters that returns it: so the state may also hold what all blocks share, computed only once.
         bounds: (lowest, highest) by name, numbers or tensors of the parameter's shape; None: no bound.
         frozen: names of parameters that stay.
         groups: lists of names; those of a list are differentiated together, and apart from all others. It costs another
@@ -89,8 +89,8 @@ def least_squares(
         A `Fit`: parameters, cost, why it stopped, history, JᵀJ, standard errors.
 
     Raises:
-        ValueError, TypeError: arguments outside what is said here; a start that is not feasible, or out of bounds, or whose
-            residuals or their derivatives are not finite.
+        ValueError, TypeError: arguments outside what is said here; a start that is not feasible, or out of bounds, or
+            whose residuals or their derivatives are not finite.
 
     Source: Marquardt 1963; Nocedal and Wright, chapter 10.
 
@@ -212,7 +212,7 @@ class _Descent:
         )
 
 
-# ------------------------------------------------------------------------------------------------------------ arguments
+# ----------------------------------------------------------------------------------------------------------- arguments
 
 
 def _stream(residuals: Callable, blocks: int | None, state: Any, weights: Any, robust: Robust | None) -> Stream:

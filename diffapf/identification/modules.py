@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,20 +24,22 @@ def fit_module(
     *,
     state: Any = None,
     frozen: Collection[str] = (),
+    groups: Sequence[Collection[str]] | None = None,
     feasible: Callable[[AnyModule], bool] | None = None,
     **options: Any,
 ) -> Fit:
     """Moves a module's trainable parameters to where Σ r² is least, by Levenberg–Marquardt, and leaves them there.
 
     Args:
-        module: its parameters with `requires_grad=False` stay as they are. They keep their dtypes: `module.double()` for
-            all digits.
+        module: its parameters with `requires_grad=False` stay as they are. They keep their dtypes: `module.double()`
+            for all digits.
         residuals: `residuals(module)` → r; or with `blocks`, `residuals(module, block, state)` → (r of this block, the
             next block's state). The module may be called, and so may its methods.
         state: the first block's, or a function of the module that returns it.
         frozen: names of parameters, or of modules whose parameters all stay, as "lfo" or "lfo.rate_hz".
+        groups: lists of such names, of what is differentiated together.
         feasible: `feasible(module)` → whether the module may be tried with the parameters that it has then.
-        options: as `least_squares` takes them: blocks, bounds, groups, weights, robust, iterations, tolerance, damping,
+        options: as `least_squares` takes them: blocks, bounds, weights, robust, iterations, tolerance, damping,
             callback. Bounds are those of the tensors; of a named parameter `gain` the tensor is `gain.step`.
 
     Returns:
@@ -56,14 +58,15 @@ def fit_module(
         raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
     parameters = dict(module.named_parameters())
     stay = [name for name, tensor in parameters.items() if not tensor.requires_grad or _is_named(name, frozen)]
-    unknown = [name for name in frozen if not any(_is_named(parameter, [name]) for parameter in parameters)]
-    if unknown:
-        raise ValueError(f"frozen names {unknown}, but the module's parameters are {sorted(parameters)}")
+    _check_names("frozen", frozen, parameters)
+    for group in groups or ():
+        _check_names("groups", group, parameters)
     fit = least_squares(
         _with(module, residuals),
         parameters,
         state=_with(module, state) if callable(state) else state,
         frozen=stay,
+        groups=[[name for name in parameters if _is_named(name, group)] for group in groups or ()],
         feasible=None if feasible is None else _with(module, feasible),
         **options,
     )
@@ -89,8 +92,8 @@ class Estimate:
 def estimates(module: nn.Module, fit: Fit) -> list[Estimate]:
     """Every named parameter of a module that `fit_module` has fitted, in real units: value ± standard error.
 
-    The error is that of the step times |∂value/∂step| of the parameter's mapping; 0 for what was frozen, infinite for what
-    the residuals don't identify.
+    The error is that of the step times |∂value/∂step| of the parameter's mapping; 0 for what was frozen, infinite for
+    what the residuals don't identify.
     """
     return [
         Estimate(name, part().item(), _error(part, float(fit.standard_errors[f"{name}.step"])), part.unit)
@@ -106,6 +109,14 @@ def _error(parameter: nn.Module, error_of_step: float) -> float:
 
 def _is_named(parameter: str, names: Collection[str]) -> bool:
     return any(parameter == name or parameter.startswith(f"{name}.") for name in names)
+
+
+def _check_names(what: str, names: Collection[str], parameters: Collection[str]) -> None:
+    if isinstance(names, str):
+        raise TypeError(f"{what} must be lists of names, got the string {names!r}")
+    unknown = [name for name in names if not any(_is_named(parameter, [name]) for parameter in parameters)]
+    if unknown:
+        raise ValueError(f"{what} names {unknown}, but the module's parameters are {sorted(parameters)}")
 
 
 class _Call(nn.Module):

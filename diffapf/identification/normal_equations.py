@@ -126,9 +126,9 @@ def _weighed(stream: Stream, block: int, residuals: Tensor) -> tuple[Tensor, Ten
     return share, slopes if weights is None else slopes * weights
 
 
-# --------------------------------------------------------------------------------------------------- states and tangents
-# A state's tangents are listed leaf by leaf: None for what does not move, as numbers, integers, and tensors whose tangents
-# are all exactly zero. What hangs on these alone is then not differentiated in the next block either.
+# ------------------------------------------------------------------------------------------------- states and tangents
+# A state's tangents are listed leaf by leaf: None for what does not move, as numbers, integers, and tensors whose
+# tangents are all exactly zero. What hangs on these alone is then not differentiated in the next block either.
 
 Tangents = list[Tensor | None]
 

@@ -11,8 +11,8 @@ def bounded_step(
 ) -> Tensor | None:
     """The step d that solves (A + λ diag A) d = −g, with lowest ≤ d ≤ highest; None if rounding left A indefinite.
 
-    A parameter at a bound that the gradient pushes outwards is held there; one whose step would leave the box goes to the
-    bound and is held. The others' equations are solved again each time, knowing of it: a bound does not spoil their step.
+    A parameter at a bound that the gradient pushes outwards is held there; one whose step would leave the box goes to
+    the bound and is held. The others' equations are solved again each time, knowing of it: no bound spoils their step.
 
     Args:
         information, gradient: A = JᵀJ, `(size, size)`, and g = Jᵀr, `(size,)`, float64.

@@ -26,8 +26,8 @@ class Uncertainty:
 def uncertainty(information: Tensor, cost: float, count: int, held: Tensor, resolution: float = 1e-12) -> Uncertainty:
     """The covariance of least-squares estimates, σ² (JᵀJ)⁻¹, σ² = cost/(residuals − parameters identified).
 
-    It is that of residuals which are independent and of one variance. Those of audio seldom are: neighbouring samples are
-    alike, and the errors are then larger, by the square root of how many samples are alike.
+    It is that of residuals which are independent and of one variance. Those of audio seldom are: neighbouring samples
+    are alike, and the errors are then larger, by the square root of how many samples are alike.
 
     Args:
         information: JᵀJ, `(size, size)`.
@@ -37,8 +37,8 @@ def uncertainty(information: Tensor, cost: float, count: int, held: Tensor, reso
 
     Returns:
         An `Uncertainty` without NaN. A direction that residuals don't depend on has no inverse: parameters in it get
-        infinite errors, all others those of the pseudo-inverse, which are theirs. With no more residuals than parameters
-        nothing is known.
+        infinite errors, all others those of the pseudo-inverse, which are theirs. With no more residuals than
+        parameters nothing is known.
 
     Source: Nocedal and Wright, "Numerical Optimization", 2nd ed., section 10.1; Bard, "Nonlinear Parameter Estimation".
 

@@ -53,7 +53,7 @@ def by_scipy(residuals, start: dict[str, float], **options):
     return scipy.optimize.least_squares(of_vector, list(start.values()), xtol=1e-14, ftol=1e-14, gtol=1e-14, **options)
 
 
-# ---------------------------------------------------------------------------------------------------------- the minimum
+# --------------------------------------------------------------------------------------------------------- the minimum
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_finds_what_scipy_finds_in_a_box(limits):
 
 
 def test_a_bound_does_not_spoil_the_other_parameters_step():
-    """One step solves a linear problem though a parameter stands at its bound: the others' part of it is theirs alone."""
+    """One step solves a linear problem though a parameter stands at its bound."""
     A, y = normal(30, 3), normal(30, seed=1)
     expected = scipy.optimize.lsq_linear(A.numpy(), y.numpy(), bounds=([0.1, -9, -9], [9, 9, 9]))
     found = least_squares(
@@ -121,7 +121,7 @@ def test_float32_models_are_fitted_to_their_last_digit():
     assert found.cost / float(truth.square().sum()) < 1e-13
 
 
-# ------------------------------------------------------------------------------------------------------ normal equations
+# ---------------------------------------------------------------------------------------------------- normal equations
 
 
 def whole_jacobian(function, parameters):
@@ -148,7 +148,7 @@ def test_normal_equations_in_blocks_are_those_of_the_whole_jacobian():
 @quick
 @given(st.integers(1, 4), st.integers(1, 40), st.integers(1, 60), st.integers(0, 100))
 def test_any_cut_into_blocks_is_one_block(taps, length, time, seed):
-    """An FIR and an all-pole filter whose registers are the state; a frozen gain; weights; a state with other things."""
+    """FIR and all-pole filters whose registers are the state; a frozen gain; weights; a state with other things."""
     x, target = normal(time, seed=seed), normal(time, seed=seed + 1)
     weights = torch.rand(time, generator=generator(seed), dtype=torch.float64)
     parameters = {
@@ -261,7 +261,7 @@ def test_memory_does_not_grow_with_the_signal():
     assert biggest[0] == biggest[1]
 
 
-# ----------------------------------------------------------------------------------------------------- frozen and weights
+# -------------------------------------------------------------------------------------------------- frozen and weights
 
 
 def test_frozen_parameters_stay_and_cost_no_direction():
@@ -308,7 +308,7 @@ def test_a_robust_fit_bears_spoilt_frames_and_its_gradient_is_its_costs(kind, fr
     torch.testing.assert_close(2 * equations.gradient, torch.stack(list(gradient.values())))
 
 
-# -------------------------------------------------------------------------------------------------------- standard errors
+# ----------------------------------------------------------------------------------------------------- standard errors
 
 
 def test_standard_errors_of_a_linear_model_are_the_textbooks():
@@ -357,7 +357,7 @@ def test_with_no_more_residuals_than_parameters_nothing_is_known():
     assert all(float(error) == math.inf for error in found.standard_errors.values())
 
 
-# ------------------------------------------------------------------------------------------------ steps that don't help
+# ----------------------------------------------------------------------------------------------- steps that don't help
 
 
 def test_residuals_that_are_not_finite_reject_a_step():
@@ -397,7 +397,7 @@ def test_what_is_not_feasible_is_never_evaluated():
     assert sum(step.rejected for step in found.history) > 0
 
 
-# --------------------------------------------------------------------------------------------------------------- stopping
+# ------------------------------------------------------------------------------------------------------------ stopping
 
 
 def test_the_history_falls_and_tells_the_damping():
@@ -461,7 +461,7 @@ def test_ctrl_c_in_the_callback():
     assert least_squares(rosenbrock, numbers(a=-1.2, b=1.0), callback=callback).why == "interrupted"
 
 
-# ---------------------------------------------------------------------------------------------------------------- errors
+# -------------------------------------------------------------------------------------------------------------- errors
 
 ONE = numbers(x=1.0)
 
