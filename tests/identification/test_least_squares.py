@@ -85,13 +85,14 @@ def test_finds_what_scipy_finds_in_a_box(limits):
     assert all(float(found.standard_errors[name]) == 0 for name in found.at_bounds)
 
 
-def test_a_bound_does_not_spoil_the_other_parameters_step():
-    """One step solves a linear problem though a parameter stands at its bound."""
+@pytest.mark.parametrize("start", [0.1, 0.5], ids=["at the bound", "on its way there"])
+def test_a_bound_does_not_spoil_the_other_parameters_step(start):
+    """One step solves a linear problem though a parameter stands at its bound, or gets there."""
     A, y = normal(30, 3), normal(30, seed=1)
     expected = scipy.optimize.lsq_linear(A.numpy(), y.numpy(), bounds=([0.1, -9, -9], [9, 9, 9]))
     found = least_squares(
         lambda x: A @ x["x"] - y,
-        {"x": torch.tensor([0.1, 1.0, 1.0], dtype=torch.float64)},
+        {"x": torch.tensor([start, 1.0, 1.0], dtype=torch.float64)},
         bounds={"x": (torch.tensor([0.1, -9.0, -9.0], dtype=torch.float64), 9.0)},
         damping=1e-14,
         iterations=1,
