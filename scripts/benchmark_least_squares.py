@@ -66,13 +66,13 @@ def phaser_residuals(dry: Tensor, wet: Tensor, length: int) -> tuple[Callable, i
 
 
 def best_of(runs: int, function: Callable) -> float:
-    """Seconds of the fastest run, after one to warm up."""
+    """Seconds of the processor in the fastest run, after one to warm up: others on the machine hardly change them."""
     function()
     times = []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 
@@ -90,7 +90,7 @@ def main() -> None:
     wet, _ = phaser_block(a_phaser(dtype), dry, 0, None)
     x = {name: value + 0.01 for name, value in a_phaser(dtype).items()}
     layout = Layout(x, groups=[["b", "l"]] if options.groups else None)
-    print(f"{layout.size} parameters, {options.dtype}, milliseconds a second of audio")
+    print(f"{layout.size} parameters, {options.dtype}, milliseconds (CPU) a second of audio")
     for length in options.lengths:
         stream = Stream(*phaser_residuals(dry, wet, length))
         normal_equations = best_of(options.runs, lambda s=stream: linearise(s, layout, layout.vector(x)))
