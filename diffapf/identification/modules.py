@@ -1,0 +1,141 @@
+"""Least squares on the trainable parameters of any module, with values and standard errors in real units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+from diffapf.identification.layout import Parameters
+from diffapf.identification.least_squares import Fit, least_squares
+from diffapf.parameters import named_parameters
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
+
+
+def fit_module(
+    module: AnyModule,
+    residuals: Callable[..., Any],
+    *,
+    state: Any = None,
+    frozen: Collection[str] = (),
+    groups: Sequence[Collection[str]] | None = None,
+    feasible: Callable[[AnyModule], bool] | None = None,
+    **options: Any,
+) -> Fit:
+    """Moves a module's trainable parameters to where Σ r² is least, by Levenberg–Marquardt, and leaves them there.
+
+    Args:
+        module: its parameters with `requires_grad=False` stay as they are. They keep their dtypes: `module.double()`
+            for all digits.
+        residuals: `residuals(module)` → r; or with `blocks`, `residuals(module, block, state)` → (r of this block, the
+            next block's state). The module may be called, and so may its methods.
+        state: the first block's, or a function of the module that returns it.
+        frozen: names of parameters, or of modules whose parameters all stay, as "lfo" or "lfo.rate_hz".
+        groups: lists of such names, of what is differentiated together.
+        feasible: `feasible(module)` → whether the module may be tried with the parameters that it has then.
+        options: as `least_squares` takes them: blocks, bounds, weights, robust, iterations, tolerance, damping,
+            callback. Bounds are those of the tensors; of a named parameter `gain` the tensor is `gain.step`.
+
+    Returns:
+        A `Fit`, whose parameters are named as in `module.named_parameters()`; `estimates` has them in real units.
+
+    Raises:
+        ValueError, TypeError: as `least_squares`.
+
+    >>> x = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+    >>> layer = nn.Linear(2, 1)
+    >>> fit = fit_module(layer, lambda layer: layer(x)[:, 0] - (3 * x[:, 0] - x[:, 1] + 0.5))
+    >>> [round(value, 4) for value in (*layer.weight[0].tolist(), layer.bias.item())]
+    [3.0, -1.0, 0.5]
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    parameters = dict(module.named_parameters())
+    stay = [name for name, tensor in parameters.items() if not tensor.requires_grad or _is_named(name, frozen)]
+    _check_names("frozen", frozen, parameters)
+    for group in groups or ():
+        _check_names("groups", group, parameters)
+    fit = least_squares(
+        _with(module, residuals),
+        parameters,
+        state=_with(module, state) if callable(state) else state,
+        frozen=stay,
+        groups=[[name for name in parameters if _is_named(name, group)] for group in groups or ()],
+        feasible=None if feasible is None else _with(module, feasible),
+        **options,
+    )
+    with torch.no_grad():
+        for name, tensor in parameters.items():
+            tensor.copy_(fit.parameters[name])
+    return fit
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A named parameter's value and standard error, in its unit."""
+
+    name: str
+    value: float
+    error: float
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value:.6g} ± {self.error:.2g} {self.unit}".rstrip()
+
+
+def estimates(module: nn.Module, fit: Fit) -> list[Estimate]:
+    """Every named parameter of a module that `fit_module` has fitted, in real units: value ± standard error.
+
+    The error is that of the step times |∂value/∂step| of the parameter's mapping; 0 for what was frozen, infinite for
+    what the residuals don't identify.
+    """
+    return [
+        Estimate(name, part().item(), _error(part, float(fit.standard_errors[f"{name}.step"])), part.unit)
+        for name, part in named_parameters(module).items()
+    ]
+
+
+def _error(parameter: nn.Module, error_of_step: float) -> float:
+    step = parameter.step.detach()  # type: ignore[union-attr,operator]
+    slope = jvp(lambda step: functional_call(parameter, {"step": step}), (step,), (torch.ones_like(step),))[1]
+    return abs(float(slope)) * error_of_step if math.isfinite(error_of_step) else math.inf
+
+
+def _is_named(parameter: str, names: Collection[str]) -> bool:
+    return any(parameter == name or parameter.startswith(f"{name}.") for name in names)
+
+
+def _check_names(what: str, names: Collection[str], parameters: Collection[str]) -> None:
+    if isinstance(names, str):
+        raise TypeError(f"{what} must be lists of names, got the string {names!r}")
+    unknown = [name for name in names if not any(_is_named(parameter, [name]) for parameter in parameters)]
+    if unknown:
+        raise ValueError(f"{what} names {unknown}, but the module's parameters are {sorted(parameters)}")
+
+
+class _Call(nn.Module):
+    """A function of a module as a module's forward, for `functional_call`."""
+
+    def __init__(self, module: nn.Module, function: Callable):
+        super().__init__()
+        self.module, self.function = module, function
+
+    def forward(self, *arguments: Any) -> Any:
+        return self.function(self.module, *arguments)
+
+
+def _with(module: nn.Module, function: Callable) -> Callable:
+    """function(module, …) as a function of the module's parameters."""
+    call = _Call(module, function)
+
+    def of_parameters(parameters: Parameters, *arguments: Any) -> Any:
+        tensors: dict[str, Tensor] = {f"module.{name}": tensor for name, tensor in parameters.items()}
+        return functional_call(call, tensors, arguments)
+
+    return of_parameters

@@ -1,0 +1,103 @@
+"""What an iteration of Levenberg–Marquardt costs on a phaser of 41 parameters, a second of audio, on one thread.
+
+    python scripts/benchmark_least_squares.py [--dtype float32] [--lengths 4096 8192 16384 32768]
+
+The phaser's log break frequency is a Fourier series, v(θ) = Σ c_k cos kθ + s_k sin kθ, θ = 2π f₀ t, on frames of
+10 ms; a biquad before it, the gains g₁ and g₂: issue 12's bar is 60 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from diffapf.effects.phaser import AllpassLoopFilter
+from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.stability import biquad_triangle
+from diffapf.identification.layout import Layout
+from diffapf.identification.normal_equations import Stream, cost, linearise
+
+SAMPLE_RATE, HOP = 44_100, 441
+HARMONICS = 16
+
+
+def a_phaser(dtype: torch.dtype = torch.float64, harmonics: int = HARMONICS) -> dict[str, Tensor]:
+    """Its 2 harmonics + 9 numbers: LFO curve and rate in float64, coefficients in the signal's dtype."""
+    k = torch.arange(1, harmonics + 1, dtype=torch.float64)
+    return {
+        "c": torch.cat([k.new_tensor([2.0]), -0.6 / k**2]),
+        "s": 0.05 / k**2,
+        "f0": k.new_tensor(1.3),
+        "b": torch.tensor([1.0, 0.1, -0.05], dtype=dtype),
+        "l": torch.tensor([0.1, 0.2], dtype=dtype),
+        "g1": torch.tensor(0.9, dtype=dtype),
+        "g2": torch.tensor(0.4, dtype=dtype),
+    }
+
+
+def phaser_block(x: dict[str, Tensor], dry: Tensor, first: int, state) -> tuple[Tensor, tuple]:
+    """The next block of the phaser's output, and its state; `first` is the block's place on the LFO's clock."""
+    offset = first % HOP
+    frames = (offset + len(dry) - 1) // HOP + 2
+    seconds = (first // HOP + torch.arange(frames, dtype=torch.float64)) * HOP / SAMPLE_RATE
+    angles = 2 * math.pi * x["f0"] * seconds[:, None] * torch.arange(len(x["c"]), dtype=torch.float64)
+    v = torch.cos(angles) @ x["c"] + torch.sin(angles[:, 1:]) @ x["s"]
+    a1, a2 = biquad_triangle(x["l"][0], x["l"][1])
+    a = torch.stack([torch.ones_like(a1), a1, a2])
+    loop = x["g2"], torch.zeros_like(x["g2"]), torch.zeros_like(x["g2"])
+    rate = ControlRate.hop(HOP, offset)
+    return AllpassLoopFilter(v.to(dry.dtype), rate, HOP, 4, x["g1"], loop, 0, x["b"], a).run(dry, state)
+
+
+def phaser_residuals(dry: Tensor, wet: Tensor, length: int) -> tuple[Callable, int]:
+    """(residuals, blocks) for `least_squares`."""
+
+    def residuals(x, block, state):
+        first = block * length
+        y, state = phaser_block(x, dry[first : first + length], first, state)
+        return y - wet[first : first + length], state
+
+    return residuals, -(-len(dry) // length)
+
+
+def best_of(runs: int, function: Callable) -> float:
+    """Seconds of the processor in the fastest run, after one to warm up: others on the machine hardly change them."""
+    function()
+    times = []
+    for _ in range(runs):
+        start = time.process_time()
+        function()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float64")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[4096, 8192, 16384, 32768])
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--groups", action="store_true", help="differentiate the biquad apart")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    dtype = getattr(torch, options.dtype)
+    dry = torch.randn(options.seconds * SAMPLE_RATE, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    wet, _ = phaser_block(a_phaser(dtype), dry, 0, None)
+    x = {name: value + 0.01 for name, value in a_phaser(dtype).items()}
+    layout = Layout(x, groups=[["b", "l"]] if options.groups else None)
+    print(f"{layout.size} parameters, {options.dtype}, milliseconds (CPU) a second of audio")
+    for length in options.lengths:
+        stream = Stream(*phaser_residuals(dry, wet, length))
+        normal_equations = best_of(options.runs, lambda s=stream: linearise(s, layout, layout.vector(x)))
+        trial = best_of(options.runs, lambda s=stream: cost(s, x))
+        figures = f"normal equations {1e3 * normal_equations / options.seconds:6.1f}"
+        print(f"blocks of {length:6d}: {figures}, trial step {1e3 * trial / options.seconds:5.2f}")
+
+
+if __name__ == "__main__":
+    main()
