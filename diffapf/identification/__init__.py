@@ -1,8 +1,19 @@
-"""Fitting models to recordings."""
+"""What a fit starts from, found in a dry and a wet recording, and how it descends: no lucky place is needed."""
 
 from diffapf.identification.fit import Fit, Iteration
 from diffapf.identification.least_squares import least_squares
 from diffapf.identification.modules import Estimate, estimates, fit_module
+from diffapf.identification.phaser import PhaserStart, identify_phaser
 from diffapf.identification.robust import Robust
 
-__all__ = ["Estimate", "Fit", "Iteration", "Robust", "estimates", "fit_module", "least_squares"]
+__all__ = [
+    "Estimate",
+    "Fit",
+    "Iteration",
+    "PhaserStart",
+    "Robust",
+    "estimates",
+    "fit_module",
+    "identify_phaser",
+    "least_squares",
+]

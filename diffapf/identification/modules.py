@@ -13,7 +13,7 @@ from torch.func import functional_call, jvp
 
 from diffapf.identification.layout import Parameters
 from diffapf.identification.least_squares import Fit, least_squares
-from diffapf.parameters import named_parameters
+from diffapf.parameters import Named, SeriesEntry, named_parameters
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
@@ -95,14 +95,19 @@ def estimates(module: nn.Module, fit: Fit) -> list[Estimate]:
     The error is that of the step times |∂value/∂step| of the parameter's mapping; 0 for what was frozen, infinite for
     what the residuals don't identify.
     """
-    return [
-        Estimate(name, part().item(), _error(part, float(fit.standard_errors[f"{name}.step"])), part.unit)
-        for name, part in named_parameters(module).items()
-    ]
+    return [_estimate(name, part, fit) for name, part in named_parameters(module).items()]
 
 
-def _error(parameter: nn.Module, error_of_step: float) -> float:
-    step = parameter.step.detach()  # type: ignore[union-attr,operator]
+def _estimate(name: str, part: Named | SeriesEntry, fit: Fit) -> Estimate:
+    spec = part.spec(name)
+    if isinstance(part, SeriesEntry):
+        path = name.rpartition(".")[0]
+        return Estimate(name, spec.value, float(fit.standard_errors[f"{path}.step"][part.index]), spec.unit)
+    return Estimate(name, spec.value, _error(part, float(fit.standard_errors[f"{name}.step"])), spec.unit)
+
+
+def _error(parameter: Named, error_of_step: float) -> float:
+    step = parameter.step.detach()
     slope = jvp(lambda step: functional_call(parameter, {"step": step}), (step,), (torch.ones_like(step),))[1]
     return abs(float(slope)) * error_of_step if math.isfinite(error_of_step) else math.inf
 
