@@ -92,16 +92,19 @@ class LFO(nn.Module):
 
 
 class FourierLFO(nn.Module):
-    """A periodic curve of any shape: s(t) = Σₖ cₖ cos kθ + sₖ sin kθ, θ = 2π (f (t − t₀) + d(t)), k = 1 … H, in octaves.
+    """A periodic curve of any shape: s(t) = Σₖ cₖ cos kθ + sₖ sin kθ, θ = 2π (f (t − t₀) + φ + d(t)), in octaves.
 
     d, the drift of a clock that is not a crystal, in cycles, is linear between knots; before the first and after the last
     it goes on as between the two nearest ones. With the first and the last knot held, f is the mean rate between them.
 
     Args:
         rate_hz: f, in Hz.
-        cosines, sines: c and s, in octaves, of equal length H.
+        cosines, sines: c and s, k = 1 … H, in octaves, of equal length.
+        phase: φ, in cycles. It stays: cosines and sines have a phase. But if `even`, the sines stay, as a curve that falls
+            as it rises has none, and the phase moves.
         drift: d at its knots, in cycles; none by default. The first and the last stay as they are.
         drift_start, drift_spacing: the first knot's time and the knots' distance, in seconds.
+        origin: t₀, in seconds.
     """
 
     def __init__(
@@ -109,9 +112,12 @@ class FourierLFO(nn.Module):
         rate_hz: float = 1.0,
         cosines: Sequence[float] = (1.0,),
         sines: Sequence[float] = (0.0,),
+        phase: float = 0.0,
+        even: bool = False,
         drift: Sequence[float] = (),
         drift_start: float = 0.0,
         drift_spacing: float = 1.0,
+        origin: float = 0.0,
     ):
         super().__init__()
         if len(cosines) != len(sines) or not len(cosines):
@@ -122,11 +128,15 @@ class FourierLFO(nn.Module):
             raise ValueError(f"drift_spacing must be positive, in seconds, got {drift_spacing}")
         self.rate_hz = Named(rate_hz, "Hz", 0.01, 20.0, taper="log", mapping=linear)
         self.cosine, self.sine = NamedSeries(cosines, "octaves", 4.0), NamedSeries(sines, "octaves", 4.0)
+        self.phase = Named(phase, "cycles", -0.5, 0.5)
+        self.even = even
+        self.phase.step.requires_grad_(even)
+        self.sine.step.requires_grad_(not even)
         self.drift = NamedSeries(drift[1:-1], "cycles", 0.1) if len(drift) else None
         self.drift_ends = (float(drift[0]), float(drift[-1])) if len(drift) else (0.0, 0.0)
         self.drift_start, self.drift_spacing = drift_start, drift_spacing
         self.origin: Tensor
-        self.register_buffer("origin", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("origin", torch.tensor(float(origin), dtype=torch.float64), persistent=False)
 
     @property
     def harmonics(self) -> int:
@@ -141,9 +151,12 @@ class FourierLFO(nn.Module):
             "rate_hz": self.rate_hz().item(),
             "cosines": self.cosine().tolist(),
             "sines": self.sine().tolist(),
+            "phase": self.phase().item(),
+            "even": self.even,
             "drift": knots,
             "drift_start": self.drift_start,
             "drift_spacing": self.drift_spacing,
+            "origin": self.origin.item(),
         }
 
     def _apply(self, fn, recurse=True):  # type: ignore[override]
@@ -154,8 +167,13 @@ class FourierLFO(nn.Module):
         return self
 
     def move_origin(self, seconds: float) -> None:
-        """Sets t₀; the harmonics' phases change with it so that the oscillation stays the same."""
+        """Sets t₀; the phase, or that of each harmonic, changes with it so that the oscillation stays the same."""
         with torch.no_grad():
+            if self.even:
+                phase = self.phase() + self.rate_hz() * (seconds - self.origin)
+                self.phase.set((phase - phase.round()).item())
+                self.origin.fill_(seconds)
+                return
             k = torch.arange(1, self.harmonics + 1, dtype=torch.float64)
             turn = 2 * math.pi * k * self.rate_hz() * (seconds - self.origin)
             cosine, sine = self.cosine(), self.sine()
@@ -165,7 +183,7 @@ class FourierLFO(nn.Module):
 
     def cycles(self, seconds: Tensor) -> Tensor:
         """θ/2π at times in seconds (float64: phase needs it)."""
-        cycles = self.rate_hz() * (seconds - self.origin)
+        cycles = self.rate_hz() * (seconds - self.origin) + self.phase()
         if self.drift is None:
             return cycles
         first, last = (cycles.new_tensor([end]) for end in self.drift_ends)

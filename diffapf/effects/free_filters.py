@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffapf.filters.design import change_sample_rate
+from diffapf.filters.design import change_sample_rate, reflection_from_denominator
 from diffapf.filters.stability import biquad_triangle, reflection_denominator
 from diffapf.parameters import Named, NamedSeries
 
@@ -35,6 +35,11 @@ class FreeFilter(nn.Module):
         super().__init__()
         self.b = NamedSeries([gain] + [0.0] * order, "", 2.0, first=0)
         self.reflection = NamedSeries([0.0] * order, "", 4.0)
+
+    def set(self, b: Tensor, a: Tensor) -> None:
+        """Becomes the filter b/a, whose poles lie within the unit circle."""
+        self.b.set(b / a[:1])
+        self.reflection.set(torch.atanh(reflection_from_denominator(a / a[:1])))
 
     def forward(self, rate_ratio: float = 1.0) -> tuple[Tensor, Tensor]:
         """(b, a), a[0] = 1, at `rate_ratio` times the rate that it was learned at."""

@@ -1,0 +1,280 @@
+"""A phaser fitted to a dry and a wet recording: identified first, then descended to by Levenberg–Marquardt, in stages.
+
+The model grows from the published one, a piece at a time, each beginning where the one before ended and changing nothing
+at first: so no stage can be lost, and what each piece explains is a row of a table. How much is needed is chosen on a part
+of the recording that the stages do not see, with the LFO's phase tracked there: a clock that drifts says nothing about
+the audio path.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from diffapf.effects.free_filters import FreeFilter
+from diffapf.effects.phaser import Phaser
+from diffapf.effects.sweeps import OctaveSweep
+from diffapf.filters.design import polynomial_product
+from diffapf.identification.fit import Fit
+from diffapf.identification.modules import Estimate, estimates, fit_module
+from diffapf.identification.phaser import LOOP_DELAYS, STAGES, PhaserStart, identify_phaser
+from diffapf.identification.recording import Recording, Stretch
+from diffapf.modulation import FourierLFO
+
+HOP_S = 0.0025  # of the control frames: artanh p is interpolated, with an error that falls as the hop's fourth power
+FIRST_HARMONICS, MORE_HARMONICS, MOST_HARMONICS = 6, 10, 16
+POLES = (0.985, 0.3, 0.95)  # on as many zeros, at first: from poles at 0 the descent does not find a coupling capacitor
+HIGHPASS_HZ = 30.0
+WITHOUT_FEEDBACK = 0.05  # |feedback| below which nothing in the loop is to be found
+KNOT_S = 1.0
+VALIDATION = 0.25  # of the training part
+EXPLAINED = 1e-9  # an ESR below which there is nothing left to explain: the rounding of 16 bits
+BETTER = 0.97  # times the validation's ESR: what a piece has to bring
+TOLERANCE = 1e-3
+
+Progress = Callable[[str, float], None]
+
+
+class NotIdentifiedError(ValueError):
+    """No phaser connects the files, or they do not show its rate; `start` has what was found, the message says why."""
+
+    def __init__(self, start: PhaserStart):
+        super().__init__(start.verdict)
+        self.start = start
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model that was compared: ESRs over what it was fitted to, and over the validation part with its phase tracked."""
+
+    name: str
+    phaser: Phaser
+    parameters: int
+    train_esr: float
+    validation_esr: float
+
+
+@dataclass(frozen=True)
+class PhaserFit:
+    """The chosen phaser, fitted to all of the training part; `drifting` is the same with the clock's drift there."""
+
+    phaser: Phaser
+    drifting: Phaser
+    start: PhaserStart
+    recording: Recording
+    train: Stretch
+    rows: list[Row]
+    chosen: str
+    estimates: list[Estimate]
+    fit: Fit = field(repr=False)
+
+    def tracked(self, stretch: Stretch) -> Phaser:
+        """The phaser with its LFO's phase, and nothing else, fitted to a stretch: a knot a second."""
+        return tracked(self.phaser, stretch)
+
+
+def fit_phaser(
+    dry: Tensor,
+    wet: Tensor,
+    sample_rate: float,
+    train: tuple[float, float] = (0.0, math.inf),
+    stages: int | Sequence[int] = STAGES,
+    loop_delay: int | Sequence[int] = LOOP_DELAYS,
+    progress: Progress | None = None,
+) -> PhaserFit:
+    """Fits a phaser to what went in and what came out.
+
+    Args:
+        dry, wet: one channel each, `(time,)`, full scale 1, recorded together; computed in float64.
+        sample_rate: in Hz.
+        train: the part to fit to, from a time to another in seconds; all by default.
+        stages, loop_delay: the numbers of all-passes and the loop's delays to choose from; see `identify_phaser`.
+        progress: called with the name of a stage and the fraction of the whole that is done, 0 … 1.
+
+    Raises:
+        NotIdentifiedError: a ValueError that says in words why no phaser was found.
+        ValueError, TypeError: as `identify_phaser`.
+    """
+    report = progress or (lambda stage, fraction: None)
+    begin, end = max(0.0, train[0]), min(train[1], len(dry) / sample_rate)
+    part = slice(round(begin * sample_rate), round(end * sample_rate))
+    start = identify_phaser(
+        dry[part], wet[part], sample_rate, stages, loop_delay, progress=lambda stage, done: report(stage, 0.25 * done)
+    )
+    if not start.identified:
+        raise NotIdentifiedError(start)
+    recording = Recording(torch.as_tensor(dry).double(), torch.as_tensor(wet).double(), sample_rate, start.offset)
+    whole = recording.stretch(begin, end)
+    middle = whole.stop_s - VALIDATION * (whole.stop_s - whole.start_s)
+    first, validation = recording.stretch(whole.start_s, middle), recording.stretch(middle, whole.stop_s)
+    rows: list[Row] = []
+    for share, (name, phaser, fit) in _grown(_first(start, sample_rate, begin), first):
+        report(name, 0.25 + 0.5 * share)
+        held_out = validation.esr(tracked(phaser, validation))
+        rows.append(Row(name, phaser, len(fit.information), first.esr(phaser), held_out))
+        if rows[-1].train_esr < EXPLAINED:
+            break
+    best = _simplest(rows)
+    report(f"all of the training part: {best.name}", 0.8)
+    phaser = copy.deepcopy(best.phaser)
+    fit = descend(phaser, whole)
+    found = estimates(phaser, fit)
+    report("the clock's drift", 0.9)
+    drifting = with_drift(phaser, whole)
+    descend(drifting, whole)
+    for each in (phaser, drifting):
+        each.lfo.move_origin(0.0)
+    report("done", 1.0)
+    return PhaserFit(phaser, drifting, start, recording, whole, rows, best.name, found, fit)
+
+
+def _simplest(rows: list[Row]) -> Row:
+    """The first row that none of the others beats by what counts."""
+    best = rows[0]
+    for row in rows[1:]:
+        if row.validation_esr < BETTER * best.validation_esr:
+            best = row
+    return best
+
+
+# ----------------------------------------------------------------------------------------------------------- the stages
+
+
+def descend(phaser: Phaser, stretch: Stretch, frozen: Sequence[str] = (), iterations: int = 15) -> Fit:
+    """Moves a phaser's parameters to where its error over a stretch is least."""
+    names = [name for name, tensor in phaser.named_parameters() if tensor.requires_grad]
+    swept = [part for part in ("lfo", "sweep", "feedback", "feedback_highpass_hz") if _has(names, part, frozen)]
+    return fit_module(
+        phaser,
+        stretch.residuals,
+        blocks=stretch.blocks,
+        weights=stretch.weights,
+        frozen=frozen,
+        groups=[swept] if swept else None,
+        iterations=iterations,
+        tolerance=TOLERANCE,
+    )
+
+
+def _has(names: list[str], part: str, frozen: Sequence[str]) -> bool:
+    inside = [name for name in names if name.startswith(f"{part}.")]
+    return any(not name.startswith(tuple(frozen)) for name in inside) if frozen else bool(inside)
+
+
+def _grown(phaser: Phaser, stretch: Stretch) -> Iterator[tuple[float, tuple[str, Phaser, Fit]]]:
+    """(share of the work, (name, phaser, fit)) of each model, from the published one on."""
+    phaser.lfo.move_origin((stretch.start_s + stretch.stop_s) / 2)
+    descend(phaser, stretch, frozen=["lfo", "sweep", "feedback", "biquad.reflection"], iterations=6)
+    descend(phaser, stretch)
+    phaser = with_harmonics(phaser, MORE_HARMONICS)
+    yield 0.2, ("as published, its LFO a Fourier series", phaser, descend(phaser, stretch))
+    if abs(float(phaser.feedback())) > WITHOUT_FEEDBACK and not phaser.loop_delay:
+        phaser = changed(phaser, feedback_highpass_hz=HIGHPASS_HZ)
+        yield 0.4, ("+ AC-coupled feedback", phaser, descend(phaser, stretch))
+    phaser = with_filter_order(phaser, 3)
+    yield 0.6, ("+ input filter of order 3", phaser, descend(phaser, stretch))
+    phaser = with_dry_filter(phaser)
+    yield 0.8, ("+ a filter of its own for the dry path", phaser, descend(phaser, stretch))
+    phaser = with_harmonics(phaser, MOST_HARMONICS)
+    yield 1.0, (f"+ {MOST_HARMONICS} harmonics of the LFO", phaser, descend(phaser, stretch))
+
+
+def _first(start: PhaserStart, sample_rate: float, begin: float) -> Phaser:
+    """The published phaser, as far as it is identified; its start's phases count from `begin` seconds."""
+    found = start.log_coefficients
+    harmonics = (len(found) - 1) // 2
+    cosines, sines = (list_of(part / math.log(2), FIRST_HARMONICS) for part in found[1:].split(harmonics))
+    origin = begin - start.phase_cycles / start.rate_hz
+    lfo = FourierLFO(start.rate_hz, cosines, sines, even=start.even, origin=origin)
+    phaser = Phaser(
+        sample_rate,
+        stages=start.stages,
+        loop_delay=start.loop_delay,
+        lfo=lfo,
+        filter_order=2,
+        hop_seconds=HOP_S,
+        through=start.through,
+        feedback=start.feedback,
+    ).double()
+    sweep, biquad = cast(OctaveSweep, phaser.sweep), cast(FreeFilter, phaser.biquad)
+    sweep.centre_hz.set(float(torch.exp(found[0])))
+    a = _with_poles(torch.ones(1, dtype=torch.float64), POLES[:2])
+    biquad.set(float(start.wet_taps.sum()) * a, a)
+    return phaser
+
+
+def list_of(values: Tensor, count: int) -> list[float]:
+    """The first values, and zeros where there are not so many."""
+    return [*values.tolist(), *[0.0] * count][:count]
+
+
+def _with_poles(polynomial: Tensor, poles: Sequence[float]) -> Tensor:
+    for pole in poles:
+        polynomial = polynomial_product(polynomial, polynomial.new_tensor([1.0, -pole]))
+    return polynomial
+
+
+# ---------------------------------------------------------------------------------------------------- what a stage adds
+
+
+def changed(phaser: Phaser, **configuration: Any) -> Phaser:
+    """A phaser of another configuration, with all parameters that both have."""
+    values = {spec.name: spec.value for spec in phaser.parameters_spec()}
+    other = Phaser(phaser.sample_rate, **(phaser.configuration() | configuration)).double()
+    names = {spec.name for spec in other.parameters_spec()}
+    other.set_parameters({name: value for name, value in values.items() if name in names})
+    return other
+
+
+def with_harmonics(phaser: Phaser, count: int) -> Phaser:
+    lfo = cast(FourierLFO, phaser.lfo).configuration()
+    padded = {name: list_of(torch.tensor(lfo[name]), count) for name in ("cosines", "sines")}
+    return changed(phaser, lfo=lfo | padded)
+
+
+@torch.no_grad()
+def with_filter_order(phaser: Phaser, order: int) -> Phaser:
+    """The input filter with more poles, on as many zeros."""
+    other = changed(phaser, filter_order=order)
+    b, a = phaser.biquad()
+    poles = POLES[len(a) - 1 : order]
+    cast(FreeFilter, other.biquad).set(_with_poles(b, poles), _with_poles(a, poles))
+    return other
+
+
+@torch.no_grad()
+def with_dry_filter(phaser: Phaser) -> Phaser:
+    """The through path with a filter of its own, which begins as the input filter."""
+    other = changed(phaser, dry_filter=True)
+    b, a = phaser.biquad()
+    cast(FreeFilter, other.dry_filter).set(phaser.through() * b, a)
+    other.through.set(1.0)
+    return other
+
+
+def with_drift(phaser: Phaser, stretch: Stretch) -> Phaser:
+    """The LFO with a knot about every second of a stretch, the first and the last held."""
+    intervals = max(2, round((stretch.stop_s - stretch.start_s) / KNOT_S))
+    return _knotted(phaser, stretch.start_s, (stretch.stop_s - stretch.start_s) / intervals, intervals + 1)
+
+
+def tracked(phaser: Phaser, stretch: Stretch) -> Phaser:
+    """The phaser with its LFO's phase, and nothing else, fitted to a stretch."""
+    intervals = max(1, round((stretch.stop_s - stretch.start_s) / KNOT_S))
+    spacing = (stretch.stop_s - stretch.start_s) / intervals
+    # the held knots lie outside: within, every one moves
+    free = _knotted(phaser, stretch.start_s - spacing, spacing, intervals + 3)
+    others = [name for name, _ in free.named_parameters() if not name.startswith("lfo.drift.")]
+    descend(free, stretch, frozen=others, iterations=6)
+    return free
+
+
+def _knotted(phaser: Phaser, start_s: float, spacing: float, count: int) -> Phaser:
+    drift = {"drift": [0.0] * count, "drift_start": start_s, "drift_spacing": spacing}
+    return changed(phaser, lfo=cast(FourierLFO, phaser.lfo).configuration() | drift)

@@ -1,0 +1,115 @@
+"""A pair of recordings as a stream of residuals, for effects that describe their filter (`Effect.filter_at`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffapf.filters.control_rate import ControlRate
+
+BLOCK = 16_384  # samples: fewer cost Python's time, more the cache
+LEAD_IN_S = 0.5  # of dry signal before a stretch, which fills the filter's memory
+UNKNOWN_S = 0.05  # at the file's beginning, where the memory of a longer recording is missing
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A dry and a wet signal `(time,)`, of which sample n + offset of the wet one belongs to sample n of the dry one."""
+
+    dry: Tensor
+    wet: Tensor
+    sample_rate: float
+    offset: int = 0
+
+    @property
+    def samples(self) -> int:
+        """How many samples of the dry signal have one of the wet signal."""
+        return min(len(self.dry), len(self.wet) - self.offset)
+
+    def stretch(self, start_s: float, stop_s: float) -> Stretch:
+        """From a time to another, in seconds, as far as there are samples."""
+        first, last = (round(time * self.sample_rate) for time in (start_s, stop_s))
+        return Stretch(self, max(first, -self.offset, 0), min(last, self.samples))
+
+    @property
+    def whole(self) -> Stretch:
+        return Stretch(self, max(0, -self.offset), self.samples)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The samples from `first` to `last` of a recording, as blocks whose filter's memory goes from one to the next."""
+
+    recording: Recording
+    first: int
+    last: int
+
+    @property
+    def start_s(self) -> float:
+        return self.first / self.recording.sample_rate
+
+    @property
+    def stop_s(self) -> float:
+        return self.last / self.recording.sample_rate
+
+    @property
+    def lead_in(self) -> int:
+        """The first sample that is filtered."""
+        return max(0, -self.recording.offset, self.first - round(LEAD_IN_S * self.recording.sample_rate))
+
+    @property
+    def blocks(self) -> int:
+        return -(-(self.last - self.lead_in) // BLOCK)
+
+    def _samples(self, block: int) -> tuple[int, int]:
+        begin = self.lead_in + block * BLOCK
+        return begin, min(begin + BLOCK, self.last)
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """1 for the samples that count, 0 for the lead-in, and where a file begins in the middle of a signal."""
+        first = max(self.first, round(UNKNOWN_S * self.recording.sample_rate))
+        spans = map(self._samples, range(self.blocks))
+        return [(torch.arange(begin, end) >= first).to(self.recording.wet.dtype) for begin, end in spans]
+
+    def target(self, block: int) -> Tensor:
+        begin, end = (n + self.recording.offset for n in self._samples(block))
+        return self.recording.wet[begin:end]
+
+    def predict(self, effect: Any, block: int, memory: Any) -> tuple[Tensor, Any]:
+        """The effect's output over a block, and its filter's memory after it."""
+        begin, end = self._samples(block)
+        first_frame = begin // effect.hop
+        rate = ControlRate.hop(effect.hop, begin - first_frame * effect.hop)
+        frames = (end - 1) // effect.hop - first_frame + 2
+        dry = self.recording.dry[None, begin:end]
+        filters = effect.filter_at(first_frame * effect.hop, frames, rate, dry.dtype)
+        y, memory = filters.run(dry, memory)
+        return y[0], memory
+
+    def residuals(self, effect: Any, block: int, memory: Any) -> tuple[Tensor, Any]:
+        y, memory = self.predict(effect, block, memory)
+        return y - self.target(block), memory
+
+    def options(self) -> dict[str, Any]:
+        """What `fit_module` takes with `residuals`."""
+        return {"blocks": self.blocks, "weights": self.weights}
+
+    @torch.no_grad()
+    def prediction(self, effect: Any) -> Tensor:
+        """The effect's output over the stretch, without its lead-in."""
+        memory, parts = None, []
+        for block in range(self.blocks):
+            y, memory = self.predict(effect, block, memory)
+            parts.append(y)
+        return torch.cat(parts)[self.first - self.lead_in :]
+
+    def esr(self, effect: Any) -> float:
+        """Σ w (y − ŷ)²/Σ w y²."""
+        wet = self.recording.wet[self.first + self.recording.offset : self.last + self.recording.offset]
+        weights = torch.cat(self.weights)[self.first - self.lead_in :]
+        error = (weights * (self.prediction(effect) - wet).square()).sum()
+        return float(error / (weights * wet.square()).sum())
