@@ -24,16 +24,17 @@ from torch import Tensor
 
 from diffapf.filters.design import polynomial_response
 from diffapf.identification.folding import folding_weights
-from diffapf.identification.offset import estimate_offset
+from diffapf.identification.offset import offset_candidates
 from diffapf.identification.phaser_search import Candidate, PhaserSearch, Progress
 from diffapf.identification.regression import TAPS
 from diffapf.identification.static_phasers import StaticPhasers, Structure, preemphasised
-from diffapf.identification.sweep import rate_costs
+from diffapf.identification.sweep import frame_table, rate_costs
 
 STAGES = (4, 6, 8)
 LOOP_DELAYS = (0, 1)
 LONGEST_OFFSET_S = 0.05
 SMALL_OFFSET = 2  # samples, which the three taps can hold
+AS_GOOD = 1.1  # times what another offset leaves
 SHORTEST_S = 1.0
 CURVE_POINTS = 64
 SILENT = 1e-4  # −80 dBFS
@@ -153,22 +154,33 @@ def identify_phaser(
             return PhaserStart(False, f"the {name} file is silent (peak below −80 dBFS): nothing can be told from it")
     report = progress or (lambda stage, fraction: None)
     report("offset between the files", 0.0)
-    lag = estimate_offset(
+    lags = offset_candidates(
         preemphasised(x, sample_rate), preemphasised(y, sample_rate), round(LONGEST_OFFSET_S * sample_rate)
     )
-    offset = 0 if abs(lag) <= SMALL_OFFSET else lag
     first = _loudest(y, round(longest_s * sample_rate))
     x, y = (signal[first : first + round(longest_s * sample_rate)] for signal in (x, y))
+    lag = lags[0] if len(lags) == 1 else _explaining(lags, x, y, sample_rate, Structure(counts[0], 0))
+    offset = 0 if 0 <= lag <= SMALL_OFFSET else lag
     search = PhaserSearch(StaticPhasers(x, y, sample_rate, offset), report)
     search.find_stages([Structure(count, delays[0]) for count in counts])
     search.find_feedback()
     search.find_loop_delay(delays[1:])
-    others = {lag - 1, lag + 1} if offset else {lag} - {0}
-    search.find_offset([StaticPhasers(x, y, sample_rate, other) for other in sorted(others)])
+    others = {lag, 0} if abs(lag) <= SMALL_OFFSET else {lag - 1, lag + 1}
+    search.find_offset([StaticPhasers(x, y, sample_rate, other) for other in sorted(others - {offset})])
     report("verdict", 0.97)
     start = _start(search, first / sample_rate)
     report("done", 1.0)
     return start
+
+
+def _explaining(lags: list[int], dry: Tensor, wet: Tensor, sample_rate: float, structure: Structure) -> int:
+    """The lag with which fixed phasers without feedback, a frame each, explain most; the smallest of those as good."""
+    left = {}
+    for lag in lags:
+        volume = StaticPhasers(dry, wet, sample_rate, lag).volume(structure, 0.0)
+        cost, _ = frame_table(volume)
+        left[lag] = float(cost.amin(1).sum()) / volume.energy
+    return min((lag for lag in lags if left[lag] < AS_GOOD * min(left.values())), key=abs)
 
 
 def _loudest(signal: Tensor, longest: int) -> int:

@@ -21,7 +21,6 @@ from diffapf.identification.curves import PeriodicCurve, fit_curve, read_between
 from diffapf.identification.folding import (
     even_weights,
     folding_weights,
-    frame_weights,
     rate_grid,
     refine_rate,
     scan_even,
@@ -86,7 +85,7 @@ def frame_table(volume: Volume) -> tuple[Tensor, Tensor]:
     """Each frame's cost for each filter, its gains solved for it alone, `(frames, filters)`, and the frames' times."""
     frames = len(volume.grams) // BLOCKS_A_FRAME
     grams = _by_frames(volume.grams, frames).sum(1)
-    cost = residual_energy(grams, solve_gains(grams)) * frame_weights(grams[:, 0, -1, -1])[:, None]
+    cost = residual_energy(grams, solve_gains(grams)) * _by_frames(volume.weights, frames).mean(1)[:, None]
     return cost, _by_frames(volume.times, frames).mean(1)
 
 
