@@ -247,8 +247,8 @@ def _start(search: PhaserSearch, first_s: float) -> PhaserStart:
     coefficients = curve.turned(crest)
     phase, phase_uncertainty = curve.phase_from_crest(-first_s)
     rates, scan = rate_costs(best.sweep, phasers.times, best.even)
-    fixed = min(candidate.fixed_residual for candidate in trials)
-    identified, verdict = _verdict(best, fixed, phasers.duration, rates, scan)
+    fixed, levelled = (min(each) for each in zip(*(candidate.fixed_residuals for candidate in trials), strict=True))
+    identified, verdict = _verdict(best, fixed, levelled, phasers.duration, rates, scan)
     amplitude_left = math.sqrt(best.residual)
     return PhaserStart(
         identified,
@@ -294,13 +294,20 @@ def _comparison(tried: list[Candidate]) -> Iterator[Compared]:
             yield Compared(candidate.structure, candidate.feedback, candidate.residual)
 
 
-def _verdict(best: Candidate, fixed: float, duration: float, rates: Tensor, scan: Tensor) -> tuple[bool, str]:
+def _verdict(
+    best: Candidate, fixed: float, levelled: float, duration: float, rates: Tensor, scan: Tensor
+) -> tuple[bool, str]:
     """Whether it is a phaser whose rate can be told, and why, in words."""
     left, curve = best.residual, best.sweep.curve
     if left > UNEXPLAINED:
         return False, (
             f"no phaser explains the wet file: the best leaves {left:.0%} of it. Are the files of one take, "
             "sample-aligned within 50 ms, and is the effect a phaser?"
+        )
+    if left > levelled and levelled < UNMOVED * fixed:
+        return False, (
+            f"its level moves, not its colour: a level that follows leaves {levelled:.2%} of the wet file unexplained, "
+            f"the best phaser {left:.2%}. The effect is a tremolo, a compressor or the like"
         )
     if left > UNMOVED * fixed:
         return False, (

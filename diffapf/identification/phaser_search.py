@@ -16,7 +16,7 @@ import torch
 from diffapf.identification.curves import sandwich
 from diffapf.identification.folding import vertex
 from diffapf.identification.static_phasers import StaticPhasers, Structure
-from diffapf.identification.sweep import Sweep, find_sweep, fixed_residual, polish
+from diffapf.identification.sweep import Sweep, find_sweep, fixed_residuals, polish
 
 Progress = Callable[[str, float], None]
 
@@ -34,7 +34,7 @@ class Candidate:
     feedback: float
     sweep: Sweep
     even: bool
-    fixed_residual: float
+    fixed_residuals: tuple[float, float]
 
     @property
     def residual(self) -> float:
@@ -63,7 +63,7 @@ class PhaserSearch:
             self.report(f"{structure.stages} stages, feedback {feedback:+.2f}", 0.05 + 0.55 * number / len(trials))
             volume = self.phasers.volume(structure, feedback)
             sweep, even = find_sweep(volume)
-            self.coarse.append(Candidate(structure, feedback, sweep, even, fixed_residual(volume)))
+            self.coarse.append(Candidate(structure, feedback, sweep, even, fixed_residuals(volume)))
 
     def find_feedback(self) -> None:
         """Narrows the feedback down around the best trial, on a grid that spans its sweep alone."""
@@ -96,7 +96,7 @@ class PhaserSearch:
             if sweep.residual < self.best.residual * (BETTER if phasers.offset else 1 / BETTER):
                 self.phasers = phasers
                 self.coarse += self.tried
-                self.tried = [Candidate(best.structure, best.feedback, sweep, best.even, best.fixed_residual)]
+                self.tried = [Candidate(best.structure, best.feedback, sweep, best.even, best.fixed_residuals)]
         if self.best is not best:
             self._narrow_down()
 
@@ -108,7 +108,7 @@ class PhaserSearch:
         self.report(f"feedback {feedback:+.3f}{delayed}", 0.6 + 0.025 * min(len(self.tried), 12))
         volume = self.phasers.volume(structure, feedback)
         sweep = polish(volume, near.sweep.curve, near.even)
-        self.tried.append(Candidate(structure, feedback, sweep, near.even, fixed_residual(volume)))
+        self.tried.append(Candidate(structure, feedback, sweep, near.even, fixed_residuals(volume)))
 
     def _both_sides(self, step: float) -> None:
         """Tries both sides of the best, and goes on until both its neighbours are worse."""

@@ -54,29 +54,29 @@ def test_what_was_put_in_is_found(name):
 @pytest.mark.parametrize(("stages", "loop_delay"), [(4, 0), (6, 1), (8, 0)])
 def test_the_structure_is_found_from_the_data(stages, loop_delay):
     truth = Truth(1.1, 0.25, 150, 2500, stages=stages, loop_delay=loop_delay, feedback=-0.4)
-    start = identify(truth, plucks(4, RATE))
+    start = identify(truth, plucks(3, RATE))
     assert (start.stages, start.loop_delay) == (stages, loop_delay)
-    check(truth, start, 4.0)
+    check(truth, start, 3.0)
     assert start.compared[0].residual == start.residual
     assert [row.residual for row in start.compared] == sorted(row.residual for row in start.compared)
 
 
-@pytest.mark.parametrize("sample_rate", [44_100, 48_000, 96_000])
+@pytest.mark.parametrize("sample_rate", [48_000, 96_000])
 def test_the_sample_rate_makes_no_difference(sample_rate):
     truth = Truth(2.3, 0.5, 250, 1500, "triangle", feedback=0.2)
-    dry = plucks(3, sample_rate)
-    check(truth, identify(truth, dry, sample_rate, stages=4, loop_delay=0), 3.0)
+    dry = plucks(2, sample_rate)
+    check(truth, identify(truth, dry, sample_rate, stages=4, loop_delay=0), 2.0)
 
 
 @pytest.mark.parametrize("late", [441, -441, -1])
 def test_an_offset_between_the_files_is_compensated(late):
     truth = Truth(1.7, 0.3, 200, 2000, feedback=0.3)
-    dry = plucks(5, RATE)
+    dry = plucks(4, RATE)
     wet = torch.roll(truth.apply(dry, RATE), late)
     wet[: max(late, 0)] = 0.0
     start = identify_phaser(dry, wet, RATE, stages=4, loop_delay=0)
     assert start.offset == late
-    check(truth, start, 5.0)  # its phase is that of the dry file's first sample
+    check(truth, start, 4.0)  # its phase is that of the dry file's first sample
 
 
 def test_of_a_long_recording_the_loudest_stretch_is_looked_at():
@@ -106,12 +106,19 @@ def flanged(x):
 
 
 NO_PHASER = {
-    "a compressor": (compressed, "nothing sweeps"),
+    "a compressor": (compressed, "its level moves"),
     "an equaliser": (lambda x: x - 0.9 * torch.cat([x[:1], x[:-1]]) + 0.3 * x.roll(30), "nothing sweeps"),
     "a flanger": (flanged, "nothing sweeps"),
-    "a tremolo": (lambda x: x * (1 + 0.5 * torch.sin(2 * math.pi * 3 * torch.arange(len(x)) / RATE)), "nothing sweeps"),
+    "a deep tremolo": (
+        lambda x: x * torch.sin(2 * math.pi * 1.5 * torch.arange(len(x)) / RATE) ** 2,
+        "its level moves",
+    ),
+    "a tremolo": (
+        lambda x: x * (1 + 0.5 * torch.sin(2 * math.pi * 3 * torch.arange(len(x)) / RATE)),
+        "its level moves",
+    ),
     "nothing at all": (lambda x: x, "nothing sweeps"),
-    "another take": (lambda x: plucks(6, RATE, seed=7), "no phaser explains"),
+    "another take": (lambda x: plucks(4, RATE, seed=7), "no phaser explains"),
     "silence": (lambda x: 1e-6 * x, "the wet file is silent"),
 }
 
@@ -119,7 +126,7 @@ NO_PHASER = {
 @pytest.mark.parametrize("name", NO_PHASER)
 def test_what_is_no_phaser_is_told_in_words_and_soon(name):
     effect, words = NO_PHASER[name]
-    dry = plucks(6, RATE)
+    dry = plucks(4, RATE)
     began = time.process_time()
     start = identify_phaser(dry, effect(dry), RATE, stages=4, loop_delay=0)
     assert time.process_time() - began < 30
