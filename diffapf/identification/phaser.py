@@ -43,6 +43,7 @@ SILENT = 1e-4  # −80 dBFS
 UNEXPLAINED = 0.5
 UNMOVED = 0.5
 NO_RIVAL = 1.03
+MUCH = 0.05
 FEWEST_EVEN_PERIODS = 0.9
 LARGEST_DRIFT = 0.1  # cycles over the recording, a standard deviation
 
@@ -332,5 +333,7 @@ def _verdict(
         f"a phaser of {best.structure.stages} stages at {curve.rate_hz:.5g} ± {curve.rate_deviation:.1g} Hz, "
         f"feedback {best.feedback:+.2f}; {left:.2%} of the wet file is left for the fit"
     )
+    if left > MUCH:
+        words += " (much: a filter in its feedback, or another swept effect, as a wah)"
     assumed = "; fewer than 2½ periods: its LFO is assumed to fall as it rises" if best.even else ""
     return True, words + assumed
