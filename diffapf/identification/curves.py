@@ -235,7 +235,7 @@ def read_between(cost: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Each frame's cost at a place between the columns, `(frames,)`, and its first and second derivative.
 
     Value and slope are a Catmull–Rom cubic's, whose slope is continuous; the second derivative is that of the neighbours'
-    second differences, linearly between them. Beyond the ends the cost goes on growing quadratically.
+    second differences, linearly between them. Beyond the ends the cost grows quadratically and never falls.
     """
     values = cost.shape[1]
     inside = place.clamp(1, values - 2.001)
@@ -250,7 +250,8 @@ def read_between(cost: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     slope = first + part * (2 * second + 3 * part * third)
     bend = torch.lerp(a - 2 * b + c, b - 2 * c + d, part)
     outside = bend.clamp(min=0)
-    return value + beyond * (slope + beyond * outside / 2), slope + beyond * outside, bend
+    outward = torch.where((beyond == 0) | (slope * beyond > 0), slope, 0.0)
+    return value + beyond * (outward + beyond * outside / 2), outward + beyond * outside, bend
 
 
 def sandwich(gradients: Tensor, hessian: Tensor, clusters: int = CLUSTERS) -> Tensor:

@@ -24,16 +24,17 @@ from torch import Tensor
 
 from diffapf.filters.design import polynomial_response
 from diffapf.identification.folding import folding_weights
-from diffapf.identification.offset import estimate_offset
+from diffapf.identification.offset import offset_candidates
 from diffapf.identification.phaser_search import Candidate, PhaserSearch, Progress
 from diffapf.identification.regression import TAPS
 from diffapf.identification.static_phasers import StaticPhasers, Structure, preemphasised
-from diffapf.identification.sweep import rate_costs
+from diffapf.identification.sweep import frame_table, rate_costs
 
 STAGES = (4, 6, 8)
 LOOP_DELAYS = (0, 1)
 LONGEST_OFFSET_S = 0.05
 SMALL_OFFSET = 2  # samples, which the three taps can hold
+AS_GOOD = 1.1  # times what another offset leaves
 SHORTEST_S = 1.0
 CURVE_POINTS = 64
 SILENT = 1e-4  # −80 dBFS
@@ -42,6 +43,7 @@ SILENT = 1e-4  # −80 dBFS
 UNEXPLAINED = 0.5
 UNMOVED = 0.5
 NO_RIVAL = 1.03
+MUCH = 0.05
 FEWEST_EVEN_PERIODS = 0.9
 LARGEST_DRIFT = 0.1  # cycles over the recording, a standard deviation
 
@@ -153,22 +155,33 @@ def identify_phaser(
             return PhaserStart(False, f"the {name} file is silent (peak below −80 dBFS): nothing can be told from it")
     report = progress or (lambda stage, fraction: None)
     report("offset between the files", 0.0)
-    lag = estimate_offset(
+    lags = offset_candidates(
         preemphasised(x, sample_rate), preemphasised(y, sample_rate), round(LONGEST_OFFSET_S * sample_rate)
     )
-    offset = 0 if abs(lag) <= SMALL_OFFSET else lag
     first = _loudest(y, round(longest_s * sample_rate))
     x, y = (signal[first : first + round(longest_s * sample_rate)] for signal in (x, y))
+    lag = lags[0] if len(lags) == 1 else _explaining(lags, x, y, sample_rate, Structure(counts[0], 0))
+    offset = 0 if 0 <= lag <= SMALL_OFFSET else lag
     search = PhaserSearch(StaticPhasers(x, y, sample_rate, offset), report)
     search.find_stages([Structure(count, delays[0]) for count in counts])
     search.find_feedback()
     search.find_loop_delay(delays[1:])
-    others = {lag - 1, lag + 1} if offset else {lag} - {0}
-    search.find_offset([StaticPhasers(x, y, sample_rate, other) for other in sorted(others)])
+    others = {lag, 0} if abs(lag) <= SMALL_OFFSET else {lag - 1, lag + 1}
+    search.find_offset([StaticPhasers(x, y, sample_rate, other) for other in sorted(others - {offset})])
     report("verdict", 0.97)
     start = _start(search, first / sample_rate)
     report("done", 1.0)
     return start
+
+
+def _explaining(lags: list[int], dry: Tensor, wet: Tensor, sample_rate: float, structure: Structure) -> int:
+    """The lag with which fixed phasers without feedback, a frame each, explain most; the smallest of those as good."""
+    left = {}
+    for lag in lags:
+        volume = StaticPhasers(dry, wet, sample_rate, lag).volume(structure, 0.0)
+        cost, _ = frame_table(volume)
+        left[lag] = float(cost.amin(1).sum()) / volume.energy
+    return min((lag for lag in lags if left[lag] < AS_GOOD * min(left.values())), key=abs)
 
 
 def _loudest(signal: Tensor, longest: int) -> int:
@@ -235,8 +248,8 @@ def _start(search: PhaserSearch, first_s: float) -> PhaserStart:
     coefficients = curve.turned(crest)
     phase, phase_uncertainty = curve.phase_from_crest(-first_s)
     rates, scan = rate_costs(best.sweep, phasers.times, best.even)
-    fixed = min(candidate.fixed_residual for candidate in trials)
-    identified, verdict = _verdict(best, fixed, phasers.duration, rates, scan)
+    fixed, levelled = (min(each) for each in zip(*(candidate.fixed_residuals for candidate in trials), strict=True))
+    identified, verdict = _verdict(best, fixed, levelled, phasers.duration, rates, scan)
     amplitude_left = math.sqrt(best.residual)
     return PhaserStart(
         identified,
@@ -282,13 +295,20 @@ def _comparison(tried: list[Candidate]) -> Iterator[Compared]:
             yield Compared(candidate.structure, candidate.feedback, candidate.residual)
 
 
-def _verdict(best: Candidate, fixed: float, duration: float, rates: Tensor, scan: Tensor) -> tuple[bool, str]:
+def _verdict(
+    best: Candidate, fixed: float, levelled: float, duration: float, rates: Tensor, scan: Tensor
+) -> tuple[bool, str]:
     """Whether it is a phaser whose rate can be told, and why, in words."""
     left, curve = best.residual, best.sweep.curve
     if left > UNEXPLAINED:
         return False, (
             f"no phaser explains the wet file: the best leaves {left:.0%} of it. Are the files of one take, "
             "sample-aligned within 50 ms, and is the effect a phaser?"
+        )
+    if left > levelled and levelled < UNMOVED * fixed:
+        return False, (
+            f"its level moves, not its colour: a level that follows leaves {levelled:.2%} of the wet file unexplained, "
+            f"the best phaser {left:.2%}. The effect is a tremolo, a compressor or the like"
         )
     if left > UNMOVED * fixed:
         return False, (
@@ -313,5 +333,7 @@ def _verdict(best: Candidate, fixed: float, duration: float, rates: Tensor, scan
         f"a phaser of {best.structure.stages} stages at {curve.rate_hz:.5g} ± {curve.rate_deviation:.1g} Hz, "
         f"feedback {best.feedback:+.2f}; {left:.2%} of the wet file is left for the fit"
     )
+    if left > MUCH:
+        words += " (much: a filter in its feedback, or another swept effect, as a wah)"
     assumed = "; fewer than 2½ periods: its LFO is assumed to fall as it rises" if best.even else ""
     return True, words + assumed

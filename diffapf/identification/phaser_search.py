@@ -16,12 +16,12 @@ import torch
 from diffapf.identification.curves import sandwich
 from diffapf.identification.folding import vertex
 from diffapf.identification.static_phasers import StaticPhasers, Structure
-from diffapf.identification.sweep import Sweep, find_sweep, fixed_residual, polish
+from diffapf.identification.sweep import Sweep, find_sweep, fixed_residuals, polish
 
 Progress = Callable[[str, float], None]
 
 FEEDBACKS = (-0.5, 0.0, 0.5)
-FEEDBACK_STEPS = (0.25, 0.125)
+WIDE_STEP, NARROW_STEP = 0.25, 0.125
 LARGEST_FEEDBACK = 0.95
 BETTER = 0.95  # of what is left, for another loop delay or offset to be believed
 
@@ -34,7 +34,7 @@ class Candidate:
     feedback: float
     sweep: Sweep
     even: bool
-    fixed_residual: float
+    fixed_residuals: tuple[float, float]
 
     @property
     def residual(self) -> float:
@@ -63,17 +63,15 @@ class PhaserSearch:
             self.report(f"{structure.stages} stages, feedback {feedback:+.2f}", 0.05 + 0.55 * number / len(trials))
             volume = self.phasers.volume(structure, feedback)
             sweep, even = find_sweep(volume)
-            self.coarse.append(Candidate(structure, feedback, sweep, even, fixed_residual(volume)))
+            self.coarse.append(Candidate(structure, feedback, sweep, even, fixed_residuals(volume)))
 
     def find_feedback(self) -> None:
         """Narrows the feedback down around the best trial, on a grid that spans its sweep alone."""
         best = self.best
         best.sweep.curve = self.phasers.zoom(best.sweep.curve)
         self.try_feedback(best.structure, best.feedback, best)
-        for step in FEEDBACK_STEPS:
-            self._both_sides(step)
-        self._vertex()
-        self._vertex()
+        self._both_sides(WIDE_STEP)
+        self._narrow_down()
 
     def find_loop_delay(self, loop_delays: list[int]) -> None:
         """Tries other loop delays with the feedback that was found; one that explains more is narrowed down as well."""
@@ -83,20 +81,24 @@ class PhaserSearch:
             if self.tried[-1].residual > BETTER * best.residual:
                 self.coarse.append(self.tried.pop())  # without feedback a delay in the loop is no difference
                 continue
-            self._both_sides(FEEDBACK_STEPS[-1])
-            self._vertex()
-            self._vertex()
+            self._narrow_down()
 
     def find_offset(self, others: list[StaticPhasers]) -> None:
-        """The best phaser with the files moved against each other by a sample or two: kept if it explains more."""
+        """The best phaser with the files moved against each other by a sample or two: one that explains more is kept.
+
+        No offset at all is kept even if it explains a little less.
+        """
         best = self.best
         for phasers in others:
             phasers.grid(self.phasers.log_lowest, self.phasers.log_highest)
             self.report(f"offset of {phasers.offset} samples", 0.9)
             sweep = polish(phasers.volume(best.structure, best.feedback), best.sweep.curve, best.even)
-            if sweep.residual < BETTER * self.best.residual:
+            if sweep.residual < self.best.residual * (BETTER if phasers.offset else 1 / BETTER):
                 self.phasers = phasers
-                self.tried.append(Candidate(best.structure, best.feedback, sweep, best.even, best.fixed_residual))
+                self.coarse += self.tried
+                self.tried = [Candidate(best.structure, best.feedback, sweep, best.even, best.fixed_residuals)]
+        if self.best is not best:
+            self._narrow_down()
 
     def try_feedback(self, structure: Structure, feedback: float, near: Candidate) -> None:
         """One trial from another's curve, unless it was made before."""
@@ -106,7 +108,7 @@ class PhaserSearch:
         self.report(f"feedback {feedback:+.3f}{delayed}", 0.6 + 0.025 * min(len(self.tried), 12))
         volume = self.phasers.volume(structure, feedback)
         sweep = polish(volume, near.sweep.curve, near.even)
-        self.tried.append(Candidate(structure, feedback, sweep, near.even, fixed_residual(volume)))
+        self.tried.append(Candidate(structure, feedback, sweep, near.even, fixed_residuals(volume)))
 
     def _both_sides(self, step: float) -> None:
         """Tries both sides of the best, and goes on until both its neighbours are worse."""
@@ -117,6 +119,12 @@ class PhaserSearch:
                 self.try_feedback(centre.structure, feedback, centre)
             if self.best is centre:
                 return
+
+    def _narrow_down(self) -> None:
+        """A finer step on both sides, and twice the vertex of the parabola through the best and its neighbours."""
+        self._both_sides(NARROW_STEP)
+        self._vertex()
+        self._vertex()
 
     def _vertex(self) -> None:
         near = self._neighbours()

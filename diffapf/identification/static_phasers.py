@@ -26,6 +26,7 @@ HIGHEST_OF_RATE = 0.4  # of the sample rate: the highest break frequency there
 ZOOM_MARGIN = 0.4  # natural logarithm, beyond the sweep that was found
 SHORTEST_BLOCK_S = 0.005
 MOST_BLOCKS = 4000
+UNKNOWN_PAST_S = 0.05  # at the start, where the filters do not remember what was before
 CHUNK = 8192  # samples whose filtered signals exist at once: they stay in the processor's cache
 PREEMPHASIS_HZ = 44_100 * math.log(1 / 0.8)  # 1 − 0.8 z⁻¹ at 44.1 kHz, as a rate of decay
 
@@ -62,8 +63,14 @@ class StaticPhasers:
         self.offset, self.sample_rate = offset, sample_rate
         middles = torch.arange(length // self.block, dtype=torch.float64) + 0.5
         self.times = (early + middles * self.block) / sample_rate
-        self.weights = frame_weights(self.y.unflatten(0, (-1, self.block)).square().sum(1))
+        self.weights = frame_weights(self._energy())
+        self.weights[: round(UNKNOWN_PAST_S * sample_rate / self.block)] = 0.0
         self.grid(math.log(LOWEST_HZ), math.log(min(HIGHEST_HZ, HIGHEST_OF_RATE * sample_rate)))
+
+    def _energy(self) -> Tensor:
+        """Of each block, wet, and dry at wet's level: where wet alone is silent, that is news."""
+        x, y = (signal.unflatten(0, (-1, self.block)).square().sum(1) for signal in (self.x, self.y))
+        return y + x * (y.sum() / x.sum().clamp(min=torch.finfo(x.dtype).tiny))
 
     def grid(self, log_lowest: float, log_highest: float) -> None:
         """Sets the grid of break frequencies between two natural logarithms of Hz."""

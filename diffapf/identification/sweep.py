@@ -21,7 +21,6 @@ from diffapf.identification.curves import PeriodicCurve, fit_curve, read_between
 from diffapf.identification.folding import (
     even_weights,
     folding_weights,
-    frame_weights,
     rate_grid,
     refine_rate,
     scan_even,
@@ -67,14 +66,18 @@ class Sweep:
 
     cost: `(blocks, filters)`: each block's weighted residual energy for these gains.
     block_costs: `(blocks,)`: along the curve, the cost's share of each block.
-    residual: weighted residual energy over that of y.
+    residual: weighted residual energy over that of y, `energy`.
     """
 
     curve: PeriodicCurve
     gains: Tensor
     cost: Tensor
     block_costs: Tensor
-    residual: float
+    energy: float
+
+    @property
+    def residual(self) -> float:
+        return float(self.block_costs.sum()) / self.energy
 
 
 def duration_of(times: Tensor) -> float:
@@ -86,7 +89,7 @@ def frame_table(volume: Volume) -> tuple[Tensor, Tensor]:
     """Each frame's cost for each filter, its gains solved for it alone, `(frames, filters)`, and the frames' times."""
     frames = len(volume.grams) // BLOCKS_A_FRAME
     grams = _by_frames(volume.grams, frames).sum(1)
-    cost = residual_energy(grams, solve_gains(grams)) * frame_weights(grams[:, 0, -1, -1])[:, None]
+    cost = residual_energy(grams, solve_gains(grams)) * _by_frames(volume.weights, frames).mean(1)[:, None]
     return cost, _by_frames(volume.times, frames).mean(1)
 
 
@@ -120,8 +123,9 @@ def polish(volume: Volume, curve: PeriodicCurve, even: bool = False) -> Sweep:
     for _ in range(CURVE_TURNS):
         gains, cost = _shared_gains(volume, curve.at(curve.phase(volume.times)))
         curve = fit_curve(cost, volume.times, curve, even)
-    block_costs = read_between(cost.double(), curve.at(curve.phase(volume.times)))[0]
-    return Sweep(curve, gains, cost, block_costs, curve.cost / volume.energy)
+    # a cubic between costs near zero may dip below it
+    block_costs = read_between(cost.double(), curve.at(curve.phase(volume.times)))[0].clamp(min=0)
+    return Sweep(curve, gains, cost, block_costs, volume.energy)
 
 
 def find_slow_sweep(volume: Volume, cost: Tensor, times: Tensor) -> tuple[Sweep, bool]:
@@ -156,7 +160,7 @@ def rate_costs(sweep: Sweep, times: Tensor, even: bool) -> tuple[Tensor, Tensor]
     For an even curve: of up to 4 periods, each rate at its best phase.
     """
     duration = duration_of(times)
-    cost = sweep.cost * (sweep.residual / sweep.curve.cost)
+    cost = sweep.cost / sweep.energy
     if not even:
         rates = rate_grid(duration, HIGHEST_RATE)
         return rates, scan_rates(cost, times, rates)
@@ -166,10 +170,20 @@ def rate_costs(sweep: Sweep, times: Tensor, even: bool) -> tuple[Tensor, Tensor]
     return rates, scan_even(frame_cost, times, rates).amin(1)
 
 
-def fixed_residual(volume: Volume) -> float:
-    """What the best filter of the grid leaves unexplained if nothing moves: weighted residual energy over that of y."""
+def fixed_residuals(volume: Volume) -> tuple[float, float]:
+    """What the best filter of the grid leaves unexplained if nothing moves, and if its level alone moves, block by block.
+
+    Both are weighted residual energies over that of y. A sweep must explain far more than either.
+    """
     grams = (volume.grams * volume.weights[:, None, None, None]).sum(0)
-    return float(residual_energy(grams, solve_gains(grams, GAIN_RIDGE)).min()) / volume.energy
+    gains = solve_gains(grams, GAIN_RIDGE)
+    left = residual_energy(grams, gains)
+    best = int(left.argmin())
+    blocks, shape = volume.grams[:, best].double(), gains[best]
+    power = (blocks[:, :-1, :-1] @ shape) @ shape
+    explained = (blocks[:, :-1, -1] @ shape) ** 2 / power.clamp(min=torch.finfo(torch.float32).tiny)
+    levelled = ((blocks[:, -1, -1] - explained).clamp(min=0) * volume.weights).sum()
+    return float(left[best]) / volume.energy, float(levelled) / volume.energy
 
 
 def _step(volume: Volume) -> float:

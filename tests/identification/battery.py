@@ -67,9 +67,7 @@ def errors(truth: Truth, start: PhaserStart, seconds: float = SECONDS) -> dict[s
 
 def main(number: int = 20, first: int = 0) -> None:
     torch.set_num_threads(1)
-    print(
-        f"{'seed':>4} {'truth':48} {'rate Hz':>8} {'z':>5} {'cycles':>8} {'curve':>6} {'z':>4} {'g':>6} {'error':>6} {'z':>5}"
-    )
+    print(f"{'seed':>4} {'truth':46} rate Hz      z   cycles  curve    z      g  error     z")
     for seed in range(first, first + number):
         truth = random_phaser(seed)
         dry = random_dry(seed)
