@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
-import platform
 import shlex
 import sys
-from collections.abc import Iterable
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from diffapf import audio
 from diffapf.report import write_report
+from diffapf.report.folder import HEARD_SECONDS, PAPER, parameter_record, series, versions, write_json, write_tracks
 from recipes.data import Pair
 from recipes.fit import METHODS, Trained, predict
-
-HEARD_SECONDS = 10.0
-PAPER = (
-    "C.-Y. Yu, C. Mitcheltree, A. Carson, S. Bilbao, J. D. Reiss, G. Fazekas, “Differentiable All-pole Filters for "
-    "Time-varying Audio Systems”, DAFx 2024."
-)
 
 
 def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: float, title: str) -> Path:
@@ -44,15 +34,7 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
     write_json(
         folder / "parameters.json",
         [
-            {
-                "name": spec.name,
-                "value": spec.value,
-                "unit": spec.unit,
-                "minimum": spec.minimum,
-                "maximum": spec.maximum,
-                "taper": spec.taper,
-                **({"truth": truth.rate} if truth is not None and spec.name == "lfo.rate_hz" else {}),
-            }
+            parameter_record(spec, truth=truth.rate if truth is not None and spec.name == "lfo.rate_hz" else None)
             for spec in parameters
         ],
     )
@@ -61,13 +43,6 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
     _write_audio(folder / "audio", pair, results)
     write_json(folder / "run.json", _description(pair, results, seconds, title))
     return write_report(folder)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Written under another name and renamed: there is never half a file."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-    part.replace(path)
 
 
 def _description(pair: Pair, results: list[Trained], seconds: float, title: str) -> dict[str, Any]:
@@ -82,21 +57,11 @@ def _description(pair: Pair, results: list[Trained], seconds: float, title: str)
         "command": shlex.join(["python", *sys.argv]),
         "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
-        "versions": _versions(("diffapf", "torch", "numba", "numpy", "lightning")),
+        "versions": versions(("diffapf", "torch", "numba", "numpy", "lightning")),
         "notes": notes,
         "citations": [PAPER],
         "headline": ["test/esr_td", "test/esr_fs"],
     }
-
-
-def _versions(packages: Iterable[str]) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _write_history(path: Path, results: list[Trained]) -> None:
@@ -124,37 +89,33 @@ def _curves(main: Trained, pair: Pair) -> list[dict[str, Any]]:
         lfo = effect.shaper(effect.lfo(begin + shown))
         notches = effect.notches(begin + shown)
     time, hertz = {"label": "time", "unit": "s"}, {"label": "frequency", "unit": "Hz", "scale": "log"}
-    series = [_series("learned", shown, learned)]
+    lines = [series("learned", shown, learned)]
     if pair.tracks.truth is not None:
         truth = torch.from_numpy(pair.tracks.truth.break_frequency((begin + shown).numpy()))
-        series.append(_series("true circuit", shown, truth) | {"style": "dashed"})
+        lines.append(series("true circuit", shown, truth, "dashed"))
     return [
         {
             "title": "All-pass break frequency",
             "x": time,
             "y": hertz,
-            "series": series,
+            "series": lines,
             "caption": "Where each stage turns the phase by 90°, as the LFO sweeps it.",
         },
         {
             "title": "Notches",
             "x": time,
             "y": hertz,
-            "series": [_series(f"notch {i + 1}", shown, notch) for i, notch in enumerate(notches.T)],
+            "series": [series(f"notch {i + 1}", shown, notch) for i, notch in enumerate(notches.T)],
             "over": "test/prediction",
         },
         {
             "title": "Shaped LFO",
             "x": time,
             "y": {"label": "swing", "unit": ""},
-            "series": [_series("learned", shown, lfo.double())],
+            "series": [series("learned", shown, lfo.double())],
             "caption": "The LFO after the wave shaper: −1 is the lowest break frequency, 1 the highest.",
         },
     ]
-
-
-def _series(name: str, x: torch.Tensor, y: torch.Tensor) -> dict[str, Any]:
-    return {"name": name, "x": x.tolist(), "y": y.tolist()}
 
 
 def _write_audio(folder: Path, pair: Pair, results: list[Trained]) -> None:
@@ -166,10 +127,7 @@ def _write_audio(folder: Path, pair: Pair, results: list[Trained]) -> None:
         for trained in results:
             name = "prediction" if trained is results[0] else f"prediction ({trained.method.upper()} trained)"
             tracks[name] = predict(trained.effect, pair, heard, METHODS["td"]())[0]
-        tracks["difference"] = tracks["target"] - tracks["prediction"]
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        for name, track in tracks.items():
-            audio.write(folder / part / f"{name}.wav", track, rate, subtype="FLOAT")
+        write_tracks(folder / part, tracks, rate)
 
 
 def relative(path: Path) -> str:

@@ -21,10 +21,10 @@ from diffapf.effects.free_filters import FreeFilter
 from diffapf.effects.phaser import Phaser
 from diffapf.effects.sweeps import OctaveSweep
 from diffapf.filters.design import polynomial_product
+from diffapf.identification.aligned_pair import AlignedPair, Stretch
 from diffapf.identification.fit import Fit
 from diffapf.identification.modules import Estimate, estimates, fit_module
 from diffapf.identification.phaser import LOOP_DELAYS, STAGES, PhaserStart, identify_phaser
-from diffapf.identification.recording import Recording, Stretch
 from diffapf.modulation import FourierLFO
 
 HOP_S = 0.0025  # of the control frames: artanh p is interpolated, with an error that falls as the hop's fourth power
@@ -67,7 +67,7 @@ class PhaserFit:
     phaser: Phaser
     drifting: Phaser
     start: PhaserStart
-    recording: Recording
+    pair: AlignedPair
     train: Stretch
     rows: list[Row]
     chosen: str
@@ -109,10 +109,10 @@ def fit_phaser(
     )
     if not start.identified:
         raise NotIdentifiedError(start)
-    recording = Recording(torch.as_tensor(dry).double(), torch.as_tensor(wet).double(), sample_rate, start.offset)
-    whole = recording.stretch(begin, end)
+    pair = AlignedPair(torch.as_tensor(dry).double(), torch.as_tensor(wet).double(), sample_rate, start.offset)
+    whole = pair.stretch(begin, end)
     middle = whole.stop_s - VALIDATION * (whole.stop_s - whole.start_s)
-    first, validation = recording.stretch(whole.start_s, middle), recording.stretch(middle, whole.stop_s)
+    first, validation = pair.stretch(whole.start_s, middle), pair.stretch(middle, whole.stop_s)
     rows: list[Row] = []
     for share, (name, phaser, fit) in _grown(_first(start, sample_rate, begin), first):
         report(name, 0.25 + 0.5 * share)
@@ -131,7 +131,7 @@ def fit_phaser(
     for each in (phaser, drifting):
         each.lfo.move_origin(0.0)
     report("done", 1.0)
-    return PhaserFit(phaser, drifting, start, recording, whole, rows, best.name, found, fit)
+    return PhaserFit(phaser, drifting, start, pair, whole, rows, best.name, found, fit)
 
 
 def _simplest(rows: list[Row]) -> Row:

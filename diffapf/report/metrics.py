@@ -12,7 +12,14 @@ from diffapf.report.text import decibels, duration, percent, significant, with_u
 JUDGEMENTS = ((0.001, "excellent"), (0.01, "great"), (0.05, "good"), (0.15, "fair"), (math.inf, "poor"))
 """An ESR below the number deserves the word."""
 
-METHODS = {"td": "time domain (TD)", "fs": "frequency sampling (FS)", "": "ESR"}
+METHODS = {
+    "td": "time domain (TD)",
+    "fs": "frequency sampling (FS)",
+    "constant": "constant LFO rate",
+    "drift": "drifting rate",
+    "tracked": "LFO phase tracked",
+    "": "ESR",
+}
 PARTS = {"train": "Training", "val": "Validation", "validation": "Validation", "test": "Test"}
 _PART_ORDER = {"Test": 0, "Validation": 1, "Training": 2}
 _UNITS = {"hz": "Hz", "db": "dB", "ms": "ms", "percent": "%", "samples": "samples", "cents": "cents"}

@@ -16,7 +16,7 @@ UNKNOWN_S = 0.05  # at the file's beginning, where the memory of a longer record
 
 
 @dataclass(frozen=True)
-class Recording:
+class AlignedPair:
     """A dry and a wet signal `(time,)`, of which sample n + offset of the wet one belongs to sample n of the dry one."""
 
     dry: Tensor
@@ -43,22 +43,22 @@ class Recording:
 class Stretch:
     """The samples from `first` to `last` of a recording, as blocks whose filter's memory goes from one to the next."""
 
-    recording: Recording
+    pair: AlignedPair
     first: int
     last: int
 
     @property
     def start_s(self) -> float:
-        return self.first / self.recording.sample_rate
+        return self.first / self.pair.sample_rate
 
     @property
     def stop_s(self) -> float:
-        return self.last / self.recording.sample_rate
+        return self.last / self.pair.sample_rate
 
     @property
     def lead_in(self) -> int:
         """The first sample that is filtered."""
-        return max(0, -self.recording.offset, self.first - round(LEAD_IN_S * self.recording.sample_rate))
+        return max(0, -self.pair.offset, self.first - round(LEAD_IN_S * self.pair.sample_rate))
 
     @property
     def blocks(self) -> int:
@@ -71,13 +71,13 @@ class Stretch:
     @property
     def weights(self) -> list[Tensor]:
         """1 for the samples that count, 0 for the lead-in, and where a file begins in the middle of a signal."""
-        first = max(self.first, round(UNKNOWN_S * self.recording.sample_rate))
+        first = max(self.first, round(UNKNOWN_S * self.pair.sample_rate))
         spans = map(self._samples, range(self.blocks))
-        return [(torch.arange(begin, end) >= first).to(self.recording.wet.dtype) for begin, end in spans]
+        return [(torch.arange(begin, end) >= first).to(self.pair.wet.dtype) for begin, end in spans]
 
     def target(self, block: int) -> Tensor:
-        begin, end = (n + self.recording.offset for n in self._samples(block))
-        return self.recording.wet[begin:end]
+        begin, end = (n + self.pair.offset for n in self._samples(block))
+        return self.pair.wet[begin:end]
 
     def predict(self, effect: Any, block: int, memory: Any) -> tuple[Tensor, Any]:
         """The effect's output over a block, and its filter's memory after it."""
@@ -85,7 +85,7 @@ class Stretch:
         first_frame = begin // effect.hop
         rate = ControlRate.hop(effect.hop, begin - first_frame * effect.hop)
         frames = (end - 1) // effect.hop - first_frame + 2
-        dry = self.recording.dry[None, begin:end]
+        dry = self.pair.dry[None, begin:end]
         filters = effect.filter_at(first_frame * effect.hop, frames, rate, dry.dtype)
         y, memory = filters.run(dry, memory)
         return y[0], memory
@@ -109,7 +109,7 @@ class Stretch:
 
     def esr(self, effect: Any) -> float:
         """Σ w (y − ŷ)²/Σ w y²."""
-        wet = self.recording.wet[self.first + self.recording.offset : self.last + self.recording.offset]
+        wet = self.pair.wet[self.first + self.pair.offset : self.last + self.pair.offset]
         weights = torch.cat(self.weights)[self.first - self.lead_in :]
         error = (weights * (self.prediction(effect) - wet).square()).sum()
         return float(error / (weights * wet.square()).sum())

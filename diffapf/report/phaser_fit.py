@@ -1,0 +1,140 @@
+"""What `fit_phaser` found, as a results folder and its page."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from diffapf.effects.phaser import Phaser
+from diffapf.identification.aligned_pair import Stretch
+from diffapf.identification.phaser_fit import PhaserFit, Row
+from diffapf.modulation import FourierLFO
+from diffapf.report import write_report
+from diffapf.report.folder import HEARD_SECONDS, PAPER, parameter_record, series, versions, write_json, write_tracks
+
+HERTZ = {"label": "frequency", "unit": "Hz", "scale": "log"}
+TIME = {"label": "time", "unit": "s"}
+PHASE = {"label": "phase of the LFO", "unit": "cycles"}
+
+
+def write_phaser_fit(
+    folder: Path, fit: PhaserFit, test: Stretch, title: str, command: str, seconds: float, notes: list[str]
+) -> Path:
+    """Writes preset, metrics, parameters, curves, audio and page into a folder; returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        fit.phaser.save(folder / "model.yaml")
+        write_json(folder / "metrics.json", metrics(fit, test) | {"train/seconds": round(seconds, 1)})
+        errors = {estimate.name: estimate.error for estimate in fit.estimates}
+        records = [parameter_record(spec, standard_error=errors[spec.name]) for spec in fit.phaser.parameters_spec()]
+        write_json(folder / "parameters.json", records)
+        write_json(folder / "curves.json", _curves(fit, test))
+        for name, stretch in (("train", fit.train), ("test", test)):
+            _write_part(folder / "audio" / name, fit.phaser, stretch)
+        write_json(folder / "run.json", _description(fit, test, title, command, seconds, notes))
+    return write_report(folder)
+
+
+def metrics(fit: PhaserFit, test: Stretch) -> dict[str, float]:
+    """ESRs at a constant rate, with the drift that the training part shows carried on, and with the phase tracked."""
+    found: dict[str, Any] = {
+        "test/esr_constant": test.esr(fit.phaser),
+        "test/esr_drift": test.esr(fit.drifting),
+        "test/esr_tracked": test.esr(fit.tracked(test)),
+        "train/esr_constant": fit.train.esr(fit.phaser),
+        "train/esr_drift": fit.train.esr(fit.drifting),
+    }
+    for row in fit.rows:
+        found |= {f"{row.name}:{name}": value for name, value in _of_row(row, test).items()}
+    return found
+
+
+def _of_row(row: Row, test: Stretch) -> dict[str, float]:
+    return {
+        "test/esr_constant": test.esr(row.phaser),
+        "train/esr_constant": row.train_esr,
+        "validation/esr_tracked": row.validation_esr,
+    }
+
+
+def _write_part(folder: Path, phaser: Phaser, stretch: Stretch) -> None:
+    pair = stretch.pair
+    heard = Stretch(pair, stretch.first, min(stretch.last, stretch.first + round(HEARD_SECONDS * pair.sample_rate)))
+    late = slice(heard.first + pair.offset, heard.last + pair.offset)
+    tracks = {
+        "dry": pair.dry[None, heard.first : heard.last],
+        "target": pair.wet[None, late],
+        "prediction": heard.prediction(phaser)[None],
+    }
+    write_tracks(folder, tracks, round(pair.sample_rate))
+
+
+def _curves(fit: PhaserFit, test: Stretch) -> list[dict[str, Any]]:
+    start, lfo = fit.start, cast(FourierLFO, fit.phaser.lfo)
+    phases = torch.linspace(0, 1, 257, dtype=torch.float64)
+    crest = fit.train.start_s - start.phase_cycles / start.rate_hz
+    shape = fit.phaser.break_frequencies(crest + phases / lfo.rate_hz())
+    identified = torch.arange(len(start.curve_hz) + 1, dtype=torch.float64) / len(start.curve_hz)
+    around = torch.cat([start.curve_hz, start.curve_hz[:1]])
+    shown = torch.arange(0.0, min(test.stop_s - test.start_s, HEARD_SECONDS), 0.01, dtype=torch.float64)
+    notches = fit.phaser.notches(test.start_s + shown)
+    drift_times = torch.linspace(fit.train.start_s, fit.train.stop_s, 200, dtype=torch.float64)
+    return [
+        {
+            "title": "LFO",
+            "x": PHASE,
+            "y": HERTZ,
+            "series": [series("fitted", phases, shape), series("identified", identified, around, "dashed")],
+            "caption": "The all-passes' break frequency over a period of the LFO.",
+        },
+        {
+            "title": "Notches",
+            "x": TIME,
+            "y": HERTZ,
+            "series": [series(f"notch {i + 1}", shown, notch) for i, notch in enumerate(notches.T)],
+            "over": "test/prediction",
+        },
+        {
+            "title": "Drift of the LFO",
+            "x": TIME,
+            "y": {"label": "phase", "unit": "cycles"},
+            "series": [series("against a constant rate", drift_times, _drift(fit, drift_times))],
+            "caption": "How far the pedal's own clock runs ahead of the mean rate during the training part.",
+        },
+        {
+            "title": "Rates",
+            "x": {"label": "rate", "unit": "Hz", "scale": "log"},
+            "y": {"label": "unexplained share", "unit": ""},
+            "series": [series("of the wet signal's energy", start.scan_rates_hz, start.scan_cost)],
+            "caption": "What every rate of the LFO leaves unexplained; the deepest valley is the rate.",
+        },
+    ]
+
+
+def _drift(fit: PhaserFit, seconds: torch.Tensor) -> torch.Tensor:
+    lfo = cast(FourierLFO, fit.drifting.lfo)
+    return lfo.cycles(seconds) - lfo.rate_hz() * (seconds - lfo.origin) - lfo.phase()
+
+
+def _description(
+    fit: PhaserFit, test: Stretch, title: str, command: str, seconds: float, notes: list[str]
+) -> dict[str, Any]:
+    parts = (("train", fit.train), ("test", test))
+    spans = ", ".join(f"{name} {part.start_s:.3g}–{part.stop_s:.3g} s" for name, part in parts)
+    late = f"The wet file is {fit.pair.offset} samples late; compensated." if fit.pair.offset else ""
+    found = f"Identified: {fit.start.verdict}."
+    chosen = f"Chosen by validation: “{fit.chosen}”."
+    return {
+        "title": title,
+        "subtitle": f"{spans} · Levenberg–Marquardt in the time domain",
+        "command": command,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "versions": versions(("diffapf", "torch", "numba", "numpy")),
+        "notes": [note for note in (found, chosen, late, *notes) if note],
+        "citations": [PAPER],
+        "headline": ["test/esr_constant", "test/esr_tracked"],
+    }
