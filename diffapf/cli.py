@@ -120,9 +120,9 @@ def _check_folder(folder: Path) -> None:
         raise ValueError(f"{folder} is a file; --output needs a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.yaml").exists():
         raise ValueError(f"{folder} has other files in it; --output needs a new folder, or that of an earlier fit")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise ValueError(f"{folder} cannot be written to")
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not os.access(nearest, os.W_OK):
+        raise ValueError(f"{nearest} cannot be written to")
 
 
 def _say(fit: PhaserFit, folder: Path, page: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from diffapf.filters.control_rate import ControlRate
 
@@ -58,7 +59,7 @@ class Stretch:
     @property
     def lead_in(self) -> int:
         """The first sample that is filtered."""
-        return max(0, -self.pair.offset, self.first - round(LEAD_IN_S * self.pair.sample_rate))
+        return max(0, self.first - round(LEAD_IN_S * self.pair.sample_rate))
 
     @property
     def blocks(self) -> int:
@@ -77,7 +78,8 @@ class Stretch:
 
     def target(self, block: int) -> Tensor:
         begin, end = (n + self.pair.offset for n in self._samples(block))
-        return self.pair.wet[begin:end]
+        before = min(max(-begin, 0), end - begin)  # in the lead-in of a wet file that begins later
+        return pad(self.pair.wet[begin + before : max(end, 0)], (before, 0))
 
     def predict(self, effect: Any, block: int, memory: Any) -> tuple[Tensor, Any]:
         """The effect's output over a block, and its filter's memory after it."""

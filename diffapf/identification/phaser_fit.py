@@ -26,15 +26,20 @@ from diffapf.identification.fit import Fit
 from diffapf.identification.modules import Estimate, estimates, fit_module
 from diffapf.identification.phaser import LOOP_DELAYS, STAGES, PhaserStart, identify_phaser
 from diffapf.modulation import FourierLFO
+from diffapf.parameters import Named, exponential, named_parameters
 
 HOP_S = 0.0025  # of the control frames: artanh p is interpolated, with an error that falls as the hop's fourth power
 FIRST_HARMONICS, MORE_HARMONICS, MOST_HARMONICS = 6, 10, 16
-POLES = (0.985, 0.3, 0.95)  # on as many zeros, at first: from poles at 0 the descent does not find a coupling capacitor
+FIRST_POLES = (
+    (0.0, 0.0),
+    (0.985, 0.3),
+)  # on zeros, at first: an input filter of two taps, and one with a coupling capacitor
+THIRD_POLE = 0.95
 HIGHPASS_HZ = 30.0
 WITHOUT_FEEDBACK = 0.05  # |feedback| below which nothing in the loop is to be found
 KNOT_S = 1.0
 VALIDATION = 0.25  # of the training part
-EXPLAINED = 1e-9  # an ESR below which there is nothing left to explain: the rounding of 16 bits
+EXPLAINED = 1e-8  # an ESR below which there is nothing left to explain: −80 dB
 BETTER = 0.97  # times the validation's ESR: what a piece has to bring
 TOLERANCE = 1e-3
 
@@ -114,7 +119,7 @@ def fit_phaser(
     middle = whole.stop_s - VALIDATION * (whole.stop_s - whole.start_s)
     first, validation = pair.stretch(whole.start_s, middle), pair.stretch(middle, whole.stop_s)
     rows: list[Row] = []
-    for share, (name, phaser, fit) in _grown(_first(start, sample_rate, begin), first):
+    for share, name, phaser, fit in _grown(start, sample_rate, first):
         report(name, 0.25 + 0.5 * share)
         held_out = validation.esr(tracked(phaser, validation))
         rows.append(Row(name, phaser, len(fit.information), first.esr(phaser), held_out))
@@ -159,7 +164,20 @@ def descend(phaser: Phaser, stretch: Stretch, frozen: Sequence[str] = (), iterat
         groups=[swept] if swept else None,
         iterations=iterations,
         tolerance=TOLERANCE,
+        bounds=_bounds(phaser, frozen),
     )
+
+
+def _bounds(phaser: Phaser, frozen: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """The steps of what has a logarithmic knob stay on it: a corner that does nothing would run away for ever."""
+    bounds = {}
+    for name, part in named_parameters(phaser).items():
+        moves = not f"{name}.step".startswith(tuple(f"{other}." for other in frozen)) and f"{name}.step" not in frozen
+        if moves and isinstance(part, Named) and part.mapping is exponential and part.minimum and part.maximum:
+            reference, scale = part.reference.item(), part.scale.item()
+            ends = sorted((part.minimum, part.maximum, reference))  # what begins beyond an end may stay there
+            bounds[f"{name}.step"] = (math.log(ends[0] / reference) / scale, math.log(ends[-1] / reference) / scale)
+    return bounds
 
 
 def _has(names: list[str], part: str, frozen: Sequence[str]) -> bool:
@@ -167,25 +185,33 @@ def _has(names: list[str], part: str, frozen: Sequence[str]) -> bool:
     return any(not name.startswith(tuple(frozen)) for name in inside) if frozen else bool(inside)
 
 
-def _grown(phaser: Phaser, stretch: Stretch) -> Iterator[tuple[float, tuple[str, Phaser, Fit]]]:
-    """(share of the work, (name, phaser, fit)) of each model, from the published one on."""
-    phaser.lfo.move_origin((stretch.start_s + stretch.stop_s) / 2)
-    descend(phaser, stretch, frozen=["lfo", "sweep", "feedback", "biquad.reflection"], iterations=6)
-    descend(phaser, stretch)
-    phaser = with_harmonics(phaser, MORE_HARMONICS)
-    yield 0.2, ("as published, its LFO a Fourier series", phaser, descend(phaser, stretch))
-    if abs(float(phaser.feedback())) > WITHOUT_FEEDBACK and not phaser.loop_delay:
-        phaser = changed(phaser, feedback_highpass_hz=HIGHPASS_HZ)
-        yield 0.4, ("+ AC-coupled feedback", phaser, descend(phaser, stretch))
-    phaser = with_filter_order(phaser, 3)
-    yield 0.6, ("+ input filter of order 3", phaser, descend(phaser, stretch))
-    phaser = with_dry_filter(phaser)
-    yield 0.8, ("+ a filter of its own for the dry path", phaser, descend(phaser, stretch))
-    phaser = with_harmonics(phaser, MOST_HARMONICS)
-    yield 1.0, (f"+ {MOST_HARMONICS} harmonics of the LFO", phaser, descend(phaser, stretch))
+def _grown(start: PhaserStart, sample_rate: float, stretch: Stretch) -> Iterator[tuple[float, str, Phaser, Fit]]:
+    """(share of the work, name, phaser, fit) of each model, from the published one on; a piece that is no gain is left."""
+    phaser, fit = _published(start, sample_rate, stretch)
+    yield 0.25, "as published, its LFO a Fourier series", phaser, fit
+    for share, name, piece in PIECES:
+        larger = piece(phaser)
+        if larger is None:
+            continue
+        found = descend(larger, stretch)
+        yield share, name, larger, found
+        if found.cost < fit.cost:
+            phaser, fit = larger, found
 
 
-def _first(start: PhaserStart, sample_rate: float, begin: float) -> Phaser:
+def _published(start: PhaserStart, sample_rate: float, stretch: Stretch) -> tuple[Phaser, Fit]:
+    """The published model from the better of two starts of its input filter, whose poles the descent does not bring far."""
+    tried = []
+    for poles in FIRST_POLES:
+        phaser = _first(start, sample_rate, stretch.start_s, poles)
+        phaser.lfo.move_origin((stretch.start_s + stretch.stop_s) / 2)
+        descend(phaser, stretch, frozen=["lfo", "sweep", "feedback", "biquad.reflection"], iterations=4)
+        tried.append((descend(phaser, stretch, iterations=6).cost, phaser))
+    phaser = with_harmonics(min(tried, key=lambda each: each[0])[1], MORE_HARMONICS)
+    return phaser, descend(phaser, stretch)
+
+
+def _first(start: PhaserStart, sample_rate: float, begin: float, poles: Sequence[float]) -> Phaser:
     """The published phaser, as far as it is identified; its start's phases count from `begin` seconds."""
     found = start.log_coefficients
     harmonics = (len(found) - 1) // 2
@@ -204,7 +230,7 @@ def _first(start: PhaserStart, sample_rate: float, begin: float) -> Phaser:
     ).double()
     sweep, biquad = cast(OctaveSweep, phaser.sweep), cast(FreeFilter, phaser.biquad)
     sweep.centre_hz.set(float(torch.exp(found[0])))
-    a = _with_poles(torch.ones(1, dtype=torch.float64), POLES[:2])
+    a = _with_poles(torch.ones(1, dtype=torch.float64), poles)
     biquad.set(float(start.wet_taps.sum()) * a, a)
     return phaser
 
@@ -243,7 +269,7 @@ def with_filter_order(phaser: Phaser, order: int) -> Phaser:
     """The input filter with more poles, on as many zeros."""
     other = changed(phaser, filter_order=order)
     b, a = phaser.biquad()
-    poles = POLES[len(a) - 1 : order]
+    poles = [THIRD_POLE] * (order + 1 - len(a))
     cast(FreeFilter, other.biquad).set(_with_poles(b, poles), _with_poles(a, poles))
     return other
 
@@ -278,3 +304,18 @@ def tracked(phaser: Phaser, stretch: Stretch) -> Phaser:
 def _knotted(phaser: Phaser, start_s: float, spacing: float, count: int) -> Phaser:
     drift = {"drift": [0.0] * count, "drift_start": start_s, "drift_spacing": spacing}
     return changed(phaser, lfo=cast(FourierLFO, phaser.lfo).configuration() | drift)
+
+
+def with_highpass(phaser: Phaser) -> Phaser | None:
+    """AC-coupled feedback; None where there is no feedback, or a loop that is none of an analogue circuit."""
+    if abs(phaser.feedback().item()) < WITHOUT_FEEDBACK or phaser.loop_delay:
+        return None
+    return changed(phaser, feedback_highpass_hz=HIGHPASS_HZ)
+
+
+PIECES: tuple[tuple[float, str, Callable[[Phaser], Phaser | None]], ...] = (
+    (0.4, "+ AC-coupled feedback", with_highpass),
+    (0.6, "+ input filter of order 3", lambda phaser: with_filter_order(phaser, 3)),
+    (0.8, "+ a filter of its own for the dry path", with_dry_filter),
+    (1.0, f"+ {MOST_HARMONICS} harmonics of the LFO", lambda phaser: with_harmonics(phaser, MOST_HARMONICS)),
+)

@@ -1,0 +1,76 @@
+"""The command `diffapf`, as a user types it, and mistypes it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from diffapf import Phaser, audio
+from diffapf.cli import main
+from tests.identification.synthetic import Truth, plucks
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    dry = plucks(5, RATE)
+    wet = Truth(1.7, 0.2, wave="triangle").apply(dry, RATE)
+    for name, signal in (("dry", dry), ("wet", wet), ("plain", 0.5 * dry)):
+        audio.write(folder / f"{name}.wav", signal[None], RATE, subtype="FLOAT")
+    return folder
+
+
+def fit(files, wet, *options):
+    return main(["fit", "phaser", str(files / "dry.wav"), str(files / wet), *map(str, options)])
+
+
+def test_two_files_become_a_model_and_a_report(files, tmp_path, capsys):
+    assert fit(files, "wet.wav", "-o", tmp_path / "pedal", "--stages", 4, "--loop-delay", 0) == 0
+    said = capsys.readouterr().out
+    assert "a phaser of 4 stages at 1.7" in said and "report.html" in said
+    metrics = json.loads((tmp_path / "pedal" / "metrics.json").read_text())
+    assert metrics["test/esr_constant"] < 1e-4
+    assert (tmp_path / "pedal" / "report.html").stat().st_size > 10_000
+    model = Phaser.load(tmp_path / "pedal" / "model.yaml")
+    dry, wet = (torch.from_numpy(audio.read(files / f"{name}.wav").samples) for name in ("dry", "wet"))
+    with torch.no_grad():
+        error = (model(dry) - wet)[:, RATE:]
+    assert error.square().sum() / wet[:, RATE:].square().sum() < 1e-4
+    errors = {
+        entry["name"]: entry["standard_error"]
+        for entry in json.loads((tmp_path / "pedal" / "parameters.json").read_text())
+    }
+    assert 0 < errors["lfo.rate_hz"] < 1e-3
+
+
+WRONG = {
+    "a missing file": (("gone.wav", "-o", "out"), "gone.wav"),
+    "no phaser": (("plain.wav", "-o", "out", "--stages", 4, "--loop-delay", 0), "nothing sweeps as a phaser does"),
+    "a part beyond the end": (("wet.wav", "-o", "out", "--train", "0:60"), "--train"),
+    "a folder with other things in it": (("wet.wav", "-o", "."), "other files"),
+    "a file for a folder": (("wet.wav", "-o", "dry.wav"), "is a file"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG)
+def test_mistakes_are_named_and_nothing_is_left_behind(mistake, files, monkeypatch, capsys):
+    monkeypatch.chdir(files)
+    before = sorted(files.iterdir())
+    arguments, words = WRONG[mistake]
+    assert fit(files, *arguments) == 2
+    assert words in capsys.readouterr().err
+    assert sorted(files.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fit"], ["fit", "phaser"], ["fit", "phaser", "a", "b", "-o", "c", "--train", "x"]]
+)
+def test_what_is_missing_is_said_with_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage" in capsys.readouterr().err
