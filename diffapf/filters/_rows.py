@@ -65,9 +65,14 @@ class RowFunction:
         if torch._C._are_functorch_transforms_active():
             return cls._variants["transforms"].apply(*arguments)
         plain, differentiable = _plain(arguments)
-        if forward_ad._current_level < 0 and not (differentiable and torch.is_grad_enabled()):
+        if not in_forward_mode() and not (differentiable and torch.is_grad_enabled()):
             return cls.forward(*plain)
         return cls._variants["eager"].apply(*plain)
+
+
+def in_forward_mode() -> bool:
+    """Whether a `jvp` or a dual level is open."""
+    return forward_ad._current_level >= 0
 
 
 def _function(name: str, rules: dict[str, Callable]) -> type[torch.autograd.Function]:

@@ -30,6 +30,7 @@ from diffapf.filters._rows import (
     check_flag,
     check_signal,
     in_float32,
+    in_forward_mode,
     number_rows,
     state_rows,
     to_rows,
@@ -92,12 +93,13 @@ def allpass_cascade(
     signal, state = to_rows(x), state_rows("zi", zi, x, stages + 3)
     loop = _loop_rows(x, c0, c1, a, loop_delay)
     blocks = BLOCK if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled() else signal.shape[1]
+    # forward mode has a kernel on a CPU
+    output = AllpassOutput.apply if in_forward_mode() and signal.is_cpu else _output_by_signals
     outputs = []
     for start in range(0, signal.shape[1], max(blocks, 1)):
         block = slice(start, start + blocks)
-        z, w = AllpassLoop.apply(signal[:, block, None], coefficient[:, block], loop, state)
+        w, state = output(signal[:, block], coefficient[:, block], loop, state)
         outputs.append(w)
-        state = _final_state(z, state)
     w = (outputs[0] if len(outputs) == 1 else torch.cat([signal[:, :0], *outputs], 1)).reshape(x.shape)
     return (w, state.reshape(*x.shape[:-1], stages + 3)) if return_zf else w
 
@@ -131,6 +133,72 @@ def _final_state(z: Tensor, zi: Tensor) -> Tensor:
     stages = z.shape[2] - 2
     w2 = z[:, -2, stages] if z.shape[1] > 1 else zi[:, stages]
     return torch.cat([z[:, -1], w2[:, None]], 1)
+
+
+def _output_by_signals(x: Tensor, p: Tensor, loop: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+    """w and the final state, of all signals: which reverse mode keeps."""
+    z, w = AllpassLoop.apply(x[:, :, None], p, loop, zi)
+    return w, _final_state(z, zi)
+
+
+class AllpassOutput(RowFunction):
+    """(x, p, loop, zi) → (w, zf) for forward mode: z is no output, so no direction needs ż, K+2 times as long as ẇ."""
+
+    @staticmethod
+    def forward(x, p, loop, zi):
+        return _output_by_signals(x, p, loop, zi)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return pull_back(_output_by_signals, ctx.saved_tensors, gradients)
+
+    @staticmethod
+    def tangent(ctx, saved, dx, dp, dloop, dzi):
+        x, p, loop, zi = saved
+        z, _ = AllpassLoop.apply(x[:, :, None], p, loop, zi)
+        dx, dp = (x[:, :0] if each is None else each for each in (dx, dp))
+        return AllpassTangent.apply(dx, dp, _or_zeros(dloop, loop), _or_zeros(dzi, zi), p, loop, z, zi)
+
+
+class AllpassTangent(RowFunction):
+    """(ẋ, ṗ, the loop's and zi's tangents, p, loop, z, zi) → the tangents of (w, zf); of what stands still, no samples."""
+
+    COEFFICIENTS = (4, 5, 6, 7)
+
+    @staticmethod
+    def forward(dx, dp, dloop, dzi, p, loop, z, zi):
+        results = dzi.new_empty(dzi.shape[0], p.shape[1]), dzi.new_empty(dzi.shape)
+        run("allpass_tangent", dx, dp, dloop, dzi, p, loop, z, zi, out=results)
+        return results
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return pull_back(_tangent_by_signals, ctx.saved_tensors, gradients)
+
+    @staticmethod
+    def tangent(ctx, saved, *tangents):
+        return push_forward(_tangent_by_signals, saved, tangents)
+
+
+def _tangent_by_signals(dx, dp, dloop, dzi, p, loop, z, zi):
+    """M ż = ṡ − Ṁ z of all signals."""
+    rows = dzi.shape[0]
+    p, loop, z, zi = (each.repeat(rows // each.shape[0], *[1] * (each.dim() - 1)) for each in (p, loop, z, zi))
+    s = _sources(dp if dp.shape[1] else torch.zeros_like(p), dloop, z, zi)
+    if dx.shape[1]:
+        s = s + pad(dx[:, :, None], (0, z.shape[2] - 1))
+    dz, dw = AllpassLoop.apply(s, p, loop, dzi)
+    return dw, _final_state(dz, dzi)
 
 
 class AllpassLoop(RowFunction):
@@ -307,7 +375,7 @@ class TanhOfFrames(RowFunction):
     def setup_context(ctx, inputs, output):
         v, ctx.timing, ctx.time = inputs
         ctx.save_for_backward(v, output)
-        ctx.save_for_forward(v)
+        ctx.save_for_forward(output)
 
     @staticmethod
     def backward(ctx, g):
@@ -315,7 +383,33 @@ class TanhOfFrames(RowFunction):
 
     @staticmethod
     def tangent(ctx, saved, dv, *_):
-        return push_forward(lambda v: (_tanh_of_frames(v, ctx.timing, ctx.time),), saved[:1], [dv])[0]
+        return TanhOfFramesTangent.apply(dv, *saved, ctx.timing)
+
+
+class TanhOfFramesTangent(RowFunction):
+    """(v̇, p) → ṗ = (1 − p²) v̇ at each sample, interpolated."""
+
+    COEFFICIENTS = (1,)
+
+    @staticmethod
+    def forward(dv, p, timing):
+        dp = p.new_empty(dv.shape[0], p.shape[1])
+        run("tanh_of_frames_tangent", dv, p, timing, out=(dp,))
+        return dp
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        dv, p, ctx.timing = inputs
+        ctx.save_for_backward(dv, p)
+        ctx.save_for_forward(dv, p)
+
+    @staticmethod
+    def backward(ctx, g):
+        return *pull_back(_tangent_of_frames(ctx.timing), ctx.saved_tensors, (g,)), None
+
+    @staticmethod
+    def tangent(ctx, saved, ddv, dp, _):
+        return push_forward(_tangent_of_frames(ctx.timing), saved, (ddv, dp))[0]
 
 
 class TanhOfFramesAdjoint(RowFunction):
@@ -342,13 +436,21 @@ class TanhOfFramesAdjoint(RowFunction):
         return push_forward(_gradient_of_frames(ctx.timing), saved, (dg, dv))[0]
 
 
-def _tanh_of_frames(v: Tensor, timing: tuple[float, float], time: int) -> Tensor:
-    return torch.tanh(FIR.apply(v.new_ones(v.shape[0], time), v[:, :, None], timing))
+def _at_samples(v: Tensor, timing: tuple[float, float], time: int) -> Tensor:
+    return FIR.apply(v.new_ones(v.shape[0], time), v[:, :, None], timing)
+
+
+def _tangent_of_frames(timing: tuple[float, float]):
+    def tangent(dv, p):
+        slope = (1 - p.square()).repeat(dv.shape[0] // p.shape[0], 1)
+        return (slope * _at_samples(dv, timing, p.shape[1]),)
+
+    return tangent
 
 
 def _gradient_of_frames(timing: tuple[float, float]):
     def gradient(g, v):
-        of_sum = g * (1 - _tanh_of_frames(v, timing, g.shape[1]).square())
+        of_sum = g * (1 - torch.tanh(_at_samples(v, timing, g.shape[1])).square())
         return (FIROuter.apply(of_sum, torch.ones_like(g), timing, v.shape[1])[:, :, 0],)
 
     return gradient

@@ -186,6 +186,42 @@ def allpass_adjoint(
     dzi[:] = initial_state_gradient(adjoint, p, loop)
 
 
+def allpass_tangent(
+    dx: Tensor,
+    dp: Tensor,
+    dloop: Tensor,
+    dzi: Tensor,
+    p: Tensor,
+    loop: Tensor,
+    z: Tensor,
+    zi: Tensor,
+    dw: Tensor,
+    dzf: Tensor,
+) -> None:
+    """How w and the state after the last sample move with (x, p, loop, zi): `allpass` of the sources −Ṁ z, which are
+
+        ẋ[n],   ṗ[n] (yₖ₋₁[n] + yₖ[n−1]),   q̇₀ w[n] + q̇₁ w[n−1] + q̇₂ w[n−2] + ȧ f[n−1]
+
+    dx and dp have no samples where x or p does not move. p, loop, z and zi may have fewer rows than the tangents.
+    """
+    shares = dw.shape[0] // max(p.shape[0], 1)
+    p, loop, zi, z = p.repeat(shares, 1), loop.repeat(shares, 1), zi.repeat(shares, 1), z.repeat(shares, 1, 1)
+    past = torch.cat([zi[:, None, :-1], z], 1)
+    w = torch.cat([zi[:, -1:], past[:, :, -2]], 1)  # starts at n = −2
+    loop_inputs = torch.stack([w[:, 2:], w[:, 1:-1], w[:, :-2], past[:, :-1, -1]], 2)
+    s = torch.zeros_like(z)
+    if dx.shape[1]:
+        s[:, :, 0] = dx
+    if dp.shape[1]:
+        s[:, :, 1:-1] = dp[:, :, None] * (z[:, :, :-2] + past[:, :-1, 1:-1])
+    s[:, :, -1] = (dloop[:, None] * loop_inputs).sum(2)
+    dz = torch.zeros_like(z)
+    allpass(s, p, loop, dzi, dz, dw)
+    after = torch.cat([dzi[:, None, :-1], dz], 1)
+    before = torch.cat([dzi[:, -1:], after[:, :, -2]], 1)
+    dzf[:] = torch.cat([after[:, -1], before[:, -2:-1]], 1)
+
+
 def initial_state_gradient(adjoint: Tensor, p: Tensor, loop: Tensor) -> Tensor:
     """The gradient of `allpass`'s zi from λ: what each equation of the first two samples reads of the past."""
     stages = adjoint.shape[2] - 2
@@ -230,7 +266,7 @@ def _add_products(
         add_at(da, n, timing, -for_a[0][:, None] * for_a[1])
 
 
-# These two are no recurrences: without a loop they are quick on any device, and need no other kernel on a GPU.
+# These three are no recurrences: without a loop they are quick on any device, and need no other kernel on a GPU.
 
 
 def frame_positions(time: int, frames: int, timing: tuple[float, float], like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -252,6 +288,13 @@ def tanh_of_frames_adjoint(g: Tensor, p: Tensor, timing: tuple[float, float], dv
     first, second, weight = frame_positions(p.shape[1], dv.shape[1], timing, p)
     gradient = g * (1.0 - p.square())
     dv.zero_().index_add_(1, first, (1.0 - weight) * gradient).index_add_(1, second, weight * gradient)
+
+
+def tanh_of_frames_tangent(dv: Tensor, p: Tensor, timing: tuple[float, float], dp: Tensor) -> None:
+    """dp[n] = (1 − p²) times dv at sample n, dv `(rows, frames)` interpolated; p may have fewer rows."""
+    first, second, weight = frame_positions(p.shape[1], dv.shape[1], timing, p)
+    slope = (1.0 - p.square()).repeat(dv.shape[0] // max(p.shape[0], 1), 1)
+    dp[:] = slope * (dv[:, first] + weight * (dv[:, second] - dv[:, first]))
 
 
 # A direct form's a may come with its leading coefficient, as long as b: then both are divided by it.

@@ -8,6 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import jacfwd, jacrev, jvp, vmap
 
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
@@ -127,3 +129,75 @@ def test_a_control_rate_that_stands_still_reads_one_frame():
     with pytest.raises(ValueError, match="a rate of 0 frames a sample"):
         allpass_cascade(x, artanh_p=torch.zeros(3), hop=still)
     allpass_cascade(x, artanh_p=torch.zeros(1), hop=still)
+
+
+def control_rate_problem(rows: int = 1, time: int = 9, dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:
+    loop = {name: within(0.3, rows, seed=seed, dtype=dtype) for seed, name in enumerate(("c0", "c1", "a"), start=3)}
+    frames = within(1.5, rows, 4, seed=1, dtype=dtype)
+    return {
+        "x": normal(rows, time, dtype=dtype),
+        "artanh_p": frames,
+        **loop,
+        "zi": normal(rows, 5, seed=2, dtype=dtype),
+    }
+
+
+def at_control_rate(**inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return allpass_cascade(stages=2, hop=3, return_zf=True, **inputs)
+
+
+def test_derivatives_at_the_control_rate_are_those_of_finite_differences():
+    inputs = {key: value.requires_grad_() for key, value in control_rate_problem(rows=2).items()}
+
+    def positional(*values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return at_control_rate(**dict(zip(inputs, values, strict=True)))
+
+    assert gradcheck(positional, tuple(inputs.values()), check_forward_ad=True)
+    assert gradgradcheck(positional, tuple(inputs.values()), check_fwd_over_rev=True, check_rev_over_rev=True)
+
+
+def test_second_derivatives_at_the_control_rate_agree_in_all_modes():
+    inputs = control_rate_problem(time=5)
+
+    def cost(frames: torch.Tensor) -> torch.Tensor:
+        return sum((output**3).sum() for output in at_control_rate(**{**inputs, "artanh_p": frames}))
+
+    expected = jacrev(jacrev(cost))(inputs["artanh_p"])
+    for outer, inner in [(jacfwd, jacfwd), (jacfwd, jacrev), (jacrev, jacfwd)]:
+        torch.testing.assert_close(outer(inner(cost))(inputs["artanh_p"]), expected, rtol=1e-9, atol=1e-10)
+
+
+def along(inputs: dict[str, torch.Tensor], direction: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The tangents of (w, zf) along one direction of some of the inputs."""
+    moving = {key: inputs[key] for key in direction}
+    return jvp(lambda moving: at_control_rate(**{**inputs, **moving}), (moving,), (direction,))[1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "moving", [("x",), ("artanh_p",), ("c0", "a"), ("zi",), ("x", "artanh_p", "c1", "zi")], ids=str
+)
+@pytest.mark.parametrize("rows", [1, 2])
+def test_many_directions_at_once_are_one_after_another(rows, moving, dtype):
+    """Seven: a group of lanes and a part of one. What does not move has no tangent."""
+    inputs = control_rate_problem(rows, dtype=dtype)
+    shapes = {key: inputs[key].shape for key in moving}
+    directions = {key: normal(7, *shape, seed=9, dtype=dtype) for key, shape in shapes.items()}
+    together = vmap(lambda direction: along(inputs, direction))(directions)
+    exact = {key: value.double() for key, value in inputs.items()}
+    for i in range(7):
+        direction = {key: value[i].double() for key, value in directions.items()}
+        for found, expected in zip(together, along(exact, direction), strict=True):
+            tolerance = 1e-11 if dtype == torch.float64 else 1e-5
+            torch.testing.assert_close(found[i].double(), expected, rtol=tolerance, atol=tolerance)
+        for found, expected in zip(along(exact, direction), by_reverse_mode(exact, direction), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
+
+
+def by_reverse_mode(inputs: dict[str, torch.Tensor], direction: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    """The same tangents from the rows of the Jacobian, through other kernels."""
+    moving = {key: inputs[key] for key in direction}
+    rows = jacrev(lambda moving: at_control_rate(**{**inputs, **moving}))(moving)
+    return [
+        sum((row[key] * tangent).flatten(-tangent.dim()).sum(-1) for key, tangent in direction.items()) for row in rows
+    ]

@@ -97,6 +97,14 @@ def allpass_adjoint(random: Random, rows, time, stages, _):
     return inputs, [(rows, time), (rows, time), (rows, 4), (rows, stages + 3)]
 
 
+def allpass_tangent(random: Random, rows, time, stages, sources):
+    """Three directions for each row; x and p move in all of them, or one of both does."""
+    p, z, zi = random.within(0.95, rows, time), random.normal(rows, time, stages + 2), random.normal(rows, stages + 3)
+    dx, dp = (random.normal(3 * rows, time if moves else 0) for moves in (sources or time % 2, sources or not time % 2))
+    tangents = dx, dp, random.normal(3 * rows, 4), random.normal(3 * rows, stages + 3)
+    return (*tangents, p, random.loop(rows), z, zi), [(3 * rows, time), (3 * rows, stages + 3)]
+
+
 def form(name: str, registers: int, keeps_w: bool):
     """A direct form: a with its leading coefficient where each sample has a row, else without."""
 
@@ -138,6 +146,11 @@ def tanh_of_frames_adjoint(random: Random, rows, time, size, frames, timing):
     return signals, [(rows, max(frames, 1))]
 
 
+def tanh_of_frames_tangent(random: Random, rows, time, size, frames, timing):
+    signals = random.normal(2 * rows, max(frames, 1)), random.within(0.95, rows, time), timing or (0.3, 0.7)
+    return signals, [(2 * rows, time)]
+
+
 def ballistics(random: Random, rows, time, *_):
     rates = (random.within(0.4, rows) + 0.5 for _ in range(2))
     return (random.normal(rows, time), *rates, random.normal(rows)), [(rows, time)]
@@ -170,13 +183,14 @@ OTHERS = [
     sos_cascade_adjoint,
     tanh_of_frames,
     tanh_of_frames_adjoint,
+    tanh_of_frames_tangent,
     ballistics,
     ballistics_adjoint,
     dense_recurrence,
     dense_recurrence_adjoint,
 ]
 FILTERS = [allpole, allpole_adjoint, allpole_adjoint_without_coefficients, fir, fir_transpose, fir_outer]
-LOOPS = [allpass, allpass_transpose, allpass_adjoint]
+LOOPS = [allpass, allpass_transpose, allpass_adjoint, allpass_tangent]
 
 
 def double(value):

@@ -14,6 +14,7 @@ What makes them fast, each measured:
 from diffapf.kernels.cpu.allpass import (
     allpass,
     allpass_adjoint,
+    allpass_tangent,
     allpass_transpose,
 )
 from diffapf.kernels.cpu.allpole import allpole, allpole_adjoint
@@ -31,11 +32,12 @@ from diffapf.kernels.cpu.iir import (
 )
 from diffapf.kernels.cpu.sos import sos_cascade, sos_cascade_adjoint
 from diffapf.kernels.cpu.state_space import dense_recurrence, dense_recurrence_adjoint
-from diffapf.kernels.cpu.tanh_of_frames import tanh_of_frames, tanh_of_frames_adjoint
+from diffapf.kernels.cpu.tanh_of_frames import tanh_of_frames, tanh_of_frames_adjoint, tanh_of_frames_tangent
 
 __all__ = [
     "allpass",
     "allpass_adjoint",
+    "allpass_tangent",
     "allpass_transpose",
     "allpole",
     "allpole_adjoint",
@@ -54,6 +56,7 @@ __all__ = [
     "sos_cascade_adjoint",
     "tanh_of_frames",
     "tanh_of_frames_adjoint",
+    "tanh_of_frames_tangent",
     "transposed_direct_form_1",
     "transposed_direct_form_1_adjoint",
     "transposed_direct_form_2",

@@ -241,8 +241,137 @@ def _of_initial_state(first, last, p, loop, later, segments, dloop, dzi):
         dzi[b, stages + 1], dzi[b, stages + 2] = loop[b, 3] * f, loop[b, 2] * f
 
 
-# `filtered` is None where all loops are plain gains, for which the kernels are
-# compiled apart.
+# Of the tangents, several that read the same row of p, z and the loop advance together, each a lane with registers as zi:
+# what only these depend on is computed once, and one lane's chain of operations fills the time that another's waits.
+
+LANES = 4
+
+
+def _stage_inputs(now, earlier):
+    """What p multiplies in each stage, yₖ₋₁[n] + yₖ[n−1], of tuples (y₀ … y_K, …)."""
+
+
+@overload(_stage_inputs, jit_options=INLINED)
+def _stage_inputs_typed(now, earlier):
+    if len(now) == 1:
+        return lambda now, earlier: ()
+    return lambda now, earlier: (
+        (np.float64(now[0]) + np.float64(earlier[1]),) + _stage_inputs(now[1:], earlier[1:])  # noqa: RUF005
+    )
+
+
+def _moved_responses(memory, p, before, dp, inputs, r, n):
+    """Ṡₖ = p (Ṡₖ₋₁ + ẏₖ[n−1]) − ẏₖ₋₁[n−1] + ṗ (yₖ₋₁[n] + yₖ[n−1]) of each stage, Ṡ₀ = `before`."""
+
+
+@overload(_moved_responses, jit_options=INLINED)
+def _moved_responses_typed(memory, p, before, dp, inputs, r, n):
+    if len(inputs) == 0:
+        return lambda memory, p, before, dp, inputs, r, n: ()
+
+    def first_and_others(memory, p, before, dp, inputs, r, n):
+        response = with_product(p * (before + memory[1]) - memory[0], dp, inputs[0], r, n)
+        return (response,) + _moved_responses(memory[1:], p, response, dp, inputs[1:], r, n)  # noqa: RUF005
+
+    return first_and_others
+
+
+def with_product(value, x, factor, b, n):
+    """value + factor·x[b, n]; the value alone where x is None."""
+
+
+@overload(with_product, inline="always")
+def _with_product(value, x, factor, b, n):
+    if isinstance(x, numba.types.NoneType):
+        return lambda value, x, factor, b, n: value
+    return lambda value, x, factor, b, n: value + factor * x[b, n]
+
+
+@step
+def _tangent_step(arrays, dw, r, n, point, registers):
+    """A lane's registers a sample on."""
+    dx, dp, dloop, filtered = arrays  # dw is not among them: Numba would take what is stored there for dead
+    p, solved, q, inputs, of_loop = point
+    memory, f, w2 = registers[:-2], registers[-2], registers[-1]
+    responses = _moved_responses(memory, p, 0.0, dp, inputs, r, n)
+    known = dloop[r, 0] * of_loop[0] + dloop[r, 1] * of_loop[1] + dloop[r, 2] * of_loop[2] + dloop[r, 3] * of_loop[3]
+    known += loop_memory(filtered, q[2], w2, q[3], f) + loop_memory(filtered, q[1], memory[-1], 0.0, 0.0)
+    e = (with_sample(known, dx, r, n) + q[0] * responses[-1]) * solved
+    stages = _driven(responses, p, p, e)
+    dw[r, n] = stages[-1]
+    return (e,) + stages + (q[0] * stages[-1] + known, memory[-1])  # noqa: RUF005
+
+
+def _tangent_steps(arrays, dw, lanes, n, point, registers):
+    """`_tangent_step` of each of the rows `lanes`."""
+
+
+@overload(_tangent_steps, jit_options=INLINED)
+def _tangent_steps_typed(arrays, dw, lanes, n, point, registers):
+    if len(lanes) == 0:
+        return lambda arrays, dw, lanes, n, point, registers: ()
+
+    def first_and_others(arrays, dw, lanes, n, point, registers):
+        one = _tangent_step(arrays, dw, lanes[0], n, point, registers[0])
+        return (one,) + _tangent_steps(arrays, dw, lanes[1:], n, point, registers[1:])  # noqa: RUF005
+
+    return first_and_others
+
+
+def _lanes(first, last, apart, count):
+    """As many rows as `count` is long, from the first on, so far apart; the last one again where there are no more."""
+
+
+@overload(_lanes)
+def _lanes_typed(first, last, apart, count):
+    if len(count) == 0:
+        return lambda first, last, apart, count: ()
+    return lambda first, last, apart, count: (
+        (min(first, last),) + _lanes(first + apart, last, apart, count[1:])  # noqa: RUF005
+    )
+
+
+def _initial(dzi, lanes, registers):
+    """The rows `lanes` of the initial state."""
+
+
+@overload(_initial)
+def _initial_typed(dzi, lanes, registers):
+    if len(lanes) == 0:
+        return lambda dzi, lanes, registers: ()
+    return lambda dzi, lanes, registers: (
+        (loaded(dzi, (lanes[0],), 0, registers),) + _initial(dzi, lanes[1:], registers)  # noqa: RUF005
+    )
+
+
+@jit
+def _allpass_tangent(first, last, dx, dp, dloop, dzi, p, loop, z, zi, dw, dzf, filtered, count, registers):
+    """A unit is a row of p and as many of the rows that read it as there are lanes."""
+    arrays = dx, dp, dloop, filtered
+    rows, signals = p.shape[0], registers[:-1]
+    for unit in range(first, last):
+        b = unit % rows
+        lanes = _lanes(b + unit // rows * len(count) * rows, dw.shape[0] - rows + b, rows, count)
+        states = _initial(dzi, lanes, registers)
+        q = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
+        earlier, w2 = loaded(zi, (b,), 0, signals), zi[b, len(signals)]
+        for i in range(p.shape[1]):
+            n = np.uintp(i)
+            now = loaded(z, (b, n), 0, signals)
+            pn = np.float64(p[b, n])
+            gain = pn
+            for _ in range(len(registers) - 4):
+                gain *= pn
+            of_loop = np.float64(now[-2]), np.float64(earlier[-2]), np.float64(w2), np.float64(earlier[-1])
+            point = pn, 1.0 / (1.0 - q[0] * gain), q, _stage_inputs(now[:-1], earlier[:-1]), of_loop
+            states = _tangent_steps(arrays, dw, lanes, n, point, states)
+            earlier, w2 = now, earlier[-2]
+        for j in range(len(count)):
+            for k in range(len(registers)):
+                dzf[lanes[j], k] = states[j][k]
+
+
+# `filtered` is None where all loops are plain gains, for which the kernels are compiled apart.
 
 
 def _loops(loop: Tensor) -> tuple[Tensor, bool | None]:
@@ -297,3 +426,26 @@ def allpass_adjoint(
         over_rows(_allpass_adjoint_carried_on, rows, 0, (p, filters, z, zi, segments, ds, dp, left), key, constants)
         after += left
     over_rows(_of_initial_state, rows, 0, (p, filters, after, segments, dloop, dzi), (p.dtype,))
+
+
+def allpass_tangent(
+    dx: Tensor,
+    dp: Tensor,
+    dloop: Tensor,
+    dzi: Tensor,
+    p: Tensor,
+    loop: Tensor,
+    z: Tensor,
+    zi: Tensor,
+    dw: Tensor,
+    dzf: Tensor,
+) -> None:
+    tangents, stages = dw.shape[0] // max(p.shape[0], 1), zi.shape[1] - 3
+    lanes = max(min(tangents, LANES), 1)
+    units = p.shape[0] * -(-tangents // LANES)
+    filters, filtered = _loops(loop)
+    constants = filtered, (0,) * lanes, (0.0,) * (stages + 3)
+    moving = tuple(each if each.shape[1] else None for each in (dx, dp))
+    arguments = (*moving, dloop.double(), dzi.double(), p, filters, z, zi, dw, dzf)
+    key = (p.dtype, *(each is None for each in moving), *constants)
+    over_rows(_allpass_tangent, units, dw.numel() * 8 * stages, arguments, key, constants)

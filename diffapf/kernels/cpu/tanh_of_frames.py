@@ -1,4 +1,4 @@
-"""tanh of what is interpolated between frames, and its adjoint; see `reference.py`.
+"""tanh of what is interpolated between frames, its adjoint and its tangent; see `reference.py`.
 
 Between two frames v moves by equal steps, so E = exp(2v) by equal ratios: one product a sample, and
 tanh v = (E − 1)/(E + 1), where the library's tanh takes ten times as long. E begins anew at each frame.
@@ -74,3 +74,25 @@ def tanh_of_frames_adjoint(g: Tensor, p: Tensor, timing, dv: Tensor) -> None:
     arguments, key = (g, p, timing, segments, sums), (p.dtype, type(timing))
     over_rows(_tanh_of_frames_adjoint, rows * segments, 4 * p.numel(), arguments, key)
     dv.copy_(sums if segments == 1 else sums.unflatten(0, (rows, segments)).sum(1))
+
+
+@jit
+def _tanh_of_frames_tangent(first, last, dv, p, timing, dp):
+    frames, rows, time = dv.shape[1], p.shape[0], p.shape[1]
+    for r in range(first, last):
+        b, n = r % rows, 0
+        while n < time:
+            frame, end, at, slope = stretch(timing, frames, n, time)
+            left = np.float64(dv[r, frame])
+            rise = np.float64(dv[r, min(frame + 1, frames - 1)]) - left
+            start, step = dp.dtype.type(left + at * rise), dp.dtype.type(slope * rise)
+            for i in range(n, end):
+                now = p[b, np.uintp(i)]
+                moved = start + step * dp.dtype.type(np.int32(i - n))
+                dp[r, np.uintp(i)] = moved - moved * now * now
+            n = end
+
+
+def tanh_of_frames_tangent(dv: Tensor, p: Tensor, timing, dp: Tensor) -> None:
+    timing = layout(dv, timing)
+    over_rows(_tanh_of_frames_tangent, dv.shape[0], 4 * dp.numel(), (dv, p, timing, dp), (p.dtype, type(timing)))
