@@ -3,8 +3,9 @@
 Each cell is a job that trains one model and writes its results folder. What is there is not done again, so a table that
 was stopped goes on where it stopped.
 
-    table=phaser          a file of configs/table
-    budget=quick|paper    how long to train
+    table=phaser          a file of configs/table; phaser_real is one of fits to recordings, not of trainings
+    budget=quick|paper    how long to train; on how many windows of a recording
+    recordings=FOLDER     where the recordings are (phaser_real)
     cluster=local|slurm   where the jobs run: processes here, or Slurm
     jobs=1                how many at once (local)
     folder=runs/tables    where the results go
@@ -32,7 +33,15 @@ from rich.table import Table  # noqa: E402
 from recipes.callbacks import progress_bar  # noqa: E402
 from recipes.errors import exit_on_user_error, leave  # noqa: E402
 
-DEFAULTS = {"table": None, "budget": "quick", "cluster": "local", "jobs": 1, "folder": "runs/tables", "settings": None}
+DEFAULTS = {
+    "table": None,
+    "budget": "quick",
+    "cluster": "local",
+    "jobs": 1,
+    "folder": "runs/tables",
+    "settings": None,
+    "recordings": None,
+}
 
 
 @dataclass(frozen=True)
@@ -93,14 +102,44 @@ def read_options(arguments: list[str]) -> DictConfig:
     return options
 
 
-def cells_of(table: DictConfig, options: DictConfig) -> list[Cell]:
-    settings = options.settings or table.settings
+def settings_of(table: DictConfig, options: DictConfig, budgets: DictConfig) -> list[str]:
+    settings = list(options.settings or table.settings)
     unknown = [name for name in settings if name not in table.settings]
     if unknown:
         leave(f"settings={unknown}: the table has {', '.join(table.settings)}")
-    if options.budget not in table.budget:
-        leave(f"budget={options.budget}: there are {', '.join(table.budget)}")
-    root = (Path(options.folder) / options.table / options.budget).resolve()
+    if options.budget not in budgets:
+        leave(f"budget={options.budget}: there are {', '.join(budgets)}")
+    return settings
+
+
+def results_folder(options: DictConfig) -> Path:
+    return (Path(options.folder) / options.table / options.budget).resolve()
+
+
+def reproduce_fits(table: DictConfig, options: DictConfig) -> list[str]:
+    """A table of fits to recordings; returns what failed, in words."""
+    from scripts.recordings_table import fits_of, run_fits, show_fits
+
+    settings = settings_of(table, options, table.windows)
+    recordings = Path(options.recordings or ROOT / table.recordings)
+    if not recordings.is_dir():
+        leave(f"recordings={recordings}: there is no such folder; it holds the files that configs/table names")
+    fits = list(fits_of(table, settings, options.budget, results_folder(options)))
+    failed = run_fits(table, fits, recordings)
+    show_fits(table, fits, options.table)
+    return failed
+
+
+def leave_with(failed: list[str], options: DictConfig) -> None:
+    """Says what failed, and where the rest is."""
+    for line in failed:
+        print(line, file=sys.stderr)
+    print(f"Results: {os.path.relpath(results_folder(options))}")
+    raise SystemExit(1 if failed else 0)
+
+
+def cells_of(table: DictConfig, options: DictConfig) -> list[Cell]:
+    settings, root = settings_of(table, options, table.budget), results_folder(options)
     return [
         Cell(setting, method, seed, root / f"{setting}_{method}_seed{seed}")
         for setting in settings
@@ -188,14 +227,12 @@ def main() -> None:
     options = read_options(sys.argv[1:])
     with exit_on_user_error():
         table = OmegaConf.load(ROOT / "configs" / "table" / f"{options.table}.yaml")
+        if "recordings" in table:
+            leave_with(reproduce_fits(table, options), options)  # type: ignore[arg-type]
         cells = cells_of(table, options)  # type: ignore[arg-type]
         failed = run_cells(cells, table, options)  # type: ignore[arg-type]
         show(table, cells, options)  # type: ignore[arg-type]
-    for line in failed:
-        print(line, file=sys.stderr)
-    print(f"Results: {os.path.relpath(Path(options.folder) / options.table / options.budget)}")
-    if failed:
-        raise SystemExit(1)
+    leave_with(failed, options)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ WITHOUT_FEEDBACK = 0.05  # |feedback| below which nothing in the loop is to be f
 KNOT_S = 1.0
 VALIDATION = 0.25  # of the training part
 EXPLAINED = 1e-8  # an ESR below which there is nothing left to explain: −80 dB
-BETTER = 0.97  # times the validation's ESR: what a piece has to bring
+BETTER = 0.97  # times the ESR: what a piece has to bring
 TOLERANCE = 1e-3
 
 Progress = Callable[[str, float], None]
@@ -132,7 +132,8 @@ def fit_phaser(
     found = estimates(phaser, fit)
     report("the clock's drift", 0.9)
     drifting = with_drift(phaser, whole)
-    descend(drifting, whole)
+    if whole.esr(phaser) > EXPLAINED:
+        descend(drifting, whole)
     for each in (phaser, drifting):
         each.lfo.move_origin(0.0)
     report("done", 1.0)
@@ -195,7 +196,7 @@ def _grown(start: PhaserStart, sample_rate: float, stretch: Stretch) -> Iterator
             continue
         found = descend(larger, stretch)
         yield share, name, larger, found
-        if found.cost < fit.cost:
+        if found.cost < BETTER * fit.cost:
             phaser, fit = larger, found
 
 
@@ -313,9 +314,14 @@ def with_highpass(phaser: Phaser) -> Phaser | None:
     return changed(phaser, feedback_highpass_hz=HIGHPASS_HZ)
 
 
+def with_dry_filter_if_worthwhile(phaser: Phaser) -> Phaser | None:
+    """None where a third pole was no gain: then two filters are not either."""
+    return None if phaser.filter_order == 2 else with_dry_filter(phaser)
+
+
 PIECES: tuple[tuple[float, str, Callable[[Phaser], Phaser | None]], ...] = (
     (0.4, "+ AC-coupled feedback", with_highpass),
     (0.6, "+ input filter of order 3", lambda phaser: with_filter_order(phaser, 3)),
-    (0.8, "+ a filter of its own for the dry path", with_dry_filter),
+    (0.8, "+ a filter of its own for the dry path", with_dry_filter_if_worthwhile),
     (1.0, f"+ {MOST_HARMONICS} harmonics of the LFO", lambda phaser: with_harmonics(phaser, MOST_HARMONICS)),
 )
