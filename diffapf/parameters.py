@@ -236,7 +236,7 @@ def named_parameters(module: nn.Module) -> dict[str, Named | SeriesEntry]:
         if isinstance(part, Named):
             found[name] = part
         elif isinstance(part, NamedSeries):
-            found |= {f"{name}.{number}": entry for number, entry in part.entries().items()}
+            found |= {_path(name, number): entry for number, entry in part.entries().items()}
     return found
 
 
@@ -245,12 +245,16 @@ def network_state(module: nn.Module) -> dict[str, Tensor]:
 
     A part may name buffers in `configured`: those that the preset's configuration holds already.
     """
-    told: list[str] = []
+    told: set[str] = set()
     for name, part in module.named_modules():
         if isinstance(part, (Named, NamedSeries)):
-            told.append(f"{name}.")
-        told += [f"{name}.{buffer}" for buffer in getattr(part, "configured", ())]
-    return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(tuple(told))}
+            told |= {_path(name, tensor) for tensor in part.state_dict()}
+        told |= {_path(name, buffer) for buffer in getattr(part, "configured", ())}
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in told}
+
+
+def _path(module: str, name: str) -> str:
+    return f"{module}.{name}" if module else name
 
 
 # -------------------------------------------------------------------------------------------------------------- presets

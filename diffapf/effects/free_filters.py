@@ -34,8 +34,9 @@ MARGIN = 1e-9
 class FreeFilter(nn.Module):
     """A free filter of any order, by b and by reflection coefficients kᵢ = (1 − 1e-9) tanh(reflectionᵢ).
 
-    |kᵢ| < 1: the poles lie within the unit circle for any numbers, as far as the rounding of a allows. From order 4 on it
-    may not where many |reflectionᵢ| are beyond 4, the ends of their knobs; in float32, where many are near these ends.
+    |kᵢ| < 1: the poles lie within the unit circle for any numbers, as far as the rounding of a allows: for
+    |reflectionᵢ| ≤ 4, the ranges of the knobs, up to order 5 in float64, and 2 where a is rounded to float32; for ≤ 2, up to
+    order 8, and 5.
 
     Args:
         order: of numerator and denominator, at least 1.
