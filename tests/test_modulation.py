@@ -14,6 +14,7 @@ from torch.autograd import gradcheck
 from diffapf import LFO, ControlRate, FourierLFO
 from diffapf.modulation import WaveShaper, upsample
 from diffapf.parameters import named_parameters
+from tests.effects.phasers import curve_loop
 from tests.filters.oracles import normal, quick
 
 HOUR = 3600.0
@@ -119,30 +120,12 @@ CURVES = {
 each_curve = pytest.mark.parametrize("arguments", CURVES.values(), ids=CURVES)
 
 
-def curve_loop(t: torch.Tensor, rate_hz, cosines, sines, phase=0.0, even=False, drift=(), **knots) -> np.ndarray:
-    """The sum of harmonics, term by term; the drift's line through the two knots that are nearest."""
-    values = []
-    for seconds in t.tolist():
-        turns = rate_hz * (seconds - knots.get("origin", 0.0)) + phase
-        if drift:
-            at = [knots["drift_start"] + i * knots["drift_spacing"] for i in range(len(drift))]
-            i = 0
-            while i < len(drift) - 2 and at[i + 1] <= seconds:
-                i += 1
-            slope = (drift[i + 1] - drift[i]) / (at[i + 1] - at[i])
-            turns += drift[i] + slope * (seconds - at[i])
-        terms = [
-            c * math.cos(2 * math.pi * k * turns) + s * math.sin(2 * math.pi * k * turns)
-            for k, (c, s) in enumerate(zip(cosines, sines, strict=True), start=1)
-        ]
-        values.append(sum(terms))
-    return np.array(values)
-
-
 @each_curve
 def test_it_is_a_sum_of_harmonics(arguments):
     t = times(-1.0, 4.0)
-    np.testing.assert_allclose(FourierLFO(**arguments)(t).detach(), curve_loop(t, **arguments), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        FourierLFO(**arguments)(t).detach(), curve_loop(t.numpy(), **arguments), rtol=0, atol=1e-12
+    )
 
 
 @quick
@@ -225,7 +208,7 @@ def test_a_single_precision_curve_keeps_its_clock_in_double():
     assert {value.dtype for value in single.buffers()} == {torch.float64}
     assert torch.equal(single(t), FourierLFO(**arguments).double()(t))
     single.move_origin(HOUR)
-    np.testing.assert_allclose(single(t).detach(), curve_loop(t, **arguments), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(single(t).detach(), curve_loop(t.numpy(), **arguments), rtol=0, atol=1e-8)
 
 
 @each_curve

@@ -106,9 +106,9 @@ def test_it_is_stable(limit, order, single_order):
 @each_limit
 def test_it_is_stable_at_the_corners(limit, order, single_order):
     """All poles as near the circle as they get, in every arrangement."""
-    for order, dtype in ((order, torch.float64), (single_order, torch.float32)):
-        filter = FreeFilter(order)
-        for corner in product([-limit, limit], repeat=order):
+    for highest, dtype in ((order, torch.float64), (single_order, torch.float32)):
+        filter = FreeFilter(highest)
+        for corner in product([-limit, limit], repeat=highest):
             filter.reflection.set(corner)
             assert exactly_stable(filter()[1].to(dtype))
 
