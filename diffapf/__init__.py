@@ -19,7 +19,7 @@ from diffapf.filters.spline import cubic_spline_upsample
 from diffapf.filters.stability import is_stable
 from diffapf.filters.state_space import diagonal_state_space, state_space
 from diffapf.filters.zero_phase import filtfilt, lfilter_zi, lfiltic
-from diffapf.modulation import LFO
+from diffapf.modulation import LFO, FourierLFO
 
 __version__ = "0.1.0"
 
@@ -27,6 +27,7 @@ __all__ = [
     "LFO",
     "ControlRate",
     "Effect",
+    "FourierLFO",
     "FrequencySampling",
     "Phaser",
     "TimeDomain",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.fir import fir
-from diffapf.parameters import Named, NamedSeries, linear
+from diffapf.parameters import Named, NamedSeries, is_finite_number, linear
 
 
 def upsample(frames: Tensor, rate: ControlRate, length: int) -> Tensor:
@@ -95,7 +95,8 @@ class FourierLFO(nn.Module):
     """A periodic curve of any shape: s(t) = Σₖ cₖ cos kθ + sₖ sin kθ, θ = 2π (f (t − t₀) + φ + d(t)), in octaves.
 
     d, the drift of a clock that is not a crystal, in cycles, is linear between knots; before the first and after the last
-    it goes on as between the two nearest ones. With the first and the last knot held, f is the mean rate between them.
+    it goes on as between the two nearest ones. The first and the last knot are held: where they are equal, f is the mean
+    rate between them.
 
     Args:
         rate_hz: f, in Hz.
@@ -105,7 +106,17 @@ class FourierLFO(nn.Module):
         drift: d at its knots, in cycles; none by default. The first and the last stay as they are.
         drift_start, drift_spacing: the first knot's time and the knots' distance, in seconds.
         origin: t₀, in seconds.
+
+    Raises:
+        ValueError: an argument outside what is said here; the message names it.
+        TypeError: numbers that are no sequence, or `even` no boolean.
+
+    >>> lfo = FourierLFO(2.0, cosines=[1.0, 0.5], sines=[0.0, 0.0])
+    >>> lfo(torch.tensor([0.0, 0.25], dtype=torch.float64)).tolist()
+    [1.5, -0.5]
     """
+
+    configured: ClassVar = ("origin", "drift_ends")
 
     def __init__(
         self,
@@ -120,12 +131,23 @@ class FourierLFO(nn.Module):
         origin: float = 0.0,
     ):
         super().__init__()
+        for name, values in (("cosines", cosines), ("sines", sines), ("drift", drift)):
+            if not isinstance(values, Sequence) or isinstance(values, str):
+                raise TypeError(f"{name} must be a sequence of numbers, got {values!r}")
+            if not all(map(is_finite_number, values)):
+                raise ValueError(f"{name} must be finite numbers, got {values!r}")
+        numbers = {"rate_hz": rate_hz, "phase": phase, "drift_start": drift_start, "origin": origin}
+        for name, value in numbers.items():
+            if not is_finite_number(value):
+                raise ValueError(f"{name} must be a finite number, got {value!r}")
+        if not isinstance(even, bool):
+            raise TypeError(f"even must be True or False, got {even!r}")
         if len(cosines) != len(sines) or not len(cosines):
             raise ValueError(f"cosines and sines must be as many, at least one, got {len(cosines)} and {len(sines)}")
         if len(drift) in (1, 2):
             raise ValueError(f"drift needs no knot or at least three, of which two are held, got {len(drift)}")
-        if not drift_spacing > 0:
-            raise ValueError(f"drift_spacing must be positive, in seconds, got {drift_spacing}")
+        if not is_finite_number(drift_spacing) or not drift_spacing > 0:
+            raise ValueError(f"drift_spacing must be positive, in seconds, got {drift_spacing!r}")
         self.rate_hz = Named(rate_hz, "Hz", 0.01, 20.0, taper="log", mapping=linear)
         self.cosine, self.sine = NamedSeries(cosines, "octaves", 4.0), NamedSeries(sines, "octaves", 4.0)
         self.phase = Named(phase, "cycles", -0.5, 0.5)
@@ -133,10 +155,12 @@ class FourierLFO(nn.Module):
         self.phase.step.requires_grad_(even)
         self.sine.step.requires_grad_(not even)
         self.drift = NamedSeries(drift[1:-1], "cycles", 0.1) if len(drift) else None
-        self.drift_ends = (float(drift[0]), float(drift[-1])) if len(drift) else (0.0, 0.0)
         self.drift_start, self.drift_spacing = drift_start, drift_spacing
         self.origin: Tensor
-        self.register_buffer("origin", torch.tensor(float(origin), dtype=torch.float64), persistent=False)
+        self.drift_ends: Tensor
+        self.register_buffer("origin", torch.tensor(float(origin), dtype=torch.float64))
+        ends = [float(drift[0]), float(drift[-1])] if len(drift) else [0.0, 0.0]
+        self.register_buffer("drift_ends", torch.tensor(ends, dtype=torch.float64))
 
     @property
     def harmonics(self) -> int:
@@ -146,7 +170,7 @@ class FourierLFO(nn.Module):
         """The constructor's arguments."""
         knots: list[float] = []
         if self.drift is not None:
-            knots = [self.drift_ends[0], *self.drift().tolist(), self.drift_ends[1]]
+            knots = self._knots().tolist()
         return {
             "rate_hz": self.rate_hz().item(),
             "cosines": self.cosine().tolist(),
@@ -160,21 +184,23 @@ class FourierLFO(nn.Module):
         }
 
     def _apply(self, fn, recurse=True):  # type: ignore[override]
-        """As `LFO`'s: t₀ stays in double precision."""
-        origin = self.origin
+        """As `LFO`'s: t₀ stays in double precision, and the drift's ends."""
+        kept = self.origin, self.drift_ends
         super()._apply(fn, recurse)
-        self.origin = origin.to(self.rate_hz.step.device)
+        self.origin, self.drift_ends = (tensor.to(self.rate_hz.step.device) for tensor in kept)
         return self
 
     def move_origin(self, seconds: float) -> None:
         """Sets t₀; the phase, or that of each harmonic, changes with it so that the oscillation stays the same."""
+        if not is_finite_number(seconds):
+            raise ValueError(f"an origin must be a finite number of seconds, got {seconds!r}")
         with torch.no_grad():
             if self.even:
                 phase = self.phase() + self.rate_hz() * (seconds - self.origin)
                 self.phase.set((phase - phase.round()).item())
                 self.origin.fill_(seconds)
                 return
-            k = torch.arange(1, self.harmonics + 1, dtype=torch.float64)
+            k = torch.arange(1, self.harmonics + 1, dtype=torch.float64, device=self.origin.device)
             turn = 2 * math.pi * k * self.rate_hz() * (seconds - self.origin)
             cosine, sine = self.cosine(), self.sine()
             self.cosine.set(cosine * torch.cos(turn) + sine * torch.sin(turn))
@@ -186,14 +212,18 @@ class FourierLFO(nn.Module):
         cycles = self.rate_hz() * (seconds - self.origin) + self.phase()
         if self.drift is None:
             return cycles
-        first, last = (cycles.new_tensor([end]) for end in self.drift_ends)
-        knots = torch.cat([first, self.drift(), last])
+        knots = self._knots()
         position = (seconds - self.drift_start) / self.drift_spacing
         left = position.floor().long().clamp(0, len(knots) - 2)
         return cycles + knots[left] + (position - left) * (knots[left + 1] - knots[left])
 
+    def _knots(self) -> Tensor:
+        """d at all its knots, those held too."""
+        inner = self.drift_ends[:0] if self.drift is None else self.drift()
+        return torch.cat([self.drift_ends[:1], inner, self.drift_ends[1:]])
+
     def forward(self, seconds: Tensor) -> Tensor:
-        """s at the control frames' times, `(frames,)`, in seconds."""
+        """s at the control frames' times, `(frames,)`, in seconds (float64: phase needs it)."""
         k = torch.arange(1, self.harmonics + 1, dtype=torch.float64, device=seconds.device)
         angles = 2 * math.pi * self.cycles(seconds)[:, None] * k
         return torch.cos(angles) @ self.cosine() + torch.sin(angles) @ self.sine()

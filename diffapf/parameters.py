@@ -84,6 +84,10 @@ class ParameterSpec:
         return self.minimum, self.maximum
 
 
+def is_finite_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 class Named(nn.Module):
     """One learnable number with a unit, a range for its knob and a taper ("linear" or "log").
 
@@ -128,7 +132,7 @@ class Named(nn.Module):
             self.step.zero_()
 
     def _check(self, value: float) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not is_finite_number(value):
             raise ValueError(f"must be a finite number, got {value!r}")
         if self.mapping is bounded and not abs(value) < BOUND:
             raise ValueError(f"must lie within ±{BOUND}, got {value}")
@@ -156,12 +160,23 @@ class NamedSeries(nn.Module):
 
     Called, it gives the values as a float64 tensor, reference + step; see `Named`.
 
+    Args:
+        values: where they start.
+        unit: of all of them.
+        span: their knobs go from −span to span.
+        first: the first one's name.
+
+    Raises:
+        ValueError: values that are no finite numbers.
+
     >>> NamedSeries([0.5, 0.0], "octaves")().tolist()
     [0.5, 0.0]
     """
 
     def __init__(self, values: Sequence[float], unit: str, span: float = 1.0, first: int = 1):
         super().__init__()
+        if not all(is_finite_number(value) for value in values):
+            raise ValueError(f"must be finite numbers, got {values!r}")
         self.unit, self.span, self.first = unit, span, first
         self.step = nn.Parameter(torch.zeros(len(values)))
         self.reference: Tensor
@@ -175,11 +190,11 @@ class NamedSeries(nn.Module):
 
     def set(self, values: Sequence[float] | Tensor) -> None:
         """Sets all the values; the optimiser goes on from there."""
-        values = torch.as_tensor(values, dtype=torch.float64)
-        if values.shape != self.reference.shape or not bool(values.isfinite().all()):
-            raise ValueError(f"must be {len(self)} finite numbers, got {values.tolist()}")
+        numbers = values.tolist() if isinstance(values, Tensor) else values
+        if not isinstance(numbers, Sequence) or len(numbers) != len(self) or not all(map(is_finite_number, numbers)):
+            raise ValueError(f"must be {len(self)} finite numbers, got {numbers!r}")
         with torch.no_grad():
-            self.reference.copy_(values)
+            self.reference.copy_(torch.tensor(numbers, dtype=torch.float64))
             self.step.zero_()
 
     def entries(self) -> dict[str, SeriesEntry]:
@@ -202,6 +217,9 @@ class SeriesEntry:
     index: int
 
     def set(self, value: float) -> None:
+        """Sets this number; the others stay."""
+        if not is_finite_number(value):
+            raise ValueError(f"must be a finite number, got {value!r}")
         values = self.series().detach()
         values[self.index] = value
         self.series.set(values)
@@ -218,15 +236,25 @@ def named_parameters(module: nn.Module) -> dict[str, Named | SeriesEntry]:
         if isinstance(part, Named):
             found[name] = part
         elif isinstance(part, NamedSeries):
-            found |= {f"{name}.{number}": entry for number, entry in part.entries().items()}
+            found |= {_path(name, number): entry for number, entry in part.entries().items()}
     return found
 
 
 def network_state(module: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a module that are no named parameters: the weights of its networks."""
-    parts = module.named_modules()
-    named = tuple(f"{name}." for name, part in parts if isinstance(part, (Named, NamedSeries)))
-    return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(named)}
+    """The tensors of a module that are no named parameters: the weights of its networks.
+
+    A part may name buffers in `configured`: those that the preset's configuration holds already.
+    """
+    told: set[str] = set()
+    for name, part in module.named_modules():
+        if isinstance(part, (Named, NamedSeries)):
+            told |= {_path(name, tensor) for tensor in part.state_dict()}
+        told |= {_path(name, buffer) for buffer in getattr(part, "configured", ())}
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in told}
+
+
+def _path(module: str, name: str) -> str:
+    return f"{module}.{name}" if module else name
 
 
 # -------------------------------------------------------------------------------------------------------------- presets

@@ -14,6 +14,7 @@ from torch import nn
 from diffapf.parameters import (
     BOUND,
     Named,
+    NamedSeries,
     ParameterSpec,
     Preset,
     absolute,
@@ -185,6 +186,98 @@ def test_named_parameters_and_the_rest():
     module["network"] = nn.Linear(2, 1)
     assert list(named_parameters(module)) == ["gain", "part.tone"]
     assert list(network_state(module)) == ["network.weight", "network.bias"]
+
+
+# ------------------------------------------------------------------------------------------------------- named series
+
+
+@pytest.mark.parametrize("cast", [nn.Module.float, nn.Module.double], ids=["float", "double"])
+@quick
+@given(st.lists(finite, min_size=1, max_size=5), st.data())
+def test_a_series_is_read_back_exactly(cast, defaults, data):
+    values = data.draw(st.lists(finite, min_size=len(defaults), max_size=len(defaults)))
+    series = cast(NamedSeries(defaults, "Hz"))
+    assert series().tolist() == defaults
+    with torch.no_grad():
+        series.step += 0.3
+    series.set(values)
+    assert series().tolist() == values
+    series.set(torch.tensor(defaults, dtype=torch.float64))
+    assert series().tolist() == defaults
+
+
+def test_a_series_number_is_set_alone():
+    series = NamedSeries([0.1, 0.2, 0.3], "").double()
+    with torch.no_grad():
+        series.step += torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    before = series().tolist()
+    series.entries()["2"].set(0.7)
+    assert series().tolist() == [before[0], 0.7, before[2]]
+
+
+def test_a_series_names_its_numbers():
+    module = nn.ModuleDict({"gain": Named(0.5, ""), "curve": NamedSeries([0.1, 0.2], "octaves", 4.0)})
+    module["b"] = NamedSeries([1.0, 0.0], "", 2.0, first=0)
+    module["network"] = nn.Linear(2, 1)
+    found = named_parameters(module)
+    assert [parameter.spec(name) for name, parameter in found.items()] == [
+        ParameterSpec("gain", 0.5, "", None, None, "linear"),
+        ParameterSpec("curve.1", 0.1, "octaves", -4.0, 4.0, "linear"),
+        ParameterSpec("curve.2", 0.2, "octaves", -4.0, 4.0, "linear"),
+        ParameterSpec("b.0", 1.0, "", -2.0, 2.0, "linear"),
+        ParameterSpec("b.1", 0.0, "", -2.0, 2.0, "linear"),
+    ]
+    assert list(network_state(module)) == ["network.weight", "network.bias"]
+
+
+def test_a_series_steps_are_learned_together():
+    series = NamedSeries([0.5, 0.0], "")
+    assert [name for name, _ in series.named_parameters()] == ["step"]
+    (series() * torch.tensor([2.0, 3.0])).sum().backward()
+    assert series.step.grad.tolist() == [2.0, 3.0]
+
+
+def test_what_the_configuration_holds_is_no_network():
+    class Clock(nn.Module):
+        configured = ("origin",)
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("origin", torch.zeros(()))
+            self.register_buffer("table", torch.zeros(3))
+
+    assert list(network_state(nn.ModuleDict({"clock": Clock()}))) == ["clock.table"]
+    assert list(network_state(Clock())) == ["table"]
+
+
+NO_NUMBERS = {
+    "too few": ([0.1], r"2 finite numbers, got \[0\.1\]"),
+    "too many": ([0.1, 0.2, 0.3], "2 finite numbers"),
+    "a tensor of another shape": (torch.zeros(2, 2), "2 finite numbers"),
+    "a scalar": (torch.zeros(()), r"2 finite numbers, got 0\.0"),
+    "one number": (0.5, r"2 finite numbers, got 0\.5"),
+    "no finite number": ([0.1, math.nan], "2 finite numbers.*nan"),
+    "words": (["0.1", "0.2"], r"2 finite numbers, got \['0\.1'"),
+    "booleans": ([True, False], "2 finite numbers"),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), NO_NUMBERS.values(), ids=NO_NUMBERS)
+def test_a_series_needs_as_many_finite_numbers(values, message):
+    series = NamedSeries([0.5, 0.6], "")
+    with pytest.raises(ValueError, match=message):
+        series.set(values)
+    assert series().tolist() == [0.5, 0.6]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "fast", True, None, [0.1]])
+def test_a_series_number_is_finite(value):
+    series = NamedSeries([0.5, 0.6], "")
+    with pytest.raises(ValueError, match="must be a finite number, got") as error:
+        series.entries()["1"].set(value)
+    assert repr(value) in str(error.value)
+    with pytest.raises(ValueError, match="must be finite numbers"):
+        NamedSeries([0.5, value], "")
 
 
 # -------------------------------------------------------------------------------------------------------------- presets

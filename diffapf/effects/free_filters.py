@@ -28,20 +28,53 @@ class InputBiquad(nn.Module):
         return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)
 
 
+MARGIN = 1e-9
+
+
 class FreeFilter(nn.Module):
-    """A free filter of any order, b and reflection coefficients, stable for any numbers. At first it does nothing."""
+    """A free filter of any order, by b and by reflection coefficients kᵢ = (1 − 1e-9) tanh(reflectionᵢ).
+
+    |kᵢ| < 1: the poles lie within the unit circle for any numbers, as far as the rounding of a allows: for
+    |reflectionᵢ| ≤ 4, the ranges of the knobs, up to order 5 in float64, and 2 where a is rounded to float32; for ≤ 2, up to
+    order 8, and 5.
+
+    Args:
+        order: of numerator and denominator, at least 1.
+        gain: at first the filter is this and nothing else.
+
+    Raises:
+        ValueError: an order that is no positive integer, a gain that is no finite number.
+
+    >>> b, a = FreeFilter(2)()
+    >>> b.tolist(), a.tolist()
+    ([1.0, 0.0, 0.0], [1.0, 0.0, 0.0])
+    """
 
     def __init__(self, order: int, gain: float = 1.0) -> None:
         super().__init__()
+        if not isinstance(order, int) or isinstance(order, bool) or order < 1:
+            raise ValueError(f"order must be a positive integer, got {order!r}")
         self.b = NamedSeries([gain] + [0.0] * order, "", 2.0, first=0)
         self.reflection = NamedSeries([0.0] * order, "", 4.0)
 
     def set(self, b: Tensor, a: Tensor) -> None:
-        """Becomes the filter b/a, whose poles lie within the unit circle."""
-        self.b.set(b / a[:1])
-        self.reflection.set(torch.atanh(reflection_from_denominator(a / a[:1])))
+        """Becomes the filter b/a, each `(order + 1,)`.
+
+        Raises ValueError for other shapes and for poles that do not lie within the unit circle; nothing is changed then.
+        """
+        for name, value in (("b", b), ("a", a)):
+            if value.shape != (len(self.b),) or not bool(value.isfinite().all()):
+                raise ValueError(f"{name} must be {len(self.b)} finite numbers, got {value.tolist()}")
+        if not a[0] != 0:
+            raise ValueError("a[0] must not be 0: the filter is divided by it")
+        b, a = b.detach().double(), a.detach().double()
+        k = reflection_from_denominator(a) / (1 - MARGIN)
+        if not bool((k.abs() < 1).all()):
+            raise ValueError(f"the poles of a must lie within the unit circle, got a = {a.tolist()}")
+        self.b.set(b / a[0])
+        self.reflection.set(torch.atanh(k))
 
     def forward(self, rate_ratio: float = 1.0) -> tuple[Tensor, Tensor]:
         """(b, a), a[0] = 1, at `rate_ratio` times the rate that it was learned at."""
-        b, a = self.b(), reflection_denominator(self.reflection())
+        b, a = self.b(), reflection_denominator(self.reflection(), MARGIN)
         return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)

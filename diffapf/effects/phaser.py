@@ -23,6 +23,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ from diffapf.filters.design import (
 from diffapf.filters.fir import fir
 from diffapf.filters.methods import ControlRateFilter, FrequencySampling, TimeDomain, TransferFunction
 from diffapf.modulation import LFO, FourierLFO, WaveShaper
-from diffapf.parameters import Named, absolute, bounded
+from diffapf.parameters import BOUND, Named, absolute, bounded, is_finite_number
 
 CORES = ("cascade", "paper")
 
@@ -68,8 +69,9 @@ class Phaser(Effect):
         loop_delay: 0 or 1 samples in the feedback loop ("cascade" only).
         feedback_highpass_hz: corner of a first-order high-pass in the loop, learnable: AC-coupled feedback ("cascade"
             only); None: a plain gain.
-        feedback_floor: the share of the feedback that the high-pass leaves at 0 Hz, learnable; None: nothing.
-        filter_order: the input filter's order; None: a biquad, as published.
+        feedback_floor: the share of the feedback that the high-pass leaves at 0 Hz, |feedback_floor| < 0.999, learnable;
+            None: nothing.
+        filter_order: the input filter's order, from 1 to 8; None: a biquad, as published.
         dry_filter: a filter of its own, of that order, for the through path, instead of g₁ ("cascade" only).
         hop_seconds: the control rate's period.
         align_corners: the published spacing of control frames over a whole signal; streaming needs False.
@@ -82,6 +84,7 @@ class Phaser(Effect):
 
     Raises:
         ValueError: an argument outside what is said here; the message names it.
+        TypeError: an lfo, shaper or sweep that is none, or with arguments that there are not; flags that are no booleans.
 
     >>> phaser = Phaser(44100)
     >>> phaser(torch.randn(2, 4410)).shape
@@ -126,10 +129,20 @@ class Phaser(Effect):
             )
         if feedback_floor is not None and feedback_highpass_hz is None:
             raise ValueError("feedback_floor is what feedback_highpass_hz leaves at 0 Hz: give that too")
-        if filter_order is not None and (not isinstance(filter_order, int) or not 0 < filter_order <= 8):
-            raise ValueError(f"filter_order must be from 1 to 8, or None, got {filter_order!r}")
+        if feedback_floor is not None and not (is_finite_number(feedback_floor) and abs(feedback_floor) < BOUND):
+            raise ValueError(f"feedback_floor must be a share within ±{BOUND}, got {feedback_floor!r}")
+        if filter_order is not None and (type(filter_order) is not int or not 0 < filter_order <= 8):
+            raise ValueError(f"filter_order must be an integer from 1 to 8, or None, got {filter_order!r}")
+        if not isinstance(dry_filter, bool):
+            raise TypeError(f"dry_filter must be True or False, got {dry_filter!r}")
         if dry_filter and filter_order is None:
             raise ValueError("dry_filter needs filter_order, the order of both filters")
+        if not isinstance(lfo, (LFO, FourierLFO, dict, NoneType)):
+            raise TypeError(f"lfo must be an LFO, a FourierLFO or its arguments by name, got {lfo!r}")
+        if not isinstance(shaper, (WaveShaper, dict, NoneType)):
+            raise TypeError(f"shaper must be a WaveShaper or its arguments by name, got {shaper!r}")
+        if not isinstance(sweep, (nn.Module, str, NoneType)):
+            raise TypeError(f"sweep must be one of {sorted(SWEEPS)} or a module, got {sweep!r}")
         self.lfo = FourierLFO(**lfo) if isinstance(lfo, dict) else lfo or LFO()
         periodic = isinstance(self.lfo, FourierLFO)
         sweep = ("octaves" if periodic else "log_frequency") if sweep is None else sweep
@@ -142,21 +155,25 @@ class Phaser(Effect):
         self.core, self.stages, self.loop_delay, self.align_corners = core, stages, loop_delay, align_corners
         self.hop_seconds = hop_seconds
         self.learned_at = sample_rate if learned_at is None else learned_at
-        self.shaper: nn.Module = shaper if isinstance(shaper, WaveShaper) else WaveShaper(**(shaper or {}))
+        self.shaper: nn.Module
         if periodic:
             self.shaper = nn.Identity()
+        else:
+            self.shaper = shaper if isinstance(shaper, WaveShaper) else WaveShaper(**(shaper or {}))
         self.sweep = SWEEPS[sweep](self.learned_at) if isinstance(sweep, str) else sweep
         self.biquad = InputBiquad() if filter_order is None else FreeFilter(filter_order)
         self.filter_order = filter_order
         self.through = Named(through, "", 0.0, 2.0)
-        self.dry_filter = FreeFilter(filter_order or 0, through) if dry_filter else None
+        self.dry_filter = FreeFilter(filter_order, through) if dry_filter and filter_order is not None else None
         self.through.step.requires_grad_(not dry_filter)
         mapping = absolute if core == "paper" else bounded
         self.feedback = Named(feedback, "", 0.0 if core == "paper" else -0.99, 0.99, mapping=mapping)
         self.feedback_highpass_hz = (
             None if feedback_highpass_hz is None else Named(feedback_highpass_hz, "Hz", 1.0, 2000.0, taper="log")
         )
-        self.feedback_floor = None if feedback_floor is None else Named(feedback_floor, "", -1.0, 1.0)
+        self.feedback_floor = (
+            None if feedback_floor is None else Named(feedback_floor, "", -0.99, 0.99, mapping=bounded)
+        )
         self.method = method or TimeDomain()
 
     @property

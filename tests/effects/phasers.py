@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import functional_call
 
-from diffapf import Phaser
+from diffapf import FourierLFO, Phaser
 from diffapf.effects.phaser import LogFrequencySweep, PaperSweep
 from tests.filters.oracles import generator
 
@@ -51,6 +52,42 @@ def as_function(phaser: Phaser, *names: str) -> tuple[Callable[..., Tensor], tup
     return function, values
 
 
+# --------------------------------------------------------------------------------------- beyond the published model
+
+CURVE = {"rate_hz": 7.0, "cosines": [0.8, 0.2, -0.1], "sines": [0.1, -0.2, 0.05], "origin": -0.3}
+DRIFT = {"drift": [0.02, -0.05, 0.04, 0.1], "drift_start": 0.01, "drift_spacing": 0.006}
+
+# What a `Phaser` takes for circuits that the published model does not describe; for `small_phaser`.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "any curve": {"lfo": CURVE, "sweep": "octaves"},
+    "even curve": {"lfo": {**CURVE, "even": True, "phase": 0.3}, "sweep": "octaves"},
+    "drift": {"lfo": CURVE | DRIFT, "sweep": "octaves"},
+    "floor": {"feedback_highpass_hz": 130.0, "feedback_floor": 0.3},
+    "filter of order 1": {"filter_order": 1},
+    "filter of order 4": {"filter_order": 4},
+    "dry filter": {"filter_order": 2, "dry_filter": True},
+    "all": {
+        "lfo": {**CURVE, **DRIFT, "even": True},
+        "sweep": "octaves",
+        "stages": 6,
+        "feedback_highpass_hz": 130.0,
+        "feedback_floor": -0.2,
+        "filter_order": 3,
+        "dry_filter": True,
+    },
+    "all, loop delay": {
+        "lfo": CURVE | DRIFT,
+        "sweep": "octaves",
+        "loop_delay": 1,
+        "feedback_highpass_hz": 130.0,
+        "feedback_floor": 0.2,
+        "filter_order": 2,
+        "dry_filter": True,
+    },
+}
+PAPER_OPTIONS = {"core": "paper", "lfo": CURVE | DRIFT, "sweep": "octaves", "filter_order": 3}
+
+
 # ------------------------------------------------------------------------------------------------------- the reference
 
 
@@ -63,20 +100,23 @@ def phaser_loop(phaser: Phaser, x: Array) -> Array:
     frequency = break_frequency_loop(phaser, numbers, np.arange(frames) * hop / sample_rate)
     frequency = np.minimum(frequency, 0.49 * sample_rate)
     v = -0.5 * np.log(np.tan(np.pi * frequency / sample_rate))
-    b, a = biquad(numbers)
+    b, a = biquad(numbers) if phaser.filter_order is None else free_filter(numbers, "biquad")
     through = stepped(numbers, "through")
     if phaser.core == "paper":
         feedback = abs(stepped(numbers, "feedback"))
         return direct_form_loop(x, np.tanh(v), at, phaser.stages, through, feedback, b, a)
-    gain, limit = numbers["feedback.reference"], 0.999
-    gain = limit * np.tanh(np.arctanh(gain / limit) + numbers["feedback.scale"] * numbers["feedback.step"])
+    gain = within_a_bound(numbers, "feedback")
     c0, c1, pole = gain, 0.0, 0.0
     if phaser.feedback_highpass_hz is not None:
         t = np.tan(np.pi * exponential(numbers, "feedback_highpass_hz") / sample_rate)
         c0, c1, pole = gain / (1 + t), -gain / (1 + t), (1 - t) / (1 + t)
+    if phaser.feedback_floor is not None:
+        floor = within_a_bound(numbers, "feedback_floor")  # of the plain gain, the rest of the high-pass
+        c0, c1 = floor * gain + (1 - floor) * c0, -floor * gain * pole + (1 - floor) * c1
     u = difference_equation(x, b, a)
     p = np.tanh(np.interp(at, np.arange(frames), v))
-    return through * u + cascade_loop(u, p, phaser.stages, c0, c1, pole, phaser.loop_delay)
+    dry = through * u if phaser.dry_filter is None else difference_equation(x, *free_filter(numbers, "dry_filter"))
+    return dry + cascade_loop(u, p, phaser.stages, c0, c1, pole, phaser.loop_delay)
 
 
 def stepped(numbers: dict[str, Array], name: str) -> Array:
@@ -87,8 +127,27 @@ def exponential(numbers: dict[str, Array], name: str) -> Array:
     return numbers[f"{name}.reference"] * np.exp(numbers[f"{name}.scale"] * numbers[f"{name}.step"])
 
 
+def within_a_bound(numbers: dict[str, Array], name: str, limit: float = 0.999) -> Array:
+    start = np.arctanh(numbers[f"{name}.reference"] / limit)
+    return limit * np.tanh(start + numbers[f"{name}.scale"] * numbers[f"{name}.step"])
+
+
+def of_series(numbers: dict[str, Array], name: str) -> list[float]:
+    return (numbers[f"{name}.reference"] + numbers[f"{name}.step"]).tolist()
+
+
 def break_frequency_loop(phaser: Phaser, numbers: dict[str, Array], seconds: Array) -> Array:
     """LFO, shaper, sweep: Hz at each time."""
+    if isinstance(phaser.lfo, FourierLFO):
+        knots: dict[str, Any] = {}
+        if "lfo.drift.step" in numbers:
+            first, last = numbers["lfo.drift_ends"].tolist()
+            knots["drift"] = [first, *of_series(numbers, "lfo.drift"), last]
+            knots |= {name: getattr(phaser.lfo, name) for name in ("drift_start", "drift_spacing")}
+        clock = {name: stepped(numbers, f"lfo.{name}").item() for name in ("rate_hz", "phase")}
+        curve = [of_series(numbers, f"lfo.{name}") for name in ("cosine", "sine")]
+        octaves = curve_loop(seconds, clock["rate_hz"], *curve, clock["phase"], origin=numbers["lfo.origin"], **knots)
+        return exponential(numbers, "sweep.centre_hz") * 2**octaves
     turns = stepped(numbers, "lfo.rate_hz") * (seconds - numbers["lfo.origin"])
     s = stepped(numbers, "lfo.amplitude") * np.cos(2 * np.pi * turns + stepped(numbers, "lfo.phase"))
     layer = s[:, None]
@@ -103,6 +162,34 @@ def break_frequency_loop(phaser: Phaser, numbers: dict[str, Array], seconds: Arr
         return phaser.sweep.sample_rate / np.pi * np.arctan((1 - p) / (1 + p))
     low, high = (exponential(numbers, f"sweep.{end}_hz") for end in ("low", "high"))
     return low ** ((1 - shape) / 2) * high ** ((1 + shape) / 2)
+
+
+def curve_loop(t: Array, rate_hz, cosines, sines, phase=0.0, even=False, drift=(), **knots) -> Array:
+    """The sum of harmonics, term by term; the drift's line through the two knots that are nearest."""
+    values = []
+    for seconds in t.tolist():
+        turns = rate_hz * (seconds - knots.get("origin", 0.0)) + phase
+        if drift:
+            at = [knots["drift_start"] + i * knots["drift_spacing"] for i in range(len(drift))]
+            i = 0
+            while i < len(drift) - 2 and at[i + 1] <= seconds:
+                i += 1
+            slope = (drift[i + 1] - drift[i]) / (at[i + 1] - at[i])
+            turns += drift[i] + slope * (seconds - at[i])
+        terms = [
+            c * math.cos(2 * math.pi * k * turns) + s * math.sin(2 * math.pi * k * turns)
+            for k, (c, s) in enumerate(zip(cosines, sines, strict=True), start=1)
+        ]
+        values.append(sum(terms))
+    return np.array(values)
+
+
+def free_filter(numbers: dict[str, Array], name: str) -> tuple[Array, Array]:
+    """b, and a from reflection coefficients by the step-up recursion."""
+    a = [1.0]
+    for k in (1 - 1e-9) * np.tanh(of_series(numbers, f"{name}.reflection")):
+        a = [low + k * high for low, high in zip([*a, 0.0], [0.0, *reversed(a)], strict=True)]
+    return np.array(of_series(numbers, f"{name}.b")), np.array(a)
 
 
 def biquad(numbers: dict[str, Array]) -> tuple[Array, Array]:
@@ -165,6 +252,6 @@ def direct_form_loop(
     )
     y = np.zeros_like(x)
     for n in range(len(x)):
-        past = range(min(n, stages + 2) + 1)
+        past = range(min(n, moving_a.shape[1] - 1) + 1)
         y[n] = sum(moving_b[n, k] * x[n - k] for k in past) - sum(moving_a[n, k] * y[n - k] for k in past if k)
     return y

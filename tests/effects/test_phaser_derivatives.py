@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch.autograd import gradcheck
 from torch.func import jvp, vmap
 
 from diffapf.effects.phaser import paper_phaser
-from tests.effects.phasers import as_function, moved, small_phaser
+from tests.effects.phasers import OPTIONS, PAPER_OPTIONS, as_function, moved, small_phaser
 from tests.filters.oracles import generator, normal
 
 PHASERS = {
@@ -16,6 +18,8 @@ PHASERS = {
     "cascade, loop delay": lambda: small_phaser(loop_delay=1, stages=6),
     "paper": lambda: small_phaser(core="paper", sweep="paper", amount=0.05),
     "as published, training": lambda: moved(published(), 0.1),
+    "paper, any curve and filter": lambda: small_phaser(**PAPER_OPTIONS, amount=0.05),
+    **{name: partial(small_phaser, **OPTIONS[name]) for name in ("any curve", "all", "all, loop delay")},
 }
 each_phaser = pytest.mark.parametrize("build", PHASERS.values(), ids=PHASERS)
 
@@ -60,8 +64,10 @@ def test_forward_mode_is_finite_differences(build):
 
 @each_phaser
 def test_jacobian_by_vmap_is_the_one_by_reverse_mode(build):
-    names = ("lfo.rate_hz.step", "lfo.phase.step", "feedback.step", "biquad.l1.step", "through.step")
-    function, values = as_function(build(), *names)
+    """By the numbers that are one to a tensor."""
+    phaser = build()
+    scalars = [name for name, value in phaser.named_parameters() if value.requires_grad and value.dim() == 0]
+    function, values = as_function(phaser, *scalars)
     x, at = normal(60), torch.stack([value.detach() for value in values])
 
     def of_numbers(numbers):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 import yaml
@@ -10,13 +12,19 @@ from torch import nn
 from diffapf import Effect, Phaser
 from diffapf.effects.phaser import PaperSweep, paper_phaser
 from diffapf.modulation import LFO, WaveShaper
-from tests.effects.phasers import moved
+from tests.effects.phasers import OPTIONS, PAPER_OPTIONS, moved
 from tests.filters.oracles import normal
 
 
 def with_moved_clock() -> Phaser:
     phaser = Phaser(44_100)
     phaser.lfo.centre(55.0, 60.0)
+    return phaser
+
+
+def with_moved_origin(name: str) -> Phaser:
+    phaser = Phaser(44_100, **OPTIONS[name])
+    phaser.lfo.move_origin(57.5)
     return phaser
 
 
@@ -31,6 +39,9 @@ PHASERS = {
     "published, at another rate": lambda: paper_phaser(44_100, 0.01).at_sample_rate(96_000),
     "moved clock": with_moved_clock,
     "shaper of another size": lambda: Phaser(44_100, shaper=WaveShaper(width=4, hidden=2)),
+    "paper, any curve and filter": partial(Phaser, 44_100, **PAPER_OPTIONS),
+    "any curve with a moved clock": lambda: with_moved_origin("all"),
+    **{name: partial(Phaser, 44_100, **arguments) for name, arguments in OPTIONS.items()},
 }
 each_phaser = pytest.mark.parametrize("build", PHASERS.values(), ids=PHASERS)
 
@@ -57,6 +68,14 @@ def test_what_was_learned_can_be_learned_on(tmp_path, build):
     learnable = [name for name, value in phaser.named_parameters() if value.requires_grad]
     loaded = Effect.load(tmp_path / "a.yaml")
     assert [name for name, value in loaded.named_parameters() if value.requires_grad] == learnable
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_file_of_tensors_is_for_networks_alone(tmp_path, name):
+    phaser = Phaser(44_100, **OPTIONS[name])
+    phaser.save(tmp_path / "a.yaml")
+    without_network = "lfo" in OPTIONS[name]
+    assert sorted(file.name for file in tmp_path.iterdir()) == (["a.yaml"] if without_network else ["a.pt", "a.yaml"])
 
 
 def edited(folder, **changes) -> Effect:
@@ -96,6 +115,13 @@ EDITS = {
     "word for a number": ({"parameters": {"through": "fast"}}, "fast"),
     "not a number": ({"parameters": {"through": float("nan")}}, "nan"),
     "unstable feedback": ({"parameters": {"feedback": 1.5}}, r"1\.5"),
+    "an LFO in words": ({"configuration": {"lfo": "fast"}}, "lfo must be.*'fast'"),
+    "a curve of unequal parts": (
+        {"configuration": {"lfo": {"cosines": [1.0], "sines": []}, "shaper": None}},
+        "cosines and sines.*got 1 and 0",
+    ),
+    "a curve's unknown argument": ({"configuration": {"lfo": {"colour": 1}, "shaper": None}}, "colour"),
+    "a dry filter without order": ({"configuration": {"dry_filter": True}}, "dry_filter needs filter_order"),
     "parameters in a list": ({"parameters": [1]}, "parameters"),
     "sample rate of zero": ({"sample_rate": 0}, "sample_rate.*positive"),
     "sample rate in words": ({"sample_rate": "fast"}, "fast"),

@@ -6,8 +6,10 @@ import math
 
 import pytest
 import torch
+from scipy.signal import butter
 
 from diffapf import LFO, ControlRate, Phaser
+from diffapf.effects.free_filters import FreeFilter
 from diffapf.effects.phaser import LogFrequencySweep, PaperSweep
 from diffapf.filters.stability import biquad_triangle_logits
 from tests.filters.oracles import normal
@@ -125,3 +127,37 @@ def test_a_delay_of_one_sample_is_not_a_time():
 def test_another_rate_is_a_rate():
     with pytest.raises(ValueError, match=r"sample_rate.*positive"):
         Phaser(LEARNED_AT).at_sample_rate(-48_000)
+
+
+# --------------------------------------------------------------------------------------- beyond the published model
+
+
+def learned_with_all_options(**arguments) -> Phaser:
+    lfo = {"rate_hz": 1.2, "cosines": [1.5, 0.2], "sines": [0.1, -0.1], "origin": 0.05}
+    lfo |= {"drift": [0.0, 0.1, 0.0], "drift_start": 0.1, "drift_spacing": 0.4}
+    arguments = {"lfo": lfo, "filter_order": 3, **arguments}
+    if arguments.get("core") != "paper":
+        arguments = {"dry_filter": True, "feedback_highpass_hz": 130.0, "feedback_floor": 0.3, **arguments}
+    phaser = Phaser(LEARNED_AT, through=0.7, feedback=0.5, **arguments).double()
+    for part, kind, corner_hz in ((phaser.biquad, "high", 300.0), (phaser.dry_filter, "low", 1500.0)):
+        if part is not None:
+            part.set(*map(torch.from_numpy, butter(3, corner_hz, kind, fs=LEARNED_AT)))
+    return phaser
+
+
+@each_core
+@each_rate
+def test_with_all_options_it_sounds_the_same_at_another_rate(sample_rate, core):
+    phaser = learned_with_all_options(core=core)
+    for distance, allowed in distances(phaser, phaser.at_sample_rate(sample_rate)):
+        assert distance < allowed
+
+
+@each_rate
+@pytest.mark.parametrize("part", ["biquad", "dry_filter"])
+def test_the_comparison_hears_either_filter_not_converted(sample_rate, part):
+    phaser = learned_with_all_options()
+    other = phaser.at_sample_rate(sample_rate)
+    kept = getattr(other, part)
+    kept.forward = lambda ratio: FreeFilter.forward(kept)
+    assert any(distance > allowed for distance, allowed in distances(phaser, other))

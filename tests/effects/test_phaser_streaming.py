@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diffapf import Phaser
-from tests.effects.phasers import small_phaser
+from tests.effects.phasers import OPTIONS, PAPER_OPTIONS, small_phaser
 from tests.filters.oracles import normal, quick
 
 TIME = 1500
@@ -24,6 +24,8 @@ TOLERANCES = {
     "cascade, loop delay": (torch.float64, 1e-12, {"loop_delay": 1}),
     "cascade, float32": (torch.float32, 1e-5, {"feedback": 0.9}),
     "paper": (torch.float64, 1e-8, {"core": "paper", "sweep": "paper"}),
+    "paper, any curve and filter": (torch.float64, 1e-8, PAPER_OPTIONS),
+    **{name: (torch.float64, 1e-12, arguments) for name, arguments in OPTIONS.items()},
 }
 each_phaser = pytest.mark.parametrize(("dtype", "tolerance", "arguments"), TOLERANCES.values(), ids=TOLERANCES)
 
