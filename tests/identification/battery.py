@@ -40,14 +40,14 @@ def random_phaser(seed: int) -> Truth:
     )
 
 
-def random_dry(seed: int, folder: Path = FOLDER) -> Tensor:
+def random_dry(seed: int, seconds: float = SECONDS, folder: Path = FOLDER) -> Tensor:
     if seed % 2 == 0:
-        return chirps(SECONDS, SAMPLE_RATE)
+        return chirps(seconds, SAMPLE_RATE)
     path = folder / "real" / "dry.flac"
     if not path.exists():
-        return plucks(SECONDS, SAMPLE_RATE, seed)
+        return plucks(seconds, SAMPLE_RATE, seed)
     first = int(np.random.default_rng(seed).uniform(0, 15) * SAMPLE_RATE)
-    return torch.from_numpy(soundfile.read(path, round(SECONDS * SAMPLE_RATE), first, dtype="float32")[0])
+    return torch.from_numpy(soundfile.read(path, round(seconds * SAMPLE_RATE), first, dtype="float32")[0])
 
 
 def errors(truth: Truth, start: PhaserStart, seconds: float = SECONDS) -> dict[str, float]:

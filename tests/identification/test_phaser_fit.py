@@ -35,17 +35,17 @@ def fitted():
 
 def test_the_test_part_is_explained_down_to_the_noise(fitted):
     fit, test, _ = fitted
-    assert test.esr(fit.phaser) < 1.2e-6
+    assert test.esr(fit.phaser) < 1.6e-6  # the recording's noise, over the test's level
     assert fit.phaser.lfo.rate_hz().item() == pytest.approx(1.3, abs=1e-4)
     assert fit.phaser.feedback().item() == pytest.approx(0.5, abs=0.01)
 
 
-def test_no_piece_makes_it_worse_and_each_is_a_row(fitted):
+def test_the_simplest_row_is_chosen_where_richer_ones_bring_nothing(fitted):
+    """The truth is of the published class: no capacitor in its loop, two taps in its input filter."""
     fit, _, _ = fitted
-    errors = [row.train_esr for row in fit.rows]
-    assert errors == sorted(errors, reverse=True)
-    assert fit.chosen in [row.name for row in fit.rows]
-    assert [row.parameters for row in fit.rows] == sorted(row.parameters for row in fit.rows)
+    assert fit.chosen == fit.rows[0].name and len(fit.rows) > 2
+    assert fit.rows[0].validation_esr < 1.05 * min(row.validation_esr for row in fit.rows)
+    assert fit.rows[0].parameters == min(row.parameters for row in fit.rows)
 
 
 def test_each_parameter_comes_with_its_error(fitted):

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from diffapf import Phaser
 from recipes.training import Curriculum
+from scripts.recordings_table import fits_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CHOICES = [
@@ -46,10 +47,33 @@ def test_the_papers_protocol_is_the_papers():
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 182
 
 
-@pytest.mark.parametrize("table", sorted((CONFIGS / "table").glob("*.yaml")), ids=lambda path: path.stem)
+def tables(of_recordings: bool) -> list[str]:
+    files = sorted((CONFIGS / "table").glob("*.yaml"))
+    return [file.stem for file in files if ("recordings" in OmegaConf.load(file)) == of_recordings]
+
+
+@pytest.mark.parametrize("table", tables(of_recordings=False))
 def test_every_cell_of_a_table_composes(table):
-    content = OmegaConf.load(table)
+    content = OmegaConf.load(CONFIGS / "table" / f"{table}.yaml")
     for budget in content.budget.values():
         for setting in content.settings:
             for method in content.methods:
                 composed(f"data={setting}", f"method={method}", *budget.overrides)
+
+
+@pytest.mark.parametrize("table", tables(of_recordings=True))
+def test_a_table_of_recordings_names_parts_that_its_files_have(table, tmp_path):
+    content = OmegaConf.load(CONFIGS / "table" / f"{table}.yaml")
+    for budget, windows in content.windows.items():
+        fits = list(fits_of(content, list(content.settings), budget, tmp_path))
+        assert fits == list(fits_of(content, list(content.settings), budget, tmp_path)), (
+            "windows are the same each time"
+        )
+        assert len({fit.folder for fit in fits}) == len(fits)
+        for fit in fits:
+            entry = content.settings[fit.setting]
+            begin, end = entry.get("of", [entry.train[0], entry.train[1]])
+            assert begin <= fit.train[0] < fit.train[1] <= end
+            assert fit.train[1] <= fit.test[0] < fit.test[1]
+        several = [name for name in content.settings if "of" in content.settings[name]]
+        assert len(fits) == len(content.settings) + (windows - 1) * len(several)
