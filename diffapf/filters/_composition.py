@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch._functorch import eager_transforms
 from torch.autograd import forward_ad
 
 Outputs = tuple[Tensor, ...]
@@ -24,11 +25,26 @@ def pull_back(function: Function, inputs: Sequence[Tensor], gradients: Sequence[
 def push_forward(function: Function, inputs: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> Outputs:
     """The tangents of the outputs from those of the inputs, None for an input that does not move.
 
-    At the level of forward mode that is running; `torch.func.jvp` would open another, which `forward_ad` has not.
+    `RowFunction` leaves a level of `torch.func` before it asks for tangents, so a new one is opened here. `forward_ad` has
+    but one level, which is still there.
     """
-    moving = [  # contiguous, because an expanded tensor cannot carry a tangent
-        primal if tangent is None else forward_ad.make_dual(primal.contiguous(), tangent)
+    # contiguous, because an expanded tensor cannot carry a tangent
+    pairs = [
+        (primal if tangent is None else primal.contiguous(), tangent)
         for primal, tangent in zip(inputs, tangents, strict=True)
     ]
+    if eager_transforms.JVP_NESTING:
+        return _in_level_of_its_own(function, pairs)
+    moving = (primal if tangent is None else forward_ad.make_dual(primal, tangent) for primal, tangent in pairs)
     results = (forward_ad.unpack_dual(output) for output in function(*moving))
     return tuple(torch.zeros_like(primal) if tangent is None else tangent for primal, tangent in results)
+
+
+def _in_level_of_its_own(function: Function, pairs: Sequence[tuple[Tensor, Tensor | None]]) -> Outputs:
+    moves = {place: tangent for place, (_, tangent) in enumerate(pairs) if tangent is not None}
+
+    def of_moving(*moving: Tensor) -> Outputs:
+        given = dict(zip(moves, moving, strict=True))
+        return function(*(given.get(place, value) for place, (value, _) in enumerate(pairs)))
+
+    return torch.func.jvp(of_moving, tuple(pairs[place][0] for place in moves), tuple(moves.values()))[1]

@@ -7,7 +7,8 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch._C._functorch import unwrap_if_dead
+from torch._C._functorch import _unwrap_for_grad, _wrap_for_grad, maybe_get_level, unwrap_if_dead
+from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.autograd import forward_ad
 
 REAL = (torch.float32, torch.float64)
@@ -63,11 +64,23 @@ class RowFunction:
         if torch.compiler.is_compiling():
             return cls._variants["compiled"].apply(*arguments)
         if torch._C._are_functorch_transforms_active():
-            return cls._variants["transforms"].apply(*arguments)
+            return cls._apply_at_level(retrieve_current_functorch_interpreter(), arguments)
         plain, differentiable = _plain(arguments)
         if not in_forward_mode() and not (differentiable and torch.is_grad_enabled()):
             return cls.forward(*plain)
         return cls._variants["eager"].apply(*plain)
+
+    @classmethod
+    def _apply_at_level(cls, level, arguments):
+        """At the innermost level of `torch.func`: the next one's, where this one has wrapped none of the arguments.
+
+        PyTorch would find out too, in 0.3 ms.
+        """
+        wrapped = (maybe_get_level(argument) for argument in arguments if isinstance(argument, Tensor))
+        if level.level() in wrapped:
+            return cls._variants["transforms"].apply(*arguments)
+        with level.lower():
+            return cls.apply(*arguments)
 
 
 def in_forward_mode() -> bool:
@@ -102,11 +115,25 @@ def _plain(arguments: tuple) -> tuple[list, bool]:
 def _with_tangents_of_outer_levels(function: type[RowFunction], ctx, *tangents):
     """PyTorch switches forward mode off inside `jvp`: for all levels, so that a jvp of a jvp would silently be wrong.
 
-    Here it is on, and this level's own tangents are taken off the saved tensors instead.
+    Here it is on, and this level's own tangents are taken off the saved tensors instead. A level of `torch.func` is left
+    altogether: nothing that the rule computes moves in it.
     """
     with forward_ad._set_fwd_grad_enabled(True):
-        saved = [forward_ad.unpack_dual(tensor).primal for tensor in ctx.saved_tensors]
-        return function.tangent(ctx, saved, *tangents)
+        if not torch._C._are_functorch_transforms_active():
+            saved = [forward_ad.unpack_dual(tensor).primal for tensor in ctx.saved_tensors]
+            return function.tangent(ctx, saved, *tangents)
+        level = retrieve_current_functorch_interpreter()
+        saved, inner = (_each(_unwrap_for_grad, level, values) for values in (ctx.saved_tensors, tangents))
+        with level.lower(), forward_ad._set_fwd_grad_enabled(True):
+            result = function.tangent(ctx, saved, *inner)
+        several = isinstance(result, tuple)
+        wrapped = tuple(_each(_wrap_for_grad, level, result if several else (result,)))
+        return wrapped if several else wrapped[0]
+
+
+def _each(change: Callable, level, values) -> list:
+    """The values with the tensors among them taken out of a level, or into it."""
+    return [change(value, level.level()) if isinstance(value, Tensor) else value for value in values]
 
 
 def _fold_into_rows(function: type[RowFunction], info, in_dims, *arguments):
