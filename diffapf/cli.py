@@ -92,11 +92,13 @@ def _fit_phaser(options: argparse.Namespace) -> int:
             raise ValueError(f"{options.wet} was not fitted: {error}") from None
         held_out = fit.pair.stretch(*test)
         bar.update(task, description="report", completed=1.0)
+        if fit.interrupted:
+            notes.append("The fit was interrupted; this is the best model until then.")
         title = f"Phaser fitted to {options.wet.name}"
         command = shlex.join(["diffapf", *sys.argv[1:]])
         page = write_phaser_fit(options.output, fit, held_out, title, command, time.perf_counter() - began, notes)
     _say(fit, options.output, page)
-    return 0
+    return INTERRUPTED if fit.interrupted else 0
 
 
 def _bar(console: Console) -> Progress:

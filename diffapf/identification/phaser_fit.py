@@ -22,7 +22,7 @@ from diffapf.effects.phaser import Phaser
 from diffapf.effects.sweeps import OctaveSweep
 from diffapf.filters.design import polynomial_product
 from diffapf.identification.aligned_pair import AlignedPair, Stretch
-from diffapf.identification.fit import Fit
+from diffapf.identification.fit import INTERRUPTED, Fit
 from diffapf.identification.modules import Estimate, estimates, fit_module
 from diffapf.identification.phaser import LOOP_DELAYS, STAGES, PhaserStart, identify_phaser
 from diffapf.modulation import FourierLFO
@@ -60,14 +60,21 @@ class Row:
 
     name: str
     phaser: Phaser
-    parameters: int
+    fit: Fit = field(repr=False)
     train_esr: float
     validation_esr: float
+
+    @property
+    def parameters(self) -> int:
+        return len(self.fit.information)
 
 
 @dataclass(frozen=True)
 class PhaserFit:
-    """The chosen phaser, fitted to all of the training part; `drifting` is the same with the clock's drift there."""
+    """The chosen phaser, fitted to all of the training part; `drifting` is the same with the clock's drift there.
+
+    After Ctrl-C (`interrupted`) it is the best of the models that were there by then.
+    """
 
     phaser: Phaser
     drifting: Phaser
@@ -77,7 +84,7 @@ class PhaserFit:
     rows: list[Row]
     chosen: str
     estimates: list[Estimate]
-    fit: Fit = field(repr=False)
+    interrupted: bool = False
 
     def tracked(self, stretch: Stretch) -> Phaser:
         """The phaser with its LFO's phase, and nothing else, fitted to a stretch: a knot a second."""
@@ -119,25 +126,36 @@ def fit_phaser(
     middle = whole.stop_s - VALIDATION * (whole.stop_s - whole.start_s)
     first, validation = pair.stretch(whole.start_s, middle), pair.stretch(middle, whole.stop_s)
     rows: list[Row] = []
-    for share, name, phaser, fit in _grown(start, sample_rate, first):
-        report(name, 0.25 + 0.5 * share)
-        held_out = validation.esr(tracked(phaser, validation))
-        rows.append(Row(name, phaser, len(fit.information), first.esr(phaser), held_out))
-        if rows[-1].train_esr < EXPLAINED:
-            break
+    interrupted = False
+    try:
+        for share, name, phaser, fit in _grown(start, sample_rate, first):
+            report(name, 0.25 + 0.5 * share)
+            held_out = validation.esr(tracked(phaser, validation))
+            rows.append(Row(name, phaser, fit, first.esr(phaser), held_out))
+            if rows[-1].train_esr < EXPLAINED:
+                break
+    except KeyboardInterrupt:
+        if not rows:
+            raise
+        interrupted = True
     best = _simplest(rows)
-    report(f"all of the training part: {best.name}", 0.8)
-    phaser = copy.deepcopy(best.phaser)
-    fit = descend(phaser, whole)
-    found = estimates(phaser, fit)
-    report("the clock's drift", 0.9)
+    phaser, fit = copy.deepcopy(best.phaser), best.fit
     drifting = with_drift(phaser, whole)
-    if whole.esr(phaser) > EXPLAINED:
-        descend(drifting, whole)
+    try:
+        if not interrupted:
+            report(f"all of the training part: {best.name}", 0.8)
+            fit = descend(phaser, whole)
+            drifting = with_drift(phaser, whole)
+            report("the clock's drift", 0.9)
+            if whole.esr(phaser) > EXPLAINED:
+                descend(drifting, whole)
+    except KeyboardInterrupt:
+        interrupted = True
+    found = estimates(phaser, fit)
     for each in (phaser, drifting):
         each.lfo.move_origin(0.0)
     report("done", 1.0)
-    return PhaserFit(phaser, drifting, start, pair, whole, rows, best.name, found, fit)
+    return PhaserFit(phaser, drifting, start, pair, whole, rows, best.name, found, interrupted)
 
 
 def _simplest(rows: list[Row]) -> Row:
@@ -153,10 +171,10 @@ def _simplest(rows: list[Row]) -> Row:
 
 
 def descend(phaser: Phaser, stretch: Stretch, frozen: Sequence[str] = (), iterations: int = 15) -> Fit:
-    """Moves a phaser's parameters to where its error over a stretch is least."""
+    """Moves a phaser's parameters to where its error over a stretch is least; Ctrl-C leaves it at the best so far."""
     names = [name for name, tensor in phaser.named_parameters() if tensor.requires_grad]
     swept = [part for part in ("lfo", "sweep", "feedback", "feedback_highpass_hz") if _has(names, part, frozen)]
-    return fit_module(
+    fit = fit_module(
         phaser,
         stretch.residuals,
         blocks=stretch.blocks,
@@ -167,6 +185,9 @@ def descend(phaser: Phaser, stretch: Stretch, frozen: Sequence[str] = (), iterat
         tolerance=TOLERANCE,
         bounds=_bounds(phaser, frozen),
     )
+    if fit.why == INTERRUPTED:
+        raise KeyboardInterrupt
+    return fit
 
 
 def _bounds(phaser: Phaser, frozen: Sequence[str]) -> dict[str, tuple[float, float]]:

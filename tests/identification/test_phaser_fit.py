@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from diffapf import Phaser
+from diffapf.identification import phaser_fit
 from diffapf.identification.aligned_pair import BLOCK, AlignedPair
 from diffapf.identification.phaser_fit import (
     NotIdentifiedError,
@@ -122,3 +123,33 @@ def test_a_stretch_is_the_whole_signals(offset, first):
     stretch = AlignedPair(x, wet, RATE, offset).stretch(first / RATE, 1e9)
     torch.testing.assert_close(stretch.prediction(model), whole[stretch.first : stretch.last], rtol=0, atol=1e-9)
     assert stretch.esr(model) < 1e-18
+
+
+def test_ctrl_c_keeps_what_is_there(monkeypatch):
+    """Pressed while the third model is fitted: the better of the first two is returned, with its estimates."""
+    dry = plucks(4, RATE)
+    wet = Truth(1.9, 0.1).apply(dry, RATE)
+    descend, calls = phaser_fit.descend, []
+
+    def interrupted(model, stretch, *arguments, **options):
+        if model.filter_order == 3:
+            calls.append(model)
+            raise KeyboardInterrupt
+        return descend(model, stretch, *arguments, **options)
+
+    monkeypatch.setattr(phaser_fit, "descend", interrupted)
+    monkeypatch.setattr(phaser_fit, "EXPLAINED", 0.0)
+    fit = fit_phaser(dry, wet, RATE, stages=4, loop_delay=0)
+    assert calls and fit.interrupted and fit.rows
+    assert fit.pair.whole.esr(fit.phaser) < 1e-4
+    assert len(fit.estimates) == len(fit.phaser.parameters_spec())
+
+
+def test_ctrl_c_before_there_is_a_model_is_not_swallowed(monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(phaser_fit, "descend", interrupted)
+    dry = plucks(3, RATE)
+    with pytest.raises(KeyboardInterrupt):
+        fit_phaser(dry, Truth(1.9, 0.1).apply(dry, RATE), RATE, stages=4, loop_delay=0)
