@@ -4,16 +4,20 @@ from diffapf.identification.fit import Fit, Iteration
 from diffapf.identification.least_squares import least_squares
 from diffapf.identification.modules import Estimate, estimates, fit_module
 from diffapf.identification.phaser import PhaserStart, identify_phaser
+from diffapf.identification.phaser_fit import NotIdentifiedError, PhaserFit, fit_phaser
 from diffapf.identification.robust import Robust
 
 __all__ = [
     "Estimate",
     "Fit",
     "Iteration",
+    "NotIdentifiedError",
+    "PhaserFit",
     "PhaserStart",
     "Robust",
     "estimates",
     "fit_module",
+    "fit_phaser",
     "identify_phaser",
     "least_squares",
 ]

@@ -30,10 +30,8 @@ from diffapf.parameters import Named, exponential, named_parameters
 
 HOP_S = 0.0025  # of the control frames: artanh p is interpolated, with an error that falls as the hop's fourth power
 FIRST_HARMONICS, MORE_HARMONICS, MOST_HARMONICS = 6, 10, 16
-FIRST_POLES = (
-    (0.0, 0.0),
-    (0.985, 0.3),
-)  # on zeros, at first: an input filter of two taps, and one with a coupling capacitor
+# The input filter's poles at first, each on a zero: two taps, and one with a coupling capacitor.
+FIRST_POLES = (0.0, 0.0), (0.985, 0.3)
 THIRD_POLE = 0.95
 HIGHPASS_HZ = 30.0
 WITHOUT_FEEDBACK = 0.05  # |feedback| below which nothing in the loop is to be found
@@ -42,6 +40,8 @@ VALIDATION = 0.25  # of the training part
 EXPLAINED = 1e-8  # an ESR below which there is nothing left to explain: −80 dB
 BETTER = 0.97  # times the ESR: what a piece has to bring
 TOLERANCE = 1e-3
+
+SWEPT = ("lfo.", "sweep.", "feedback.", "feedback_highpass_hz.")  # what no input filter's derivative depends on
 
 Progress = Callable[[str, float], None]
 
@@ -172,39 +172,33 @@ def _simplest(rows: list[Row]) -> Row:
 
 def descend(phaser: Phaser, stretch: Stretch, frozen: Sequence[str] = (), iterations: int = 15) -> Fit:
     """Moves a phaser's parameters to where its error over a stretch is least; Ctrl-C leaves it at the best so far."""
-    names = [name for name, tensor in phaser.named_parameters() if tensor.requires_grad]
-    swept = [part for part in ("lfo", "sweep", "feedback", "feedback_highpass_hz") if _has(names, part, frozen)]
+    parameters = phaser.named_parameters()
+    free = [name for name, tensor in parameters if tensor.requires_grad and not name.startswith(tuple(frozen))]
     fit = fit_module(
         phaser,
         stretch.residuals,
         blocks=stretch.blocks,
         weights=stretch.weights,
         frozen=frozen,
-        groups=[swept] if swept else None,
+        groups=[[name for name in free if name.startswith(SWEPT)]],
+        bounds={name: ends for name, ends in _bounds(phaser).items() if name in free},
         iterations=iterations,
         tolerance=TOLERANCE,
-        bounds=_bounds(phaser, frozen),
     )
     if fit.why == INTERRUPTED:
         raise KeyboardInterrupt
     return fit
 
 
-def _bounds(phaser: Phaser, frozen: Sequence[str]) -> dict[str, tuple[float, float]]:
+def _bounds(phaser: Phaser) -> dict[str, tuple[float, float]]:
     """The steps of what has a logarithmic knob stay on it: a corner that does nothing would run away for ever."""
     bounds = {}
     for name, part in named_parameters(phaser).items():
-        moves = not f"{name}.step".startswith(tuple(f"{other}." for other in frozen)) and f"{name}.step" not in frozen
-        if moves and isinstance(part, Named) and part.mapping is exponential and part.minimum and part.maximum:
+        if isinstance(part, Named) and part.mapping is exponential and part.minimum and part.maximum:
             reference, scale = part.reference.item(), part.scale.item()
             ends = sorted((part.minimum, part.maximum, reference))  # what begins beyond an end may stay there
             bounds[f"{name}.step"] = (math.log(ends[0] / reference) / scale, math.log(ends[-1] / reference) / scale)
     return bounds
-
-
-def _has(names: list[str], part: str, frozen: Sequence[str]) -> bool:
-    inside = [name for name in names if name.startswith(f"{part}.")]
-    return any(not name.startswith(tuple(frozen)) for name in inside) if frozen else bool(inside)
 
 
 def _grown(start: PhaserStart, sample_rate: float, stretch: Stretch) -> Iterator[tuple[float, str, Phaser, Fit]]:
@@ -237,7 +231,7 @@ def _first(start: PhaserStart, sample_rate: float, begin: float, poles: Sequence
     """The published phaser, as far as it is identified; its start's phases count from `begin` seconds."""
     found = start.log_coefficients
     harmonics = (len(found) - 1) // 2
-    cosines, sines = (list_of(part / math.log(2), FIRST_HARMONICS) for part in found[1:].split(harmonics))
+    cosines, sines = (_padded((part / math.log(2)).tolist(), FIRST_HARMONICS) for part in found[1:].split(harmonics))
     origin = begin - start.phase_cycles / start.rate_hz
     lfo = FourierLFO(start.rate_hz, cosines, sines, even=start.even, origin=origin)
     phaser = Phaser(
@@ -257,9 +251,9 @@ def _first(start: PhaserStart, sample_rate: float, begin: float, poles: Sequence
     return phaser
 
 
-def list_of(values: Tensor, count: int) -> list[float]:
+def _padded(values: list[float], count: int) -> list[float]:
     """The first values, and zeros where there are not so many."""
-    return [*values.tolist(), *[0.0] * count][:count]
+    return [*values, *[0.0] * count][:count]
 
 
 def _with_poles(polynomial: Tensor, poles: Sequence[float]) -> Tensor:
@@ -282,7 +276,7 @@ def changed(phaser: Phaser, **configuration: Any) -> Phaser:
 
 def with_harmonics(phaser: Phaser, count: int) -> Phaser:
     lfo = cast(FourierLFO, phaser.lfo).configuration()
-    padded = {name: list_of(torch.tensor(lfo[name]), count) for name in ("cosines", "sines")}
+    padded = {name: _padded(lfo[name], count) for name in ("cosines", "sines")}
     return changed(phaser, lfo=lfo | padded)
 
 
