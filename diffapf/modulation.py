@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.fir import fir
-from diffapf.parameters import Named, NamedSeries, is_finite_number, linear
+from diffapf.parameters import KeepsDouble, Named, NamedSeries, is_finite_number, linear
 
 
 def upsample(frames: Tensor, rate: ControlRate, length: int) -> Tensor:
@@ -27,7 +27,7 @@ def upsample(frames: Tensor, rate: ControlRate, length: int) -> Tensor:
     return fir(ones, frames[..., None], hop=rate)  # type: ignore[return-value]
 
 
-class LFO(nn.Module):
+class LFO(KeepsDouble):
     """A damped cosine at the control rate, s(m) = A e^(−σ² m) cos(2π f (t − t₀) + φ), m the frame, t its time in seconds.
 
     f, φ, A and σ are learnable. The damping σ makes f learnable by gradient from a wrong start; it should go to 0, and is
@@ -45,6 +45,8 @@ class LFO(nn.Module):
         damping: σ, per square root of a frame; 0: none, and not learned.
     """
 
+    in_double = ("origin",)  # far from t₀, phase needs every digit
+
     def __init__(
         self,
         rate_hz: float = 1.0,
@@ -60,13 +62,6 @@ class LFO(nn.Module):
         self.damping.step.requires_grad_(damping != 0.0)
         self.origin: Tensor
         self.register_buffer("origin", torch.zeros((), dtype=torch.float64))
-
-    def _apply(self, fn, recurse=True):  # type: ignore[override]
-        """Moves and converts the module, but t₀ stays in double precision: far from it, phase needs every digit."""
-        origin = self.origin
-        super()._apply(fn, recurse)
-        self.origin = origin.to(self.rate_hz.step.device)
-        return self
 
     def centre(self, start: float, stop: float) -> None:
         """Moves t₀ to the middle of a part of `start` … `stop` seconds and scales the rate for it; same oscillation."""
@@ -91,7 +86,13 @@ class LFO(nn.Module):
         return s
 
 
-class FourierLFO(nn.Module):
+def turned(cosine: Tensor, sine: Tensor, cycles: Tensor | float) -> tuple[Tensor, Tensor]:
+    """The coefficients, k = 1 … H, of Σₖ cₖ cos kθ + sₖ sin kθ, each `(H,)`, as a series in θ − 2π cycles."""
+    turn = 2 * math.pi * cycles * torch.arange(1, len(cosine) + 1, dtype=torch.float64, device=cosine.device)
+    return cosine * turn.cos() + sine * turn.sin(), sine * turn.cos() - cosine * turn.sin()
+
+
+class FourierLFO(KeepsDouble):
     """A periodic curve of any shape: s(t) = Σₖ cₖ cos kθ + sₖ sin kθ, θ = 2π (f (t − t₀) + φ + d(t)), in octaves.
 
     d, the drift of a clock that is not a crystal, in cycles, is linear between knots; before the first and after the last
@@ -117,6 +118,7 @@ class FourierLFO(nn.Module):
     """
 
     configured: ClassVar = ("origin", "drift_ends")
+    in_double = configured
 
     def __init__(
         self,
@@ -183,13 +185,6 @@ class FourierLFO(nn.Module):
             "origin": self.origin.item(),
         }
 
-    def _apply(self, fn, recurse=True):  # type: ignore[override]
-        """As `LFO`'s: t₀ stays in double precision, and the drift's ends."""
-        kept = self.origin, self.drift_ends
-        super()._apply(fn, recurse)
-        self.origin, self.drift_ends = (tensor.to(self.rate_hz.step.device) for tensor in kept)
-        return self
-
     def move_origin(self, seconds: float) -> None:
         """Sets t₀; the phase, or that of each harmonic, changes with it so that the oscillation stays the same."""
         if not is_finite_number(seconds):
@@ -200,11 +195,9 @@ class FourierLFO(nn.Module):
                 self.phase.set((phase - phase.round()).item())
                 self.origin.fill_(seconds)
                 return
-            k = torch.arange(1, self.harmonics + 1, dtype=torch.float64, device=self.origin.device)
-            turn = 2 * math.pi * k * self.rate_hz() * (seconds - self.origin)
-            cosine, sine = self.cosine(), self.sine()
-            self.cosine.set(cosine * torch.cos(turn) + sine * torch.sin(turn))
-            self.sine.set(sine * torch.cos(turn) - cosine * torch.sin(turn))
+            cosine, sine = turned(self.cosine(), self.sine(), self.rate_hz() * (seconds - self.origin))
+            self.cosine.set(cosine)
+            self.sine.set(sine)
             self.origin.fill_(seconds)
 
     def cycles(self, seconds: Tensor) -> Tensor:

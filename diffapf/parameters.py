@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import yaml
@@ -88,7 +88,20 @@ def is_finite_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-class Named(nn.Module):
+class KeepsDouble(nn.Module):
+    """A module whose buffers named in `in_double` stay in double precision, whatever it is converted to; they do move."""
+
+    in_double: ClassVar[tuple[str, ...]] = ()
+
+    def _apply(self, fn, recurse=True):  # type: ignore[override]
+        kept = {name: getattr(self, name) for name in self.in_double}
+        super()._apply(fn, recurse)
+        for name, tensor in kept.items():
+            setattr(self, name, tensor.to(getattr(self, name).device))
+        return self
+
+
+class Named(KeepsDouble):
     """One learnable number with a unit, a range for its knob and a taper ("linear" or "log").
 
     Called, it gives the value as a float64 scalar tensor: mapping(reference, scale · step). The step is the learnable
@@ -99,6 +112,8 @@ class Named(nn.Module):
     >>> float(gain())
     0.5
     """
+
+    in_double = ("reference", "scale")  # so that what was set is read back as it was
 
     def __init__(
         self,
@@ -139,13 +154,6 @@ class Named(nn.Module):
         if self.mapping is exponential and not value > 0:
             raise ValueError(f"must be positive, got {value}")
 
-    def _apply(self, fn, recurse=True):  # type: ignore[override]
-        """Moves and converts the step; what was set stays in double precision, so it is read back as it was set."""
-        kept = self.reference, self.scale
-        super()._apply(fn, recurse)
-        self.reference, self.scale = (tensor.to(self.step.device) for tensor in kept)
-        return self
-
     def rescale(self, scale: float) -> None:
         """Changes how far an optimiser's step goes; the value stays."""
         self.set(self().item())
@@ -155,7 +163,7 @@ class Named(nn.Module):
         return ParameterSpec(name, self().item(), self.unit, self.minimum, self.maximum, self.taper)
 
 
-class NamedSeries(nn.Module):
+class NamedSeries(KeepsDouble):
     """Learnable numbers of one kind, as one tensor; each has a name, `first` and upwards: `cosine.1`, `cosine.2`.
 
     Called, it gives the values as a float64 tensor, reference + step; see `Named`.
@@ -172,6 +180,8 @@ class NamedSeries(nn.Module):
     >>> NamedSeries([0.5, 0.0], "octaves")().tolist()
     [0.5, 0.0]
     """
+
+    in_double = ("reference",)
 
     def __init__(self, values: Sequence[float], unit: str, span: float = 1.0, first: int = 1):
         super().__init__()
@@ -200,13 +210,6 @@ class NamedSeries(nn.Module):
     def entries(self) -> dict[str, SeriesEntry]:
         """Each number by its name."""
         return {str(self.first + i): SeriesEntry(self, i) for i in range(len(self))}
-
-    def _apply(self, fn, recurse=True):  # type: ignore[override]
-        """As `Named`'s: what was set stays in double precision."""
-        kept = self.reference
-        super()._apply(fn, recurse)
-        self.reference = kept.to(self.step.device)
-        return self
 
 
 @dataclass(frozen=True)

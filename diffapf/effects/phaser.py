@@ -242,6 +242,13 @@ class Phaser(Effect):
         through, loop = self.through().to(dtype), self._loop(dtype)
         return AllpassLoopFilter(v.to(dtype), rate, self.hop, self.stages, through, loop, self.loop_delay, b, a, dry)
 
+    def filter_of_block(self, first_sample: int, length: int, dtype: torch.dtype) -> ControlRateFilter:
+        """The filter over a block that begins at any sample of the LFO's clock; its frames are those of the whole."""
+        first_frame = first_sample // self.hop
+        offset = first_sample - first_frame * self.hop
+        frames = (offset + length - 1) // self.hop + 2
+        return self.filter_at(first_frame * self.hop, frames, ControlRate.hop(self.hop, offset), dtype)
+
     def _loop(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """(c₀, c₁, a) of the loop filter."""
         gain = self.feedback()
@@ -279,11 +286,8 @@ class Phaser(Effect):
             raise ValueError("align_corners=True spreads the frames over a whole signal: it cannot stream")
         if block.shape[-1] == 0:
             return block, state
-        first_frame = state.samples // self.hop
-        offset = state.samples - first_frame * self.hop
-        frames = (offset + block.shape[-1] - 1) // self.hop + 2
         dtype = torch.float64 if self.core == "paper" else block.dtype
-        part = self.filter_at(first_frame * self.hop, frames, ControlRate.hop(self.hop, offset), dtype)
+        part = self.filter_of_block(state.samples, block.shape[-1], dtype)
         y, memory = part.run(block.to(dtype), state.memory)
         return y.to(block.dtype), PhaserState(state.samples + block.shape[-1], memory)
 

@@ -18,8 +18,9 @@ REAL_AND_COMPLEX = (*REAL, torch.complex64, torch.complex128)
 class RowFunction:
     """A differentiable function whose every tensor argument and result has the rows (batch) as its first dimension.
 
-    Subclasses write static `forward(*arguments)`, `setup_context(ctx, arguments, output)` and `backward(ctx, *gradients)`,
-    as of a `torch.autograd.Function`, and the forward-mode rule as `tangent(ctx, saved_tensors, *tangents)`.
+    Subclasses write static `forward(*arguments)`, `backward(ctx, *gradients)` and, unless their derivatives read just the
+    arguments, `setup_context(ctx, arguments, output)`, as of a `torch.autograd.Function`, and the forward-mode rule as
+    `tangent(ctx, saved_tensors, *tangents)`.
 
     Rows are independent, so `vmap` folds the mapped dimension into them: one kernel call, never a loop. The arguments at
     `COEFFICIENTS` may have fewer rows than the first one, the signal: its row r uses theirs modulo their number. So many
@@ -49,7 +50,9 @@ class RowFunction:
 
     @staticmethod
     def setup_context(ctx, arguments, output):
-        raise NotImplementedError
+        """Saves the arguments; for functions all of whose arguments are tensors that their derivatives read."""
+        ctx.save_for_backward(*arguments)
+        ctx.save_for_forward(*arguments)
 
     @staticmethod
     def backward(ctx, *gradients):

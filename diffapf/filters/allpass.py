@@ -38,7 +38,7 @@ from diffapf.filters._rows import (
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter
 from diffapf.kernels import run
-from diffapf.kernels.reference import initial_state_gradient
+from diffapf.kernels.reference import initial_state_gradient, loop_inputs, stage_inputs
 
 BLOCK = 65_536  # samples whose inner signals exist at once when no gradient can be asked for
 
@@ -149,11 +149,6 @@ class AllpassOutput(RowFunction):
         return _output_by_signals(x, p, loop, zi)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
     def backward(ctx, *gradients):
         return pull_back(_output_by_signals, ctx.saved_tensors, gradients)
 
@@ -175,11 +170,6 @@ class AllpassTangent(RowFunction):
         results = dzi.new_empty(dzi.shape[0], p.shape[1]), dzi.new_empty(dzi.shape)
         run("allpass_tangent", dx, dp, dloop, dzi, p, loop, z, zi, out=results)
         return results
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx, *gradients):
@@ -285,11 +275,6 @@ class AllpassAdjoint(RowFunction):
         return results
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
     def backward(ctx, *along):
         return torch.func.vjp(_adjoint_definition, *ctx.saved_tensors)[1](along)
 
@@ -318,28 +303,10 @@ def _all_equations(gw: Tensor, z: Tensor) -> Tensor:
     return pad(gw[:, :, None], (z.shape[2] - 2, 1))
 
 
-def _earlier(z: Tensor, zi: Tensor) -> Tensor:
-    """z[n−1]."""
-    return torch.cat([zi[:, None, :-1], z[:, :-1]], 1)
-
-
-def _loop_inputs(z: Tensor, zi: Tensor) -> Tensor:
-    """What q₀, q₁, q₂ and a multiply: w[n], w[n−1], w[n−2], f[n−1]."""
-    earlier = _earlier(z, zi)
-    w1 = earlier[:, :, -2]
-    w2 = torch.cat([zi[:, -1:], w1[:, :-1]], 1)
-    return torch.stack([z[:, :, -2], w1, w2, earlier[:, :, -1]], -1)
-
-
-def _stage_inputs(z: Tensor, zi: Tensor) -> Tensor:
-    """What p multiplies in each stage: yₖ₋₁[n] + yₖ[n−1]."""
-    return z[:, :, :-2] + _earlier(z, zi)[:, :, 1:-1]
-
-
 def _sources(dp: Tensor, dloop: Tensor, z: Tensor, zi: Tensor) -> Tensor:
     """−Ṁ z: what a change of the parameters adds to each equation."""
-    stages = dp[:, :, None] * _stage_inputs(z, zi)
-    loop = (dloop[:, None] * _loop_inputs(z, zi)).sum(-1, keepdim=True)
+    stages = dp[:, :, None] * stage_inputs(z, zi)
+    loop = (dloop[:, None] * loop_inputs(z, zi)).sum(-1, keepdim=True)
     return torch.cat([torch.zeros_like(loop), stages, loop], -1)
 
 
@@ -358,8 +325,8 @@ def _transposed_sources(dp: Tensor, dloop: Tensor, adjoint: Tensor) -> Tensor:
 
 def _parameter_gradients(adjoint: Tensor, z: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
     """−⟨λ, (∂M/∂θ) z⟩ for p and the loop."""
-    dp = (adjoint[:, :, 1:-1] * _stage_inputs(z, zi)).sum(-1)
-    return dp, (adjoint[:, :, -1:] * _loop_inputs(z, zi)).sum(1)
+    dp = (adjoint[:, :, 1:-1] * stage_inputs(z, zi)).sum(-1)
+    return dp, (adjoint[:, :, -1:] * loop_inputs(z, zi)).sum(1)
 
 
 class TanhOfFrames(RowFunction):

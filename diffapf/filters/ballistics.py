@@ -90,11 +90,6 @@ class BallisticsAdjoint(RowFunction):
         return results
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
     def backward(ctx, *along):
         *inputs, y = ctx.saved_tensors
         return *pull_back(_adjoint_composition(y), inputs, along), None

@@ -28,7 +28,7 @@ from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED, ControlRate, Timing, coefficient_rows
 from diffapf.filters.fir import FIR, past_and_present
 from diffapf.kernels import run
-from diffapf.kernels.reference import frame_positions
+from diffapf.kernels.reference import interpolated
 
 
 def lfilter(
@@ -201,11 +201,7 @@ def _delayed(coefficients: Tensor, first: int, timing: Timing, time: int) -> Ten
 
 def at_audio_rate(frames: Tensor, timing: Timing, time: int) -> Tensor:
     """The coefficients of each sample, `(rows, time, …)`, differentiable in the frames."""
-    if timing is None:
-        return frames
-    first, second, weight = frame_positions(time, frames.shape[1], timing, frames)
-    weight = weight.reshape(-1, *[1] * (frames.dim() - 2))
-    return frames[:, first] + weight * (frames[:, second] - frames[:, first])
+    return frames if timing is None else interpolated(frames, timing, time)
 
 
 @dataclass(frozen=True)

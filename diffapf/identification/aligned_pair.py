@@ -1,4 +1,4 @@
-"""A pair of recordings as a stream of residuals, for effects that describe their filter (`Effect.filter_at`)."""
+"""A pair of recordings as a stream of residuals, for effects that describe their filter (`filter_of_block`)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-
-from diffapf.filters.control_rate import ControlRate
 
 BLOCK = 32_768  # samples: with fewer Python takes its share of the time, with more the derivatives leave the cache
 LEAD_IN_S = 0.5  # of dry signal before a stretch, which fills the filter's memory
@@ -84,21 +82,13 @@ class Stretch:
     def predict(self, effect: Any, block: int, memory: Any) -> tuple[Tensor, Any]:
         """The effect's output over a block, and its filter's memory after it."""
         begin, end = self._samples(block)
-        first_frame = begin // effect.hop
-        rate = ControlRate.hop(effect.hop, begin - first_frame * effect.hop)
-        frames = (end - 1) // effect.hop - first_frame + 2
         dry = self.pair.dry[None, begin:end]
-        filters = effect.filter_at(first_frame * effect.hop, frames, rate, dry.dtype)
-        y, memory = filters.run(dry, memory)
+        y, memory = effect.filter_of_block(begin, end - begin, dry.dtype).run(dry, memory)
         return y[0], memory
 
     def residuals(self, effect: Any, block: int, memory: Any) -> tuple[Tensor, Any]:
         y, memory = self.predict(effect, block, memory)
         return y - self.target(block), memory
-
-    def options(self) -> dict[str, Any]:
-        """What `fit_module` takes with `residuals`."""
-        return {"blocks": self.blocks, "weights": self.weights}
 
     @torch.no_grad()
     def prediction(self, effect: Any) -> Tensor:

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from diffapf.modulation import turned
+
 CLUSTERS = 40
 
 
@@ -98,10 +100,8 @@ class PeriodicCurve:
 
     def turned(self, cycles: float) -> Tensor:
         """The coefficients of u(θ + cycles)."""
-        k = torch.arange(1, self.harmonics + 1, dtype=torch.float64)
-        cosine, sine = (2 * math.pi * k * cycles).cos(), (2 * math.pi * k * cycles).sin()
-        c, s = self.coefficients[1 : 1 + self.harmonics], self.coefficients[1 + self.harmonics :]
-        return torch.cat([self.coefficients[:1], c * cosine + s * sine, s * cosine - c * sine])
+        cosine, sine = self.coefficients[1:].split(self.harmonics)
+        return torch.cat([self.coefficients[:1], *turned(cosine, sine, cycles)])
 
 
 def fourier_basis(phase: Tensor, harmonics: int) -> Tensor:

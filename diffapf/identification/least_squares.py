@@ -68,7 +68,7 @@ def least_squares(
             forward mode. `parameters` is a dict, as given.
         parameters: where to start: real tensors by name, of any shapes. Their dtypes are what residuals are computed
             in; sums and solutions are float64.
-        blocks: the number of blocks; 16 384 samples each is a good length for filters.
+        blocks: the number of blocks; 32 768 samples each is a good length for filters.
         state: the first block's state: tensors and anything else, in any nest of tuples, lists and dicts. Or a function
             of the parameters that returns it: so the state may also hold what all blocks share, computed only once.
         bounds: (lowest, highest) by name, numbers or tensors of the parameter's shape; None: no bound.

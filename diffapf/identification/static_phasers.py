@@ -15,6 +15,8 @@ from torch import Tensor
 
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.design import allpass_logit
+from diffapf.filters.fir import fir
+from diffapf.identification.aligned_pair import UNKNOWN_S
 from diffapf.identification.curves import PeriodicCurve
 from diffapf.identification.folding import frame_weights
 from diffapf.identification.regression import TAPS, block_grams
@@ -26,7 +28,6 @@ HIGHEST_OF_RATE = 0.4  # of the sample rate: the highest break frequency there
 ZOOM_MARGIN = 0.4  # natural logarithm, beyond the sweep that was found
 SHORTEST_BLOCK_S = 0.005
 MOST_BLOCKS = 4000
-UNKNOWN_PAST_S = 0.05  # at the start, where the filters do not remember what was before
 CHUNK = 8192  # samples whose filtered signals exist at once: they stay in the processor's cache
 PREEMPHASIS_HZ = 44_100 * math.log(1 / 0.8)  # 1 − 0.8 z⁻¹ at 44.1 kHz, as a rate of decay
 
@@ -41,7 +42,7 @@ class Structure:
 
 def preemphasised(signal: Tensor, sample_rate: float) -> Tensor:
     """Less of the lows: music's energy lies below the notches."""
-    return signal - math.exp(-PREEMPHASIS_HZ / sample_rate) * torch.cat([signal.new_zeros(1), signal[:-1]])
+    return fir(signal, signal.new_tensor([1.0, -math.exp(-PREEMPHASIS_HZ / sample_rate)]))  # type: ignore[return-value]
 
 
 class StaticPhasers:
@@ -64,7 +65,7 @@ class StaticPhasers:
         middles = torch.arange(length // self.block, dtype=torch.float64) + 0.5
         self.times = (early + middles * self.block) / sample_rate
         self.weights = frame_weights(self._energy())
-        self.weights[: round(UNKNOWN_PAST_S * sample_rate / self.block)] = 0.0
+        self.weights[: round(UNKNOWN_S * sample_rate / self.block)] = 0.0
         self.grid(math.log(LOWEST_HZ), math.log(min(HIGHEST_HZ, HIGHEST_OF_RATE * sample_rate)))
 
     def _energy(self) -> Tensor:

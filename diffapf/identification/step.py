@@ -26,9 +26,7 @@ def bounded_step(
     >>> bounded_step(A, -3 * one, 0.0, -one, torch.tensor([0.5, 9.0]))
     tensor([0.5000, 1.2500], dtype=torch.float64)
     """
-    scale = information.diagonal().clamp_min(0).sqrt()
-    scale = torch.where(scale > 0, scale, 1.0)
-    scaled = information / (scale[:, None] * scale)
+    scaled, scale = to_unit_diagonal(information)
     step = torch.zeros_like(gradient)
     held = pushed_outwards(gradient, lowest, highest)
     while not held.all():
@@ -45,6 +43,13 @@ def bounded_step(
         step = torch.minimum(torch.maximum(step, lowest), highest)
         held = held | outside
     return step if bool(step.isfinite().all()) else None
+
+
+def to_unit_diagonal(information: Tensor) -> tuple[Tensor, Tensor]:
+    """S⁻¹ A S⁻¹ and the diagonal of S, the root of A's; 1 where that is 0."""
+    scale = information.diagonal().clamp_min(0).sqrt()
+    scale = torch.where(scale > 0, scale, 1.0)
+    return information / (scale[:, None] * scale), scale
 
 
 def pushed_outwards(gradient: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:

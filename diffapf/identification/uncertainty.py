@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from diffapf.identification.step import to_unit_diagonal
+
 INVOLVED = 1e-6  # a parameter is unidentified if more of it than this lies in unidentified directions
 
 
@@ -70,9 +72,8 @@ class _Unknown:
 
 def _pseudo_inverse(information: Tensor, resolution: float) -> tuple[Tensor, _Unknown]:
     """The inverse on the identified directions, and the parameters that have a part in the others."""
-    scale = information.diagonal().clamp_min(0).sqrt()
-    scale = torch.where(scale > 0, scale, 1.0)
-    values, vectors = torch.linalg.eigh(information / (scale[:, None] * scale))
+    scaled, scale = to_unit_diagonal(information)
+    values, vectors = torch.linalg.eigh(scaled)
     known = values > resolution
     part = vectors[:, ~known].square().sum(1)
     kept = vectors[:, known]

@@ -174,15 +174,9 @@ def allpass_adjoint(
     adjoint, g_all = torch.zeros_like(z), torch.zeros_like(z)
     g_all[:, :, stages] = g
     allpass_transpose(g_all, p, loop, adjoint)
-    past = torch.cat([zi[:, None, :-1], z], 1)
-    w = torch.cat([zi[:, -1:], past[:, :, stages]], 1)  # starts at n = −2
     ds[:] = adjoint[:, :, 0]
-    dp[:] = (adjoint[:, :, 1:-1] * (z[:, :, :-2] + past[:, :-1, 1:-1])).sum(-1)
-    f = adjoint[:, :, -1]
-    time = f.shape[1]
-    for d in range(3):
-        dloop[:, d] = (f * w[:, 2 - d : 2 - d + time]).sum(1)
-    dloop[:, 3] = (f * past[:, :-1, -1]).sum(1)
+    dp[:] = (adjoint[:, :, 1:-1] * stage_inputs(z, zi)).sum(-1)
+    dloop[:] = (adjoint[:, :, -1:] * loop_inputs(z, zi)).sum(1)
     dzi[:] = initial_state_gradient(adjoint, p, loop)
 
 
@@ -206,20 +200,30 @@ def allpass_tangent(
     """
     shares = dw.shape[0] // max(p.shape[0], 1)
     p, loop, zi, z = p.repeat(shares, 1), loop.repeat(shares, 1), zi.repeat(shares, 1), z.repeat(shares, 1, 1)
-    past = torch.cat([zi[:, None, :-1], z], 1)
-    w = torch.cat([zi[:, -1:], past[:, :, -2]], 1)  # starts at n = −2
-    loop_inputs = torch.stack([w[:, 2:], w[:, 1:-1], w[:, :-2], past[:, :-1, -1]], 2)
     s = torch.zeros_like(z)
     if dx.shape[1]:
         s[:, :, 0] = dx
     if dp.shape[1]:
-        s[:, :, 1:-1] = dp[:, :, None] * (z[:, :, :-2] + past[:, :-1, 1:-1])
-    s[:, :, -1] = (dloop[:, None] * loop_inputs).sum(2)
+        s[:, :, 1:-1] = dp[:, :, None] * stage_inputs(z, zi)
+    s[:, :, -1] = (dloop[:, None] * loop_inputs(z, zi)).sum(2)
     dz = torch.zeros_like(z)
     allpass(s, p, loop, dzi, dz, dw)
     after = torch.cat([dzi[:, None, :-1], dz], 1)
     before = torch.cat([dzi[:, -1:], after[:, :, -2]], 1)
     dzf[:] = torch.cat([after[:, -1], before[:, -2:-1]], 1)
+
+
+def stage_inputs(z: Tensor, zi: Tensor) -> Tensor:
+    """What p multiplies in each stage: yₖ₋₁[n] + yₖ[n−1]."""
+    return z[:, :, :-2] + torch.cat([zi[:, None, 1:-2], z[:, :-1, 1:-1]], 1)[:, : z.shape[1]]
+
+
+def loop_inputs(z: Tensor, zi: Tensor) -> Tensor:
+    """What q₀, q₁, q₂ and a multiply: w[n], w[n−1], w[n−2], f[n−1]."""
+    time = z.shape[1]
+    w = torch.cat([zi[:, -1:], zi[:, -3:-2], z[:, :, -2]], 1)  # starts at n = −2
+    f = torch.cat([zi[:, -2:-1], z[:, :, -1]], 1)
+    return torch.stack([w[:, 2:], w[:, 1 : 1 + time], w[:, :time], f[:, :time]], -1)
 
 
 def initial_state_gradient(adjoint: Tensor, p: Tensor, loop: Tensor) -> Tensor:
@@ -277,10 +281,16 @@ def frame_positions(time: int, frames: int, timing: tuple[float, float], like: T
     return first, (first + 1).clamp(max=frames - 1), (position - first).to(like.dtype)
 
 
+def interpolated(frames: Tensor, timing: tuple[float, float], time: int) -> Tensor:
+    """The frames `(rows, frames, …)` at each sample, `(rows, time, …)`."""
+    first, second, weight = frame_positions(time, frames.shape[1], timing, frames)
+    weight = weight.reshape(-1, *[1] * (frames.dim() - 2))
+    return frames[:, first] + weight * (frames[:, second] - frames[:, first])
+
+
 def tanh_of_frames(v: Tensor, timing: tuple[float, float], p: Tensor) -> None:
     """p[n] = tanh of v at sample n, v `(rows, frames)` interpolated."""
-    first, second, weight = frame_positions(p.shape[1], v.shape[1], timing, v)
-    p[:] = torch.tanh(v[:, first] + weight * (v[:, second] - v[:, first]))
+    p[:] = torch.tanh(interpolated(v, timing, p.shape[1]))
 
 
 def tanh_of_frames_adjoint(g: Tensor, p: Tensor, timing: tuple[float, float], dv: Tensor) -> None:
@@ -292,9 +302,8 @@ def tanh_of_frames_adjoint(g: Tensor, p: Tensor, timing: tuple[float, float], dv
 
 def tanh_of_frames_tangent(dv: Tensor, p: Tensor, timing: tuple[float, float], dp: Tensor) -> None:
     """dp[n] = (1 − p²) times dv at sample n, dv `(rows, frames)` interpolated; p may have fewer rows."""
-    first, second, weight = frame_positions(p.shape[1], dv.shape[1], timing, p)
     slope = (1.0 - p.square()).repeat(dv.shape[0] // max(p.shape[0], 1), 1)
-    dp[:] = slope * (dv[:, first] + weight * (dv[:, second] - dv[:, first]))
+    dp[:] = slope * interpolated(dv, timing, p.shape[1])
 
 
 # A direct form's a may come with its leading coefficient, as long as b: then both are divided by it.

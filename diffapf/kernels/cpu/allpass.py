@@ -182,7 +182,6 @@ def _adjoint_step(arrays, b, begin, end, i, state):
     n = end - 1 - i
     at = np.uintp(n)
     stages, f1, f2, sums = state[:-6], state[-6], state[-5], state[-4:]
-    memory = stages + (0.0,)  # noqa: RUF005
     q0, q1, q2, a = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
     p_now, p_next = np.float64(p[b, at]), np.float64(p[b, np.uintp(min(n + 1, p.shape[1] - 1))])
     gradient, memory = with_sample(0.0, g, b, at), stages + (0.0,)  # noqa: RUF005
