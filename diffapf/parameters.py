@@ -137,7 +137,10 @@ class Named(KeepsDouble):
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
 
     def forward(self) -> Tensor:
-        return self.mapping(self.reference.double(), self.scale.double() * self.step.double())
+        step = self.step.double()
+        if self.mapping is linear:
+            return torch.addcmul(self.reference, self.scale, step)  # a model has dozens: one node of the graph, not two
+        return self.mapping(self.reference, self.scale * step)
 
     def set(self, value: float) -> None:
         """Sets the value; the optimiser goes on from there."""

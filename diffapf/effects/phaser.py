@@ -34,7 +34,6 @@ from diffapf.effects.free_filters import FreeFilter, InputBiquad
 from diffapf.effects.sweeps import SWEEPS, LogFrequencySweep, OctaveSweep, PaperSweep
 from diffapf.filters._rows import REAL, check_signal
 from diffapf.filters.allpass import allpass_cascade
-from diffapf.filters.allpole import allpole
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.design import (
     allpass_logit,
@@ -43,7 +42,7 @@ from diffapf.filters.design import (
     polynomial_product,
     polynomial_response,
 )
-from diffapf.filters.fir import fir
+from diffapf.filters.iir import fixed_filter
 from diffapf.filters.methods import ControlRateFilter, FrequencySampling, TimeDomain, TransferFunction
 from diffapf.modulation import LFO, FourierLFO, WaveShaper
 from diffapf.parameters import BOUND, Named, absolute, bounded, is_finite_number
@@ -253,7 +252,7 @@ class Phaser(Effect):
         """(c₀, c₁, a) of the loop filter."""
         gain = self.feedback()
         if self.feedback_highpass_hz is None:
-            taps = gain, torch.zeros_like(gain), torch.zeros_like(gain)
+            taps = gain, gain.new_zeros(()), gain.new_zeros(())
         else:
             b0, b1, a = first_order_highpass(self.feedback_highpass_hz(), self.sample_rate)
             if self.feedback_floor is not None:
@@ -333,14 +332,23 @@ class AllpassLoopFilter:
 
     def run(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         past, inside, past_dry = state or (None, None, None)
-        u, past = _filtered(x, self.b, self.a, past)
-        w, inside = allpass_cascade(
-            u, None, self.stages, *self.loop, self.loop_delay, inside, return_zf=True, artanh_p=self.v, hop=self.rate
+        u, past = fixed_filter(self.b, self.a, x, past)
+        y, inside = allpass_cascade(
+            u,
+            None,
+            self.stages,
+            *self.loop,
+            self.loop_delay,
+            inside,
+            return_zf=True,
+            artanh_p=self.v,
+            hop=self.rate,
+            through=self.through if self.dry is None else 0.0,
         )
-        if self.dry is None:
-            return torch.addcmul(w, self.through, u), (past, inside, None)
-        dry, past_dry = _filtered(x, *self.dry, past_dry)
-        return w + dry, (past, inside, past_dry)
+        if self.dry is not None:
+            dry, past_dry = fixed_filter(*self.dry, x, past_dry)
+            y = y + dry
+        return y, (past, inside, past_dry)
 
     def response(self, omega: Tensor) -> Tensor:
         biquad, p = filter_response(self.b, self.a, omega), torch.tanh(self.v)
@@ -348,13 +356,6 @@ class AllpassLoopFilter:
             return biquad * allpass_loop_response(p, self.stages, self.through, self.loop, self.loop_delay, omega)
         wet = allpass_loop_response(p, self.stages, torch.zeros_like(self.through), self.loop, self.loop_delay, omega)
         return filter_response(*self.dry, omega) + biquad * wet
-
-
-def _filtered(x: Tensor, b: Tensor, a: Tensor, past: Any) -> tuple[Tensor, Any]:
-    past_x, past_y = past or (None, None)
-    y, past_x = fir(x, b, past_x, return_zf=True)
-    y, past_y = allpole(y, a[1:], past_y, return_zf=True)
-    return y, (past_x, past_y)
 
 
 def filter_response(b: Tensor, a: Tensor, omega: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class LogFrequencySweep(nn.Module):
 
     def forward(self, shape: Tensor) -> Tensor:
         low, high = torch.log(self.low_hz()), torch.log(self.high_hz())
-        return torch.exp((low + high) / 2 + (high - low) / 2 * shape)
+        return torch.exp(torch.lerp(low, high, 0.5 + 0.5 * shape))
 
 
 class PaperSweep(nn.Module):

@@ -30,17 +30,14 @@ from diffapf.filters._rows import (
     check_flag,
     check_signal,
     in_float32,
-    in_forward_mode,
     number_rows,
     state_rows,
     to_rows,
 )
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter
-from diffapf.kernels import run
+from diffapf.kernels import run, segments_of
 from diffapf.kernels.reference import initial_state_gradient, loop_inputs, stage_inputs
-
-BLOCK = 65_536  # samples whose inner signals exist at once when no gradient can be asked for
 
 
 def allpass_cascade(
@@ -55,6 +52,7 @@ def allpass_cascade(
     return_zf: bool = False,
     artanh_p: Tensor | None = None,
     hop: float | ControlRate | None = None,
+    through: Tensor | float = 0.0,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Passes `x` through K first-order all-passes with feedback around them; see the module for the equations.
 
@@ -72,8 +70,11 @@ def allpass_cascade(
             `ControlRate`. artanh p = −½ log t is what is interpolated: p stays within the unit circle, and a break
             frequency moves by equal ratios.
 
+        through: how much of x is added to w, a number or one for each signal `(...)`: a phaser's dry path, for the price
+            of w alone.
+
     Returns:
-        w of the shape of x, or (w, zf).
+        w + through·x, of the shape of x, or (that, zf).
 
     Raises:
         ValueError, TypeError: shapes, dtypes or devices that don't match; the message says what is needed.
@@ -82,7 +83,7 @@ def allpass_cascade(
     >>> allpass_cascade(impulse, torch.tensor(0.5), stages=1)
     tensor([ 0.5000, -0.7500, -0.3750])
     """
-    x, p, c0, c1, a, zi, artanh_p = in_float32(x, p, c0, c1, a, zi, artanh_p)
+    x, p, c0, c1, a, zi, artanh_p, through = in_float32(x, p, c0, c1, a, zi, artanh_p, through)
     check_signal("x", x, dtypes=REAL)
     check_flag("return_zf", return_zf)
     if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
@@ -92,16 +93,9 @@ def allpass_cascade(
     coefficient = _audio_rate(x, p, artanh_p, hop)
     signal, state = to_rows(x), state_rows("zi", zi, x, stages + 3)
     loop = _loop_rows(x, c0, c1, a, loop_delay)
-    blocks = BLOCK if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled() else signal.shape[1]
-    # forward mode has a kernel on a CPU
-    output = AllpassOutput.apply if in_forward_mode() and signal.is_cpu else _output_by_signals
-    outputs = []
-    for start in range(0, signal.shape[1], max(blocks, 1)):
-        block = slice(start, start + blocks)
-        w, state = output(signal[:, block], coefficient[:, block], loop, state)
-        outputs.append(w)
-    w = (outputs[0] if len(outputs) == 1 else torch.cat([signal[:, :0], *outputs], 1)).reshape(x.shape)
-    return (w, state.reshape(*x.shape[:-1], stages + 3)) if return_zf else w
+    y, zf, _ = AllpassOutput.apply(signal, coefficient, loop, number_rows("through", through, x), state)
+    y = y.reshape(x.shape)
+    return (y, zf.reshape(*x.shape[:-1], stages + 3)) if return_zf else y
 
 
 def _audio_rate(x: Tensor, p: Tensor | None, artanh_p: Tensor | None, hop: float | ControlRate | None) -> Tensor:
@@ -135,29 +129,78 @@ def _final_state(z: Tensor, zi: Tensor) -> Tensor:
     return torch.cat([z[:, -1], w2[:, None]], 1)
 
 
-def _output_by_signals(x: Tensor, p: Tensor, loop: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
-    """w and the final state, of all signals: which reverse mode keeps."""
+def _output_by_signals(x: Tensor, p: Tensor, loop: Tensor, through: Tensor, zi: Tensor) -> tuple[Tensor, Tensor]:
+    """The output and the final state, of all signals: what derivatives beyond the first are taken of."""
     z, w = AllpassLoop.apply(x[:, :, None], p, loop, zi)
-    return w, _final_state(z, zi)
+    return through[:, None] * x + w, _final_state(z, zi)
 
 
 class AllpassOutput(RowFunction):
-    """(x, p, loop, zi) → (w, zf) for forward mode: z is no output, so no direction needs ż, K+2 times as long as ẇ."""
+    """(x, p, loop, through, zi) → (w + through·x, zf), and states on the way, from which the adjoint goes back.
+
+    No signal but the output is kept.
+    """
 
     @staticmethod
-    def forward(x, p, loop, zi):
-        return _output_by_signals(x, p, loop, zi)
+    def forward(x, p, loop, through, zi):
+        y = x.new_empty(x.shape)
+        ends = zi.new_empty(zi.shape[0], segments_of(*p.shape), zi.shape[1], dtype=torch.float64)
+        run("allpass_output", x, p, loop, through, zi, out=(y, ends))
+        return y, ends[:, -1].to(zi.dtype, copy=True), ends
 
     @staticmethod
-    def backward(ctx, *gradients):
-        return pull_back(_output_by_signals, ctx.saved_tensors, gradients)
+    def setup_context(ctx, inputs, output):
+        ctx.mark_non_differentiable(output[2])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, output[0], output[2])
+        ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def tangent(ctx, saved, dx, dp, dloop, dzi):
-        x, p, loop, zi = saved
+    def backward(ctx, gy, gzf, _):
+        if gy is None and gzf is None:
+            return (None,) * 5
+        if gzf is None:
+            return AllpassOutputAdjoint.apply(gy, *ctx.saved_tensors)
+        gy = torch.zeros_like(ctx.saved_tensors[0]) if gy is None else gy
+        return pull_back(_output_by_signals, ctx.saved_tensors[:5], (gy, gzf))
+
+    @staticmethod
+    def tangent(ctx, saved, dx, dp, dloop, dthrough, dzi):
+        x, p, loop, through, zi = saved
         z, _ = AllpassLoop.apply(x[:, :, None], p, loop, zi)
-        dx, dp = (x[:, :0] if each is None else each for each in (dx, dp))
-        return AllpassTangent.apply(dx, dp, _or_zeros(dloop, loop), _or_zeros(dzi, zi), p, loop, z, zi)
+        moving = (x[:, :0] if each is None else each for each in (dx, dp))
+        dy, dzf = AllpassTangent.apply(*moving, _or_zeros(dloop, loop), _or_zeros(dzi, zi), p, loop, z, zi)
+        if dx is not None:
+            dy = dy + through[:, None] * dx
+        if dthrough is not None:
+            dy = dy + dthrough[:, None] * x
+        return dy, dzf, None
+
+
+class AllpassOutputAdjoint(RowFunction):
+    """(∂L/∂y, the arguments of `AllpassOutput`, what it kept) → the gradients of (x, p, loop, through, zi), in one pass."""
+
+    @staticmethod
+    def forward(g, x, p, loop, through, zi, y, ends):
+        results = tuple(
+            torch.empty_like(like, memory_format=torch.contiguous_format) for like in (g, p, loop, through, zi)
+        )
+        run("allpass_output_adjoint", g, x, p, loop, through, zi, y, ends, out=results)
+        return results
+
+    # what was kept is a function of the arguments: here it is made of them again
+
+    @staticmethod
+    def backward(ctx, *along):
+        return *pull_back(_output_gradients, ctx.saved_tensors[:6], along), None, None
+
+    @staticmethod
+    def tangent(ctx, saved, *tangents):
+        return push_forward(_output_gradients, saved[:6], tangents[:6])
+
+
+def _output_gradients(g, *inputs):
+    return pull_back(_output_by_signals, inputs, (g, torch.zeros_like(inputs[-1])))
 
 
 class AllpassTangent(RowFunction):
@@ -214,9 +257,6 @@ class AllpassLoop(RowFunction):
         p, loop, zi, z = ctx.saved_tensors
         if gz is None and gw is None:
             return None, None, None, None
-        if gz is None and ctx.input_only:
-            ds, dp, dloop, dzi = AllpassAdjoint.apply(gw, p, loop, z, zi)
-            return ds[:, :, None], dp, dloop, dzi
         g = _all_equations(gw, z) if gz is None else gz if gw is None else gz + _all_equations(gw, z)
         adjoint = AllpassTranspose.apply(g, p, loop)
         dp, dloop = _parameter_gradients(adjoint, z, zi)
@@ -263,39 +303,6 @@ class AllpassTranspose(RowFunction):
         if dp is not None or dloop is not None:
             g = g + _transposed_sources(_or_zeros(dp, p), _or_zeros(dloop, loop), adjoint)
         return AllpassTranspose.apply(g, p, loop)
-
-
-class AllpassAdjoint(RowFunction):
-    """(∂L/∂w, p, loop, z, zi) → the gradients of (s, p, loop, zi), in one pass that stores nothing else."""
-
-    @staticmethod
-    def forward(g, p, loop, z, zi):
-        results = tuple(torch.empty_like(like, memory_format=torch.contiguous_format) for like in (g, p, loop, zi))
-        run("allpass_adjoint", *(tensor.contiguous() for tensor in (g, p, loop, z, zi)), out=results)
-        return results
-
-    @staticmethod
-    def backward(ctx, *along):
-        return torch.func.vjp(_adjoint_definition, *ctx.saved_tensors)[1](along)
-
-    @staticmethod
-    def tangent(ctx, saved, dg, dp, dloop, dz, dzi):
-        g, p, loop, z, zi = saved
-        dp, dloop = _or_zeros(dp, p), _or_zeros(dloop, loop)
-        adjoint = AllpassTranspose.apply(_all_equations(g, z), p, loop)
-        g_moved = _all_equations(_or_zeros(dg, g), z) + _transposed_sources(dp, dloop, adjoint)
-        moved = AllpassTranspose.apply(g_moved, p, loop)
-        by_adjoint = _parameter_gradients(moved, z, zi)
-        by_signals = _parameter_gradients(adjoint, _or_zeros(dz, z), _or_zeros(dzi, zi))
-        # the gradient of zi is linear in (p, loop) but for a constant
-        by_parameters = initial_state_gradient(adjoint, dp, dloop) - initial_state_gradient(adjoint, 0 * dp, 0 * dloop)
-        products = (left + right for left, right in zip(by_adjoint, by_signals, strict=True))
-        return moved[:, :, 0], *products, initial_state_gradient(moved, p, loop) + by_parameters
-
-
-def _adjoint_definition(g, p, loop, z, zi):
-    adjoint = AllpassTranspose.apply(_all_equations(g, z), p, loop)
-    return adjoint[:, :, 0], *_parameter_gradients(adjoint, z, zi), initial_state_gradient(adjoint, p, loop)
 
 
 def _all_equations(gw: Tensor, z: Tensor) -> Tensor:

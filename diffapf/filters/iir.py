@@ -85,6 +85,18 @@ def lfilter(
     return (y, zf.reshape(*x.shape[:-1], initial.shape[1])) if return_zf else y
 
 
+def fixed_filter(b: Tensor, a: Tensor, x: Tensor, zi: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """`lfilter` and its state of one filter, for models that design it: checks nothing, and a[0] must be 1.
+
+    b and a are `(M+1,)`, 0 < M ≤ 8, zi the registers of "tdf2", `(..., M)`.
+    """
+    order = b.shape[0] - 1
+    rows = x.shape[:-1].numel()
+    numerator, denominator = (taps.expand(rows, 1, -1) for taps in (b, a[1:]))
+    y, zf = DirectForm.apply(to_rows(x), numerator, denominator, state_rows("zi", zi, x, order), FIXED, "tdf2")
+    return y.reshape(x.shape), zf.reshape(*x.shape[:-1], order)
+
+
 def transfer_function_rows(
     b: Tensor, a: Tensor, x: Tensor, hop: float | ControlRate | None
 ) -> tuple[Tensor, Tensor, Timing]:

@@ -68,6 +68,14 @@ def _anywhere(name: str, inputs: list) -> Callable:
 
 TABLE = (_on_cpu, _on_gpu, _anywhere)
 
+SEGMENTS_AT_ONCE = 4  # of few rows together: two for each of two threads
+SHORTEST_SEGMENT = 4096  # samples, of which a carried state usually needs a part
+
+
+def segments_of(rows: int, time: int) -> int:
+    """Into how many segments in time kernels cut each row: the same on any number of threads, so that results are."""
+    return max(1, min(SEGMENTS_AT_ONCE // max(rows, 1), time // SHORTEST_SEGMENT))
+
 
 def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
     """Runs the recurrence `name` of reference.py and writes into the tensors of `out`, which are contiguous."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 Timing = tuple[float, float] | None
+Kernel = Callable[..., None]
 
 
 def frame_position(n: int, frames: int, timing: Timing) -> tuple[int, int, float]:
@@ -178,6 +179,44 @@ def allpass_adjoint(
     dp[:] = (adjoint[:, :, 1:-1] * stage_inputs(z, zi)).sum(-1)
     dloop[:] = (adjoint[:, :, -1:] * loop_inputs(z, zi)).sum(1)
     dzi[:] = initial_state_gradient(adjoint, p, loop)
+
+
+def of_output(allpass: Kernel, allpass_adjoint: Kernel) -> tuple[Kernel, Kernel]:
+    """`allpass` and its adjoint for callers that keep one output, a K+3rd of the signals; made of those two."""
+
+    def allpass_output(
+        x: Tensor, p: Tensor, loop: Tensor, through: Tensor, zi: Tensor, y: Tensor, ends: Tensor
+    ) -> None:
+        """y[n] = through·x[n] + w[n], and the state after each of as many equal parts of a row as there are `ends`.
+
+        `ends` are `(rows, parts, K+3)`; the last part takes the samples that are left over. Backward in time an all-pass
+        is one too, and forgets: from w and the state at an end, all signals can be had again, to rounding.
+        """
+        z, w = x.new_empty(*p.shape, zi.shape[1] - 1), torch.empty_like(x)
+        allpass(x[:, :, None], p, loop, zi, z, w)
+        y[:] = through[:, None] * x + w
+        before = torch.cat([zi[:, None, :-1], z], 1)  # the state before n, but for w a sample earlier
+        w2 = torch.cat([zi[:, -1:], before[:, :-1, -2]], 1)
+        parts, time = ends.shape[1], p.shape[1]
+        for part in range(parts):
+            n = time if part == parts - 1 else (part + 1) * (time // parts)
+            ends[:, part, :-1], ends[:, part, -1] = before[:, n], w2[:, n]
+
+    def allpass_output_adjoint(
+        g: Tensor, x: Tensor, p: Tensor, loop: Tensor, through: Tensor, zi: Tensor, y: Tensor, ends: Tensor,
+        dx: Tensor, dp: Tensor, dloop: Tensor, dthrough: Tensor, dzi: Tensor,
+    ) -> None:  # fmt: skip
+        """The gradients of y = `allpass_output`(x, p, loop, through, zi)."""
+        z = x.new_empty(*p.shape, zi.shape[1] - 1)
+        allpass(x[:, :, None].contiguous(), p, loop, zi, z, torch.empty_like(y))
+        allpass_adjoint(g, p, loop, z, zi, dx, dp, dloop, dzi)
+        dx += through[:, None] * g
+        dthrough[:] = (g * x).sum(1)
+
+    return allpass_output, allpass_output_adjoint
+
+
+allpass_output, allpass_output_adjoint = of_output(allpass, allpass_adjoint)
 
 
 def allpass_tangent(

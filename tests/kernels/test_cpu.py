@@ -91,10 +91,21 @@ def allpass_transpose(random: Random, rows, time, stages, _):
     return (g, random.within(0.95, rows, time), random.loop(rows)), [(rows, time, stages + 2)]
 
 
-def allpass_adjoint(random: Random, rows, time, stages, _):
-    z, zi = random.normal(rows, time, stages + 2), random.normal(rows, stages + 3)
-    inputs = random.normal(rows, time), random.within(0.95, rows, time), random.loop(rows), z, zi
-    return inputs, [(rows, time), (rows, time), (rows, 4), (rows, stages + 3)]
+def allpass_output(random: Random, rows, time, stages, parts):
+    inputs = random.normal(rows, time), random.within(0.95, rows, time), random.loop(rows), random.normal(rows)
+    return (*inputs, random.normal(rows, stages + 3)), [
+        (rows, time),
+        (rows, 3 if parts and time > 2 else 1, stages + 3),
+    ]
+
+
+def allpass_output_adjoint(random: Random, rows, time, stages, parts):
+    inputs, shapes = allpass_output(random, rows, time, stages, parts)
+    kept = [torch.empty(shape, dtype=inputs[0].dtype) for shape in shapes]
+    reference.allpass_output(*inputs, *kept)
+    x, p, loop, through, zi = inputs
+    gradients = [tuple(like.shape) for like in (x, p, loop, through, zi)]
+    return (random.normal(rows, time), *inputs, *kept), gradients
 
 
 def allpass_tangent(random: Random, rows, time, stages, sources):
@@ -190,7 +201,7 @@ OTHERS = [
     dense_recurrence_adjoint,
 ]
 FILTERS = [allpole, allpole_adjoint, allpole_adjoint_without_coefficients, fir, fir_transpose, fir_outer]
-LOOPS = [allpass, allpass_transpose, allpass_adjoint, allpass_tangent]
+LOOPS = [allpass, allpass_transpose, allpass_output, allpass_output_adjoint, allpass_tangent]
 
 
 def double(value):

@@ -73,7 +73,7 @@ def assert_kernel_is_reference(
         doubles[coefficients] = shared[torch.arange(inputs[0].shape[0]) % shared.shape[0]]
     DEFINITIONS.get(name, getattr(reference, name, None))(*doubles, *expected)
     on_device = [value.to(DEVICE) if isinstance(value, Tensor) else value for value in inputs]
-    takes_sizes = {} if name == "ballistics" else {"sizes": SMALL}
+    takes_sizes = {} if name in ("ballistics", "allpass_output", "allpass_output_adjoint") else {"sizes": SMALL}
     getattr(gpu, name)(*on_device, *outputs, **takes_sizes)
     for i, (output, wanted) in enumerate(zip(outputs, expected, strict=True)):
         atol = TOLERANCE[dtype] * (1.0 + wanted.abs().max().item() if wanted.numel() else 1.0)
@@ -139,6 +139,14 @@ def test_loop_kernels_are_the_reference(stages, rows, time):
     assert_kernel_is_reference("allpass_transpose", (random.normal(*every), p, loop), [every])
     gradients = [signal, signal, (rows, 4), (rows, stages + 3)]
     assert_kernel_is_reference("allpass_adjoint", (random.normal(*signal), p, loop, z, zi), gradients)
+    inputs, ends = (random.normal(*signal), p, loop, random.normal(rows), zi), (rows, 1, stages + 3)
+    assert_kernel_is_reference("allpass_output", inputs, [signal, ends])
+    kept = random.normal(*signal), random.normal(*ends)  # not read here: the signals are made again
+    assert_kernel_is_reference(
+        "allpass_output_adjoint",
+        (random.normal(*signal), *inputs, *kept),
+        [signal, signal, (rows, 4), (rows,), zi.shape],
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,21 +1,26 @@
 """Long rows are cut into segments in time: the results must not tell."""
 
+import sys
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffapf.filters.allpass import allpass_cascade
-from diffapf.kernels import reference, run
+from diffapf.filters.iir import FORMS
+from diffapf.kernels import reference
 
-segments = pytest.importorskip("diffapf.kernels.cpu.segments")
+cpu = pytest.importorskip("diffapf.kernels.cpu")
+kernels, iir = sys.modules["diffapf.kernels"], sys.modules["diffapf.kernels.cpu.iir"]
 
 LOOPS = {"open": (0.0, 0.0, 0.0), "gain": (0.7, 0.0, 0.0), "filter": (0.5, -0.4, 0.6)}
 
 
 @pytest.fixture
 def short_segments(monkeypatch):
-    monkeypatch.setattr(segments, "SHORTEST", 8)
+    monkeypatch.setattr(kernels, "SHORTEST_SEGMENT", 8)
+    monkeypatch.setattr(iir, "LONG", 8)
 
 
 @pytest.mark.usefixtures("short_segments")
@@ -38,21 +43,54 @@ def test_the_allpass_and_its_adjoint_equal_the_definition(rows, time, stages, lo
     p = largest_p * torch.tanh(random(rows, time))
     c0, c1, a = LOOPS[loop]
     taps = torch.tensor([[0.0, c0, c1, a] if delay else [c0, c1, 0.0, a]], dtype=torch.float64).repeat(rows, 1)
-    s, zi, g = random(rows, time, 1), random(rows, stages + 3), random(rows, time)
+    x, through, zi, g = random(rows, time), random(rows), random(rows, stages + 3), random(rows, time)
+    parts = kernels.segments_of(rows, time)
 
-    def both(kernels):
-        z, w = torch.empty(rows, time, stages + 2, dtype=torch.float64), torch.empty(rows, time, dtype=torch.float64)
-        kernels("allpass", s, p, taps, zi, z, w)
-        gradients = tuple(torch.full_like(like, torch.nan) for like in (w, p, taps, zi))
-        kernels("allpass_adjoint", g, p, taps, z, zi, *gradients)
-        return z, w, *gradients
+    def of_each(module):
+        def results(*shapes):
+            return [torch.full(shape, torch.nan, dtype=torch.float64) for shape in shapes]
 
-    def fast(name, *arguments):
-        outputs = 2 if name == "allpass" else 4
-        run(name, *arguments[:-outputs], out=arguments[-outputs:])
+        every = results((rows, time, stages + 2), (rows, time))
+        module.allpass(x[:, :, None], p, taps, zi, *every)
+        output = results((rows, time), (rows, parts, stages + 3))
+        module.allpass_output(x, p, taps, through, zi, *output)
+        gradients = results(*(tuple(like.shape) for like in (x, p, taps, through, zi)))
+        module.allpass_output_adjoint(g, x, p, taps, through, zi, *output, *gradients)
+        return *every, *output, *gradients
 
-    assert segments.segments_of(rows, time) == max(1, min(4 // rows, time // 8))
-    for ours, defined in zip(both(fast), both(lambda name, *rest: getattr(reference, name)(*rest)), strict=True):
+    assert parts == max(1, min(4 // rows, time // 8))
+    for ours, defined in zip(of_each(cpu), of_each(reference), strict=True):
+        torch.testing.assert_close(ours, defined, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.usefixtures("short_segments")
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "a row a sample"])
+@pytest.mark.parametrize("form", ["df1", "df2", "tdf1", "tdf2"])
+@given(rows=st.integers(1, 5), time=st.integers(8, 60), order=st.integers(1, 3), seed=st.integers(0, 2**31))
+@settings(deadline=None, max_examples=15)
+def test_direct_forms_and_their_adjoints_equal_the_definition(form, fixed, rows, time, order, seed):
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape):
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    frames, timing = (1, (0.0, 0.0)) if fixed else (time, None)
+    b, a = random(rows, frames, order + 1), 0.9 / order * torch.tanh(random(rows, frames, order + (not fixed)))
+    if not fixed:
+        a[..., 0] = 1.5
+    x, g = random(rows, time), random(rows, time)
+    zi, gzf = (random(rows, FORMS[form].registers * order) for _ in range(2))
+
+    def of_each(module):
+        kernel = FORMS[form].kernel
+        output = [torch.full_like(like, torch.nan) for like in (x, zi, *([x] if FORMS[form].keeps_w else []))]
+        getattr(module, kernel)(x, b, a, timing, zi, *output)
+        gradients = [torch.full_like(like, torch.nan) for like in (x, b, a, zi)]
+        signal = output[2 if FORMS[form].keeps_w else 0]
+        getattr(module, f"{kernel}_adjoint")(g, gzf, x, b, a, timing, zi, signal, *gradients)
+        return *output, *gradients
+
+    for ours, defined in zip(of_each(cpu), of_each(reference), strict=True):
         torch.testing.assert_close(ours, defined, rtol=1e-9, atol=1e-9)
 
 
@@ -77,7 +115,7 @@ def test_an_unstable_filter_grows_over_every_segment(short_segments):
 
 
 def test_the_number_of_threads_changes_no_bit():
-    x = torch.randn(1, 5 * segments.SHORTEST + 7, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, 5 * kernels.SHORTEST_SEGMENT + 7, generator=torch.Generator().manual_seed(0))
     before, results = torch.get_num_threads(), []
     try:
         for threads in (1, 2):

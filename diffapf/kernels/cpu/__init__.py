@@ -13,7 +13,8 @@ What makes them fast, each measured:
 
 from diffapf.kernels.cpu.allpass import (
     allpass,
-    allpass_adjoint,
+    allpass_output,
+    allpass_output_adjoint,
     allpass_tangent,
     allpass_transpose,
 )
@@ -36,7 +37,8 @@ from diffapf.kernels.cpu.tanh_of_frames import tanh_of_frames, tanh_of_frames_ad
 
 __all__ = [
     "allpass",
-    "allpass_adjoint",
+    "allpass_output",
+    "allpass_output_adjoint",
     "allpass_tangent",
     "allpass_transpose",
     "allpole",

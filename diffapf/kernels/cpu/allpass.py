@@ -9,15 +9,8 @@ from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels.cpu.launch import INLINED, inline, jit, over_rows, step
-from diffapf.kernels.cpu.segments import (
-    put,
-    put_row,
-    recursion,
-    segments_of,
-    states_before,
-    with_sample,
-)
-from diffapf.kernels.cpu.tuples import loaded, plus
+from diffapf.kernels.cpu.segments import in_segments, put, put_row, with_sample
+from diffapf.kernels.cpu.tuples import loaded, plus, split
 
 # State and sums are float64 whatever the arrays' dtype: it costs nothing here, and near p = 1 float32 would lose digits.
 
@@ -69,6 +62,17 @@ def _with_source(value, s, b, n, k):
     return lambda value, s, b, n, k: value + s[b, n, k]
 
 
+def level(through, b):
+    """through[b]; 0 where there is none."""
+
+
+@overload(level, inline="always")
+def _level(through, b):
+    if isinstance(through, numba.types.NoneType):
+        return lambda through, b: 0.0
+    return lambda through, b: through[b]
+
+
 def loop_memory(filtered, b1, x1, b2, x2):
     """b1·x1 + b2·x2, the loop filter's memory; nothing where `filtered` is None, the loop a plain gain.
 
@@ -89,7 +93,7 @@ def _loop_memory(filtered, b1, x1, b2, x2):
 
 @step
 def _allpass_step(arrays, b, begin, end, i, registers):
-    x, s, p, loop, z, w, filtered = arrays
+    x, s, p, loop, through, z, w, filtered = arrays
     n = np.uintp(begin + i)
     memory, f, w2 = registers[:-2], registers[-2], registers[-1]
     q0, q1, q2, a = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
@@ -104,24 +108,11 @@ def _allpass_step(arrays, b, begin, end, i, registers):
     solved = 1.0 / (1.0 - q0 * gain)
     e = with_sample(known, x, b, n) * solved + (q0 * solved) * from_past  # from_past comes last: one operation is left
     signals = (e,) + _driven(responses, pn, pn, e) + (q0 * (gain * e + from_past) + known,)  # noqa: RUF005
-    changed = put_row(x, z, b, n, signals) | put(x, w, b, n, signals[-2])
+    changed = put_row(x, z, b, n, signals) | put(x, w, b, n, with_product(signals[-2], x, level(through, b), b, n))
     return signals + (memory[-1],), changed  # noqa: RUF005
 
 
-_advance, _carry_on = recursion(_allpass_step)
-
-
-@jit
-def _allpass(first, last, x, s, p, loop, before, shift, segments, z, w, after, filtered, registers):
-    arrays = x, s, p, loop, z, w, filtered
-    _advance(arrays, first, last, p.shape[1], segments, before, shift, after, registers, ())
-
-
-@jit
-def _allpass_carried_on(first, last, p, loop, segments, z, w, left, filtered, registers):
-    for b in range(first, last):
-        arrays = None, None, p, loop, z, w, filtered
-        _carry_on(arrays, b, p.shape[1], segments, -1, left, registers, ())
+_run_allpass = in_segments("allpass", _allpass_step)
 
 
 # Backward in time the same chain runs from the last stage to the first: memory[j] is λ_{K−j} of the sample after, but
@@ -161,76 +152,77 @@ def _allpass_transpose(first, last, g, p, loop, adjoint, filtered, rest):
             adjoint[b, at, stages], adjoint[b, at, stages + 1] = e, f
 
 
-def _stage_products(adjoint, now, earlier):
-    """Σₖ λₖ (yₖ₋₁[n] + yₖ[n−1]), of tuples: λ from the last stage to the first, y from the first to the last."""
+def _stage_products(adjoint, inputs):
+    """Σₖ λₖ (yₖ₋₁[n] + yₖ[n−1]), of tuples: λ from the last stage to the first, the stages' inputs from first to last."""
 
 
 @overload(_stage_products, jit_options=INLINED)
-def _stage_products_typed(adjoint, now, earlier):
+def _stage_products_typed(adjoint, inputs):
     if len(adjoint) == 0:
-        return lambda adjoint, now, earlier: 0.0
+        return lambda adjoint, inputs: 0.0
+    return lambda adjoint, inputs: _stage_products(adjoint[1:], inputs[:-1]) + adjoint[0] * inputs[-1]
 
-    def last_and_others(adjoint, now, earlier):
-        return _stage_products(adjoint[1:], now[:-1], earlier[:-1]) + adjoint[0] * (now[-1] + earlier[-1])
 
-    return last_and_others
+def _a_sample_before(signals, w, w1, p):
+    """From (y₀ … y_K₋₁)[n], w = y_K[n] and w1 = y_K[n−1]: (y₀ … y_K₋₁)[n−1], and what p multiplies in each stage.
+
+    yₖ₋₁[n−1] = p (yₖ₋₁[n] + yₖ[n−1]) − yₖ[n]: an all-pass backward in time, which forgets its rounding errors.
+    """
+
+
+@overload(_a_sample_before, jit_options=INLINED)
+def _a_sample_before_typed(signals, w, w1, p):
+    if len(signals) == 0:
+        return lambda signals, w, w1, p: ((), ())
+
+    def others_and_last(signals, w, w1, p):
+        last = signals[-1]
+        before = p * last + (p * w1 - w)
+        others, inputs = _a_sample_before(signals[:-1], last, before, p)
+        return others + (before,), inputs + (last + w1,)  # noqa: RUF005
+
+    return others_and_last
 
 
 @step
 def _adjoint_step(arrays, b, begin, end, i, state):
-    g, p, loop, z, zi, ds, dp, filtered = arrays
+    """The state: λ_K … λ₁; λ_f of two samples; five sums; and y₀ … y_K₋₁ of the sample, which start from `ends`."""
+    g, x, p, loop, through, zi, y, ends, dx, dp, stages, filtered = arrays
     n = end - 1 - i
     at = np.uintp(n)
-    stages, f1, f2, sums = state[:-6], state[-6], state[-5], state[-4:]
+    adjoint, rest = split(state, stages)
+    f1, f2, sums, signals = rest[0], rest[1], rest[2:7], rest[7:]
+    if i == 0:
+        signals = loaded(ends, (b, np.uintp(begin // (p.shape[1] // ends.shape[1]))), 0, stages)
     q0, q1, q2, a = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
     p_now, p_next = np.float64(p[b, at]), np.float64(p[b, np.uintp(min(n + 1, p.shape[1] - 1))])
-    gradient, memory = with_sample(0.0, g, b, at), stages + (0.0,)  # noqa: RUF005
+    gradient, memory = with_sample(0.0, g, b, at), adjoint + (0.0,)  # noqa: RUF005
     memory, e, f = _transposed_sample(gradient, None, p_now, p_next, q0, q1, q2, a, filtered, memory, f1, f2, b, at)
-    last = len(stages)
-    now = loaded(z, (b, at), 0, stages)
-    w = z[b, at, last]
-    if n > 1:
-        before, before2 = np.uintp(n - 1), np.uintp(n - 2)
-        earlier = loaded(z, (b, before), 1, stages)
-        w1, w2, f_before = z[b, before, last], z[b, before2, last], z[b, before, last + 1]
-    elif n == 1:
-        earlier = loaded(z, (b, np.uintp(0)), 1, stages)
-        w1, w2, f_before = z[b, 0, last], zi[b, last], z[b, 0, last + 1]
-    else:
-        earlier = loaded(zi, (b,), 1, stages)
-        w1, w2, f_before = zi[b, last], zi[b, last + 2], zi[b, last + 1]
-    changed = put(g, ds, b, at, e) | put(g, dp, b, at, _stage_products(memory[:-1], now, earlier))
-    sums = plus(sums, (f * w, f * w1, f * w2, f * f_before))
-    return memory[:-1] + (f, f1) + sums, changed  # noqa: RUF005
+    last, passed = len(stages), through[b]
+    now, w1, w2 = y[b, at] - passed * x[b, at], np.float64(zi[b, last]), np.float64(zi[b, last + 2])
+    f_before = np.float64(zi[b, last + 1])
+    if n > 0:
+        before = np.uintp(n - 1)
+        w1, w2 = y[b, before] - passed * x[b, before], w1
+        if n > 1:
+            w2 = y[b, np.uintp(n - 2)] - passed * x[b, np.uintp(n - 2)]
+    signals, inputs = _a_sample_before(signals, now, w1, p_now)
+    if n > 0:
+        f_before = signals[0] - x[b, np.uintp(n - 1)]
+    changed = put(g, dx, b, at, e + passed * gradient) | put(g, dp, b, at, _stage_products(memory[:-1], inputs))
+    sums = plus(sums, (f * now, f * w1, f * w2, f * f_before, gradient * x[b, at]))
+    return memory[:-1] + (f, f1) + sums + signals, changed  # noqa: RUF005
 
 
-_advance_adjoint, _carry_on_adjoint = recursion(_adjoint_step)
-
-
-@jit
-def _allpass_adjoint(first, last, g, p, loop, z, zi, before, shift, segments, ds, dp, after, filtered, registers, sums):
-    arrays = g, p, loop, z, zi, ds, dp, filtered
-    _advance_adjoint(arrays, first, last, p.shape[1], segments, before, shift, after, registers, sums)
+_run_adjoint = in_segments("allpass_output_adjoint", _adjoint_step, backward=True)
 
 
 @jit
-def _allpass_adjoint_carried_on(first, last, p, loop, z, zi, segments, ds, dp, left, filtered, registers, sums):
+def _of_initial_state(first, last, p, loop, later, dzi):
+    """The gradient of the initial state: what the equations of the first two samples read of it."""
+    stages = dzi.shape[1] - 3
     for b in range(first, last):
-        arrays = None, p, loop, z, zi, ds, dp, filtered
-        _carry_on_adjoint(arrays, b, p.shape[1], segments, 1, left, registers, sums)
-
-
-@jit
-def _of_initial_state(first, last, p, loop, later, segments, dloop, dzi):
-    """The gradients of the loop, and of the initial state: what the equations of the first two samples read of it."""
-    stages, count = dzi.shape[1] - 3, int(segments)
-    for b in range(first, last):
-        for k in range(4):
-            total = 0.0
-            for unit in range(b * count, (b + 1) * count):
-                total += later[unit, stages + 2 + k]
-            dloop[b, k] = total
-        first_of_row = later[b * count]
+        first_of_row = later[b, 0]
         f, f1 = first_of_row[stages], first_of_row[stages + 1]
         p0 = p[b, 0] if p.shape[1] else 0.0
         dzi[b, 0] = -first_of_row[stages - 1]
@@ -379,21 +371,20 @@ def _loops(loop: Tensor) -> tuple[Tensor, bool | None]:
 
 
 def allpass(s: Tensor, p: Tensor, loop: Tensor, zi: Tensor, z: Tensor, w: Tensor) -> None:
-    (rows, time), stages = p.shape, zi.shape[1] - 3
-    segments = segments_of(rows, time)
-    units, work = rows * segments, p.numel() * 8 * stages
     filters, filtered = _loops(loop)
-    constants = filtered, (0.0,) * (stages + 3)
-    x, others = s[:, :, 0].contiguous(), s if s.shape[2] > 1 else None
-    before, after = states_before(zi.double(), segments), torch.empty(units, stages + 3, dtype=torch.float64)
-    arguments = (x, others, p, filters, before, 0, segments, z, w, after)
-    over_rows(_allpass, units, work, arguments, (p.dtype, others is None, *constants), constants)
-    if segments > 1:
-        left = torch.empty_like(after)
-        carried = (None, None, p, filters, after, -1, segments, z, w, left)
-        over_rows(_allpass, units, work, carried, (p.dtype, "carried", *constants), constants)
-        rest = (p, filters, segments, z, w, left)
-        over_rows(_allpass_carried_on, rows, 0, rest, (p.dtype, *constants), constants)
+    others = s if s.shape[2] > 1 else None
+    results = (None, None, p, filters, None, z, w, filtered)
+    arrays = (s[:, :, 0].contiguous(), others, *results[2:])
+    work = p.numel() * 8 * (zi.shape[1] - 3)
+    _run_allpass(arrays, results, p.shape[1], zi, (), work, (p.dtype, others is None, filtered))
+
+
+def allpass_output(x: Tensor, p: Tensor, loop: Tensor, through: Tensor, zi: Tensor, y: Tensor, ends: Tensor) -> None:
+    filters, filtered = _loops(loop)
+    results = (None, None, p, filters, through.double(), None, y, filtered)
+    work = p.numel() * 8 * (zi.shape[1] - 3)
+    key = (p.dtype, "output", filtered)
+    ends.copy_(_run_allpass((x, *results[1:]), results, p.shape[1], zi, (), work, key, ends.shape[1]))
 
 
 def allpass_transpose(g: Tensor, p: Tensor, loop: Tensor, adjoint: Tensor) -> None:
@@ -407,24 +398,31 @@ def allpass_transpose(g: Tensor, p: Tensor, loop: Tensor, adjoint: Tensor) -> No
     adjoint.copy_(reversed_adjoint[:, :, last_stage_first])
 
 
-def allpass_adjoint(
-    g: Tensor, p: Tensor, loop: Tensor, z: Tensor, zi: Tensor, ds: Tensor, dp: Tensor, dloop: Tensor, dzi: Tensor
+def allpass_output_adjoint(
+    g: Tensor,
+    x: Tensor,
+    p: Tensor,
+    loop: Tensor,
+    through: Tensor,
+    zi: Tensor,
+    y: Tensor,
+    ends: Tensor,
+    dx: Tensor,
+    dp: Tensor,
+    dloop: Tensor,
+    dthrough: Tensor,
+    dzi: Tensor,
 ) -> None:
-    (rows, time), stages = p.shape, zi.shape[1] - 3
-    segments = segments_of(rows, time)
-    units, work = rows * segments, p.numel() * 12 * stages
+    stages = zi.shape[1] - 3
     filters, filtered = _loops(loop)
-    constants = filtered, (0.0,) * (stages + 2), (0.0,) * 4
-    before, after = torch.zeros(2, units, stages + 6, dtype=torch.float64)
-    arguments, key = (g, p, filters, z, zi, before, 0, segments, ds, dp, after), (p.dtype, *constants)
-    over_rows(_allpass_adjoint, units, work, arguments, key, constants)
-    if segments > 1:
-        left = torch.empty_like(after)
-        carried = (None, p, filters, z, zi, after, 1, segments, ds, dp, left)
-        over_rows(_allpass_adjoint, units, work, carried, (p.dtype, "carried", *constants), constants)
-        over_rows(_allpass_adjoint_carried_on, rows, 0, (p, filters, z, zi, segments, ds, dp, left), key, constants)
-        after += left
-    over_rows(_of_initial_state, rows, 0, (p, filters, after, segments, dloop, dzi), (p.dtype,))
+    results = (None, x, p, filters, through.double(), zi, y, ends, dx, dp, (0.0,) * stages, filtered)
+    rest, sums, work = zi.new_zeros(zi.shape[0], stages + 2), (0.0,) * (5 + stages), p.numel() * 16 * stages
+    key = (p.dtype, filtered)
+    later = _run_adjoint((g, *results[1:]), results, p.shape[1], rest, sums, work, key, ends.shape[1])
+    totals = later[:, :, stages + 2 : stages + 7].sum(1)
+    dloop.copy_(totals[:, :4])
+    dthrough.copy_(totals[:, 4])
+    over_rows(_of_initial_state, p.shape[0], 0, (p, filters, later, dzi), (p.dtype,))
 
 
 def allpass_tangent(

@@ -9,12 +9,16 @@ from collections.abc import Callable
 
 import numba
 import numpy as np
+import torch
 from numba.extending import overload
 from torch import Tensor
 
+from diffapf.kernels import segments_of
 from diffapf.kernels.cpu.coefficients import held, layout, row_at, stretch, stretch_before, weight
 from diffapf.kernels.cpu.gradients import add_sums, collected, sums_like, sums_of_stretch, write_sums
-from diffapf.kernels.cpu.launch import inline, jit, named, over_rows
+from diffapf.kernels.cpu.launch import INLINED, inline, jit, named, over_rows
+from diffapf.kernels.cpu.launch import step as one_sample
+from diffapf.kernels.cpu.segments import in_segments, put, put_row, with_sample
 from diffapf.kernels.cpu.tuples import (
     less_products,
     loaded,
@@ -24,6 +28,7 @@ from diffapf.kernels.cpu.tuples import (
     pushed,
     scattered,
     size,
+    split,
     store,
     times,
 )
@@ -134,29 +139,36 @@ def _transposed_form_2(x, b, a, state):
     return y, y, ((_subtracted(scattered(state[0][0], b[1:], x), a, y), a[0], y),)
 
 
-@inline
-def _one_tuple(zi, b, count):
-    return (loaded(zi, (b,), 0, count),)
+def _parts(registers, count):
+    """The registers as tuples, each of the length of `count`."""
+
+
+@overload(_parts)
+def _parts_typed(registers, count):
+    order = len(count)
+    if len(registers) == 0:
+        return lambda registers, count: ()
+    return lambda registers, count: (registers[:order],) + _parts(registers[order:], count)  # noqa: RUF005
 
 
 @inline
-def _two_tuples(zi, b, count):
-    return loaded(zi, (b,), 0, count), loaded(zi, (b,), len(count), count)
+def _as_they_are(parts):
+    return parts
 
 
 @inline
-def _one_late(zi, b, count):
-    return (_opened(loaded(zi, (b,), 0, count)),)
+def _one_late(parts):
+    return (_opened(parts[0]),)
 
 
 @inline
-def _late_and_tuple(zi, b, count):
-    return _opened(loaded(zi, (b,), 0, count)), loaded(zi, (b,), len(count), count)
+def _late_and_tuple(parts):
+    return _opened(parts[0]), parts[1]
 
 
 @inline
-def _tuple_and_late(zi, b, count):
-    return loaded(zi, (b,), 0, count), _opened(loaded(zi, (b,), len(count), count))
+def _tuple_and_late(parts):
+    return parts[0], _opened(parts[1])
 
 
 def _settled(state):
@@ -174,10 +186,10 @@ def _settled_typed(state):
 
 def _forward(name: str, step: Callable, opened: Callable) -> Callable:
     @jit
-    def kernel(first, last, x, b, a, timing, zi, y, zf, w, taps_b, taps_a, count):
+    def kernel(first, last, x, b, a, timing, zi, y, zf, w, taps_b, taps_a, count, registers):
         frames, time = a.shape[1], x.shape[1]
         for r in range(first, last):
-            state, n = opened(zi, r, count), 0
+            state, n = opened(_parts(loaded(zi, (r,), 0, registers), count)), 0
             while n < time:
                 frame, end, at, slope = stretch(timing, frames, n, time)
                 kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
@@ -192,6 +204,22 @@ def _forward(name: str, step: Callable, opened: Callable) -> Callable:
             store(zf, r, _settled(state))
 
     return named(kernel, name)
+
+
+def _forward_in_segments(name: str, step: Callable, opened: Callable) -> Callable:
+    @one_sample
+    def sample(arrays, r, begin, end, i, registers):
+        x, b, a, timing, y, w, taps_b, taps_a, count = arrays
+        n = begin + i
+        row_b = row_at(b, r, held(b, r, timing, 0, taps_b), None, n, taps_b)
+        row_a = row_at(a, r, held(a, r, timing, 0, taps_a), None, n, taps_a)
+        row_b, row_a, _ = _normalised(row_b, row_a)
+        now = with_sample(0.0, x, r, np.uintp(n))
+        out, inner, state = step(now, row_b, row_a, opened(_parts(registers, count)))
+        changed = put(x, y, r, np.uintp(n), out) | put(x, w, r, np.uintp(n), inner)
+        return _settled(state), changed
+
+    return in_segments(name, sample)
 
 
 def _keep(w, r, n, value):
@@ -217,14 +245,43 @@ def _read(signal, past, offset, r, n, count):
     """(signal[n], signal[n−1], …) of row r, which goes on in past[r, offset:], newest first."""
 
 
-@overload(_read)
+@overload(_read, jit_options=INLINED)
 def _read_typed(signal, past, offset, r, n, count):
+    oldest = len(count) - 1
+
+    def read(signal, past, offset, r, n, count):
+        if n >= oldest:
+            return _backward(signal, r, n, count)
+        return _across(signal, past, offset, r, n, count)
+
+    return read
+
+
+def _backward(signal, r, n, count):
+    """(signal[r, n], signal[r, n−1], …)."""
+
+
+@overload(_backward, jit_options=INLINED)
+def _backward_typed(signal, r, n, count):
+    if len(count) == 0:
+        return lambda signal, r, n, count: ()
+    return lambda signal, r, n, count: (
+        (signal[r, np.uintp(n)],) + _backward(signal, r, n - 1, count[1:])  # noqa: RUF005
+    )
+
+
+def _across(signal, past, offset, r, n, count):
+    """The same, where some are in the past."""
+
+
+@overload(_across)
+def _across_typed(signal, past, offset, r, n, count):
     if len(count) == 0:
         return lambda signal, past, offset, r, n, count: ()
 
     def read(signal, past, offset, r, n, count):
         value = signal[r, np.uintp(n)] if n >= 0 else past[r, np.uintp(offset - 1 - n)]
-        return (value,) + _read(signal, past, offset, r, n - 1, count[1:])  # noqa: RUF005
+        return (value,) + _across(signal, past, offset, r, n - 1, count[1:])  # noqa: RUF005
 
     return read
 
@@ -270,10 +327,10 @@ def _transposed_form_2_adjoint(g, n, x, y, zi, r, b, a, state):
 
 def _adjoint(name: str, step: Callable, opened: Callable) -> Callable:
     @jit
-    def kernel(first, last, g, gzf, x, b, a, timing, zi, signal, dx, db, da, dzi, taps_b, taps_a, count):
+    def kernel(first, last, g, gzf, x, b, a, timing, zi, signal, dx, db, da, dzi, taps_b, taps_a, count, registers):
         frames = a.shape[1]
         for r in range(first, last):
-            state, n = opened(gzf, r, count), g.shape[1]
+            state, n = opened(_parts(loaded(gzf, (r,), 0, registers), count)), g.shape[1]
             while n > 0:
                 frame, begin, at, slope = stretch_before(timing, frames, n)
                 kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
@@ -296,29 +353,62 @@ def _adjoint(name: str, step: Callable, opened: Callable) -> Callable:
     return named(kernel, name)
 
 
+def _adjoint_in_segments(name: str, step: Callable, opened: Callable) -> Callable:
+    @one_sample
+    def sample(arrays, r, begin, end, i, state):
+        g, x, b, a, timing, zi, signal, dx, db, da, taps_b, taps_a, summed_b, registers, count = arrays
+        n = end - 1 - i
+        at = np.uintp(n)
+        now, sums = split(state, registers)
+        sums_b, sums_a = split(sums, summed_b)
+        row_b = row_at(b, r, held(b, r, timing, 0, taps_b), None, n, taps_b)
+        row_a = row_at(a, r, held(a, r, timing, 0, taps_a), None, n, taps_a)
+        row_b, row_a, inverse = _normalised(row_b, row_a)
+        gradient = with_sample(0.0, g, r, at)
+        out, of_b, of_a, later = step(gradient, n, x, signal, zi, r, row_b, row_a, opened(_parts(now, count)))
+        of_b, of_a = _denormalised(of_b, of_a, row_b, row_a, inverse)
+        changed = put(g, dx, r, at, out) | put_row(g, db, r, at, of_b) | put_row(g, da, r, at, of_a)
+        return _settled(later) + plus(sums_b, of_b) + plus(sums_a, of_a), changed
+
+    return in_segments(name, sample, backward=True)
+
+
 # ------------------------------------------------------------------------------------------------ tensors to the kernels
 
 
-def _sizes(b: Tensor, a: Tensor) -> tuple:
-    return size(b.shape[2]), size(a.shape[2]), size(b.shape[2] - 1)
+def _sizes(b: Tensor, a: Tensor, registers: Tensor) -> tuple:
+    return size(b.shape[2]), size(a.shape[2]), size(b.shape[2] - 1), size(registers.shape[1])
+
+
+LONG = 1 << 17  # samples of a row: cutting a shorter one costs what it gains
+
+
+def _cut_in_time(x: Tensor, timing) -> bool:
+    """Whether to run in segments: few long rows, without frames in between, in double, as a segment's registers are."""
+    if x.dtype != torch.float64 or isinstance(timing, tuple):
+        return False
+    return x.shape[1] >= LONG and segments_of(*x.shape) > 1
 
 
 def _forward_launcher(name: str, step: Callable, opened: Callable) -> Callable:
-    kernel = _forward(name, step, opened)
+    kernel, cut = _forward(name, step, opened), _forward_in_segments(name, step, opened)
 
     def launch(
         x: Tensor, b: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor, zf: Tensor, w: Tensor | None = None
     ) -> None:
-        order, timing = b.shape[2] - 1, layout(a, timing)
-        arguments = (x, b, a, timing, zi, y, zf, w)
-        key = (x.dtype, type(timing), order, a.shape[2])
-        over_rows(kernel, x.shape[0], 2 * x.numel() * order, arguments, key, _sizes(b, a))
+        order, timing, sizes = b.shape[2] - 1, layout(a, timing), _sizes(b, a, zi)
+        work, key = 2 * x.numel() * order, (x.dtype, type(timing), order, a.shape[2])
+        if _cut_in_time(x, timing):
+            results = (None, b, a, timing, y, w, *sizes[:3])
+            zf.copy_(cut((x, *results[1:]), results, x.shape[1], zi, (), work, key)[:, -1])
+        else:
+            over_rows(kernel, x.shape[0], work, (x, b, a, timing, zi, y, zf, w), key, sizes)
 
     return launch
 
 
 def _adjoint_launcher(name: str, step: Callable, opened: Callable) -> Callable:
-    kernel = _adjoint(name, step, opened)
+    kernel, cut = _adjoint(name, step, opened), _adjoint_in_segments(name, step, opened)
 
     def launch(
         g: Tensor,
@@ -334,26 +424,36 @@ def _adjoint_launcher(name: str, step: Callable, opened: Callable) -> Callable:
         da: Tensor,
         dzi: Tensor,
     ) -> None:
-        order, timing = b.shape[2] - 1, layout(a, timing)
-        sums = sums_like(db, timing), sums_like(da, timing)
-        arguments = (g, gzf, x, b, a, timing, zi, signal, dx, *sums, dzi)
-        key = (g.dtype, type(timing), order, a.shape[2], sums[0] is None, sums[1] is None)
-        over_rows(kernel, g.shape[0], 4 * g.numel() * order, arguments, key, _sizes(b, a))
-        for gradient, total in zip((db, da), sums, strict=True):
-            write_sums(total, gradient)
+        order, timing, sizes = b.shape[2] - 1, layout(a, timing), _sizes(b, a, zi)
+        work, key = 4 * g.numel() * order, (g.dtype, type(timing), order, a.shape[2], *map(len, (db[0], da[0])))
+        if not _cut_in_time(g, timing):
+            totals = sums_like(db, timing), sums_like(da, timing)
+            over_rows(kernel, g.shape[0], work, (g, gzf, x, b, a, timing, zi, signal, dx, *totals, dzi), key, sizes)
+            for gradient, total in zip((db, da), totals, strict=True):
+                write_sums(total, gradient)
+            return
+        rows = [None if each.shape[1] == 0 or timing is not None else each for each in (db, da)]
+        sums = [(0.0,) * (0 if timing is None else each.shape[1] * each.shape[2]) for each in (db, da)]
+        results = (None, x, b, a, timing, zi, signal, dx, *rows, *sizes[:2], sums[0], sizes[3], sizes[2])
+        left = cut((g, *results[1:]), results, g.shape[1], gzf, sums[0] + sums[1], work, key)
+        dzi.copy_(left[:, 0, : zi.shape[1]])
+        if timing is not None:
+            of_b, of_a = left[:, :, None, zi.shape[1] :].sum(1).split([*map(len, sums)], 2)
+            db.copy_(of_b.view(db.shape))
+            da.copy_(of_a.view(da.shape))
 
     return launch
 
 
-direct_form_1 = _forward_launcher("direct_form_1", _form_1, _two_tuples)
-direct_form_2 = _forward_launcher("direct_form_2", _form_2, _one_tuple)
+direct_form_1 = _forward_launcher("direct_form_1", _form_1, _as_they_are)
+direct_form_2 = _forward_launcher("direct_form_2", _form_2, _as_they_are)
 transposed_direct_form_1 = _forward_launcher("transposed_direct_form_1", _transposed_form_1, _late_and_tuple)
 transposed_direct_form_2 = _forward_launcher("transposed_direct_form_2", _transposed_form_2, _one_late)
 direct_form_1_adjoint = _adjoint_launcher("direct_form_1_adjoint", _form_1_adjoint, _tuple_and_late)
 direct_form_2_adjoint = _adjoint_launcher("direct_form_2_adjoint", _form_2_adjoint, _one_late)
 transposed_direct_form_1_adjoint = _adjoint_launcher(
-    "transposed_direct_form_1_adjoint", _transposed_form_1_adjoint, _two_tuples
+    "transposed_direct_form_1_adjoint", _transposed_form_1_adjoint, _as_they_are
 )
 transposed_direct_form_2_adjoint = _adjoint_launcher(
-    "transposed_direct_form_2_adjoint", _transposed_form_2_adjoint, _one_tuple
+    "transposed_direct_form_2_adjoint", _transposed_form_2_adjoint, _as_they_are
 )

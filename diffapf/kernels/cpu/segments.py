@@ -16,28 +16,22 @@ a tuple of float64, and whether any result changed. The tuple's first numbers ar
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numba import types
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.launch import INLINED, inline, jit
+from diffapf.kernels import segments_of
+from diffapf.kernels.cpu.launch import INLINED, inline, jit, named, over_rows
 from diffapf.kernels.cpu.tuples import loaded
 
-AT_ONCE = 4  # rows or segments: two for each of two threads
-SHORTEST = 4096  # samples, of which a carried state usually needs a part
 
-
-def segments_of(rows: int, time: int) -> int:
-    """Into how many segments to cut each row: the same on any number of threads, so that results are."""
-    return max(1, min(AT_ONCE // max(rows, 1), time // SHORTEST))
-
-
-def states_before(initial: Tensor, segments: int) -> Tensor:
-    """The state before each segment: the row's initial one, then rest."""
+def _states_before(initial: Tensor, segments: int, backward: bool) -> Tensor:
+    """The state before each segment: the row's initial one where the row begins, else rest."""
     if segments == 1:
         return initial
     states = initial.new_zeros(initial.shape[0], segments, initial.shape[1])
-    states[:, 0] = initial
+    states[:, -1 if backward else 0] = initial
     return states.flatten(0, 1)
 
 
@@ -56,11 +50,13 @@ def _with_sample(value, x, b, n):
 
 
 def put(source, results, b, n, value):
-    """results[b, n] = value, or that added to it; and whether it changed."""
+    """results[b, n] = value, or that added to it; and whether it changed. Nothing where there are no results."""
 
 
 @overload(put, jit_options=INLINED)
 def _put(source, results, b, n, value):
+    if isinstance(results, types.NoneType):
+        return lambda source, results, b, n, value: False
     if isinstance(source, types.NoneType):
         return lambda source, results, b, n, value: _added(results, (b, n), value)
 
@@ -77,6 +73,8 @@ def put_row(source, results, b, n, values):
 
 @overload(put_row, jit_options=INLINED)
 def _put_row(source, results, b, n, values):
+    if isinstance(results, types.NoneType):
+        return lambda source, results, b, n, values: False
     if isinstance(source, types.NoneType):
 
         def add_all(source, results, b, n, values):
@@ -110,7 +108,58 @@ def segment_at(unit, segments, time):
     return row, index * length, time if index == segments - 1 else (index + 1) * length
 
 
-def recursion(step):
+def in_segments(name: str, step, backward: bool = False):
+    """What runs a recursion over rows, in segments: `launch(arrays, results, time, initial, sums, work, key)`.
+
+    `arrays` are what the step reads and writes, `results` the same without the source. `initial` are the registers where
+    each row begins, `(rows, registers)`, `sums` as many zeros as sums follow them; `work` and `key` are those of
+    `over_rows`; `segments` is `segments_of` the shape, if not given. Returns the states after the segments, `(rows,
+    segments, registers and sums)`.
+    """
+    advance, carry_on = _recursion(step)
+    shift = 1 if backward else -1
+
+    @jit
+    def from_state(first, last, arrays, time, before, shift, segments, after, registers, sums):
+        advance(arrays, first, last, int(time), segments, before, shift, after, registers, sums)
+
+    @jit
+    def carried_on(first, last, arrays, time, segments, shift, left, registers, sums):
+        for row in range(first, last):
+            carry_on(arrays, row, int(time), segments, shift, left, registers, sums)
+
+    named(from_state, f"{name}_in_segments")
+    named(carried_on, f"{name}_carried_on")
+
+    def launch(
+        arrays: tuple,
+        results: tuple,
+        time: int,
+        initial: Tensor,
+        sums: tuple,
+        work: int,
+        key: tuple,
+        segments: int | None = None,
+    ) -> Tensor:
+        rows = initial.shape[0]
+        segments = segments_of(rows, time) if segments is None else segments
+        units, constants = rows * segments, ((0.0,) * initial.shape[1], sums)
+        key = (*key, *constants)
+        before = _states_before(initial.double(), segments, backward)
+        after = torch.empty(units, initial.shape[1] + len(sums), dtype=torch.float64)
+        over_rows(from_state, units, work, (arrays, time, before, 0, segments, after), key, constants)
+        if segments > 1:
+            left = torch.empty_like(after)
+            arguments = (results, time, after, shift, segments, left)
+            over_rows(from_state, units, work, arguments, (*key, "carried"), constants)
+            over_rows(carried_on, rows, 0, (results, time, segments, shift, left), key, constants)
+            after += left
+        return after.view(rows, segments, after.shape[1])
+
+    return launch
+
+
+def _recursion(step):
     """(advance, carry_on) of a step, for kernels to call.
 
     `advance(arrays, first, last, time, segments, before, shift, after, registers, sums)` advances the segments from first

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffapf.kernels import segments_of
 from diffapf.kernels.cpu.coefficients import layout, stretch
 from diffapf.kernels.cpu.gradients import add_between
 from diffapf.kernels.cpu.launch import jit, jit_sum, over_rows
-from diffapf.kernels.cpu.segments import segment_at, segments_of
+from diffapf.kernels.cpu.segments import segment_at
 
 LARGEST = 300.0  # |v| for which E and its reciprocal are numbers
 

@@ -149,6 +149,16 @@ def _scattered(pending, b, g):
     return lambda pending, b, g: (pending[1] + b[0] * g,) + scattered(pending[1:], b[1:], g)  # noqa: RUF005
 
 
+def split(values, count):
+    """The first of the values, as many as `count` is long, and the others."""
+
+
+@overload(split)
+def _split(values, count):
+    first = len(count)
+    return lambda values, count: (values[:first], values[first:])
+
+
 @inline
 def pushed(newest, past):
     return (newest,) + past[:-1]  # noqa: RUF005  (Numba does not unpack tuples)

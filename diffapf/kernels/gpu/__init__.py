@@ -16,10 +16,15 @@ from diffapf.kernels.gpu.allpole import allpole, allpole_adjoint
 from diffapf.kernels.gpu.ballistics import ballistics, ballistics_adjoint
 from diffapf.kernels.gpu.comb import comb
 from diffapf.kernels.gpu.fir import fir, fir_outer, fir_transpose
+from diffapf.kernels.reference import of_output
+
+allpass_output, allpass_output_adjoint = of_output(allpass, allpass_adjoint)
 
 __all__ = [
     "allpass",
     "allpass_adjoint",
+    "allpass_output",
+    "allpass_output_adjoint",
     "allpass_transpose",
     "allpole",
     "allpole_adjoint",
@@ -40,6 +45,8 @@ LIMITS: dict[str, Callable[..., bool]] = {
     "allpass": lambda s, p, loop, zi: zi.shape[1] - 3 <= STAGES,
     "allpass_transpose": lambda g, *_: g.shape[2] - 2 <= STAGES,
     "allpass_adjoint": lambda g, p, loop, z, zi: z.shape[2] - 2 <= STAGES,
+    "allpass_output": lambda x, p, loop, through, zi: zi.shape[1] - 3 <= STAGES,
+    "allpass_output_adjoint": lambda g, x, p, loop, through, zi, *_: zi.shape[1] - 3 <= STAGES,
 }
 
 
