@@ -73,7 +73,7 @@ class ApplyGain(RowFunction):
 
     @staticmethod
     def tangent(ctx, saved, dx, dgain, dnumbers, _):
-        x, gain, numbers = saved
+        x, _, numbers = saved
         dx, dgain = (x[:, :0] if each is None else each for each in (dx, dgain))
         dnumbers = torch.zeros_like(numbers) if dnumbers is None else dnumbers
         return ApplyGainTangent.apply(dnumbers, dx, dgain, *saved, ctx.kind)

@@ -80,7 +80,9 @@ class Ballistics(RowFunction):
         if not y.is_cpu:  # the kernel is Numba's
             return push_forward(_composition(y), inputs, (dg, *tangents))[0]
         # numbers first: a g that stands still has no samples
-        moved = (torch.zeros_like(like) if each is None else each for like, each in zip(inputs[1:], tangents, strict=True))
+        moved = (
+            torch.zeros_like(like) if each is None else each for like, each in zip(inputs[1:], tangents, strict=True)
+        )
         return BallisticsTangent.apply(*moved, y[:, :0] if dg is None else dg, *inputs, y)
 
 

@@ -133,7 +133,7 @@ class GainCurveAdjoint(RowFunction):
 
 
 class GainCurveTangent(RowFunction):
-    """(the numbers' and the level's tangents, level, numbers, gain) → the gain's; of a level that stands still, no samples."""
+    """(the numbers' and the level's tangents, level, numbers, gain) → the gain's; of a level at rest, no samples."""
 
     COEFFICIENTS = (2, 3, 4)
 

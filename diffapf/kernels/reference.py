@@ -743,7 +743,13 @@ def gain_curve_adjoint(
 
 
 def gain_curve_tangent(
-    dlevel: Tensor, dnumbers: Tensor, level: Tensor, numbers: Tensor, gain: Tensor, kind: tuple[float, float], dgain: Tensor
+    dlevel: Tensor,
+    dnumbers: Tensor,
+    level: Tensor,
+    numbers: Tensor,
+    gain: Tensor,
+    kind: tuple[float, float],
+    dgain: Tensor,
 ) -> None:
     """The slopes times the tangents; level, numbers and gain may have fewer rows; a dlevel without samples is 0."""
     by_level, by_numbers = curve_slopes(level, numbers, gain, kind)
@@ -778,7 +784,14 @@ def apply_gain_adjoint(
 
 
 def apply_gain_tangent(
-    dx: Tensor, dgain: Tensor, dnumbers: Tensor, x: Tensor, gain: Tensor, numbers: Tensor, kind: tuple[float], dy: Tensor
+    dx: Tensor,
+    dgain: Tensor,
+    dnumbers: Tensor,
+    x: Tensor,
+    gain: Tensor,
+    numbers: Tensor,
+    kind: tuple[float],
+    dy: Tensor,
 ) -> None:
     """dy of the tangents; x, gain and numbers may have fewer rows; a dx or a dgain without samples is 0."""
     directions = dnumbers.shape[0] // max(x.shape[0], 1)

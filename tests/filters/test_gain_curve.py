@@ -15,7 +15,11 @@ from diffapf.filters.gain_curve import UNITS, gain_curve
 from tests.filters.checks import assert_derivatives, assert_transforms
 from tests.filters.oracles import quick, within
 
-SHAPES = {"hard": {}, "soft": {"knee": 6.0}, "expander": {"knee": 4.0, "expander_threshold": -50.0, "expander_ratio": 0.5}}
+SHAPES = {
+    "hard": {},
+    "soft": {"knee": 6.0},
+    "expander": {"knee": 4.0, "expander_threshold": -50.0, "expander_ratio": 0.5},
+}
 each_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 each_unit = pytest.mark.parametrize("unit", UNITS)
 

@@ -202,7 +202,9 @@ def gain_curve_tangent(random: Random, rows, time, size, *_):
 
 
 def apply_gain(random: Random, rows, time, size, *_):
-    return (random.normal(rows, time), random.normal(rows, time), random.normal(rows, 2), KINDS[size][1:]), [(rows, time)]
+    return (random.normal(rows, time), random.normal(rows, time), random.normal(rows, 2), KINDS[size][1:]), [
+        (rows, time)
+    ]
 
 
 def apply_gain_adjoint(random: Random, rows, time, size, *_):
