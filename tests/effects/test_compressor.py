@@ -188,7 +188,7 @@ def test_silence_and_full_scale_give_numbers():
     ids=str,
 )
 def test_wrong_arguments_are_named(arguments, words):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=words[0]) as raised:
         Compressor(**{"sample_rate": 44_100, **arguments})
     assert all(word in str(raised.value) for word in words)
 
