@@ -29,7 +29,7 @@ def any_zero(values: Tensor) -> bool:
 
 def unwrapped(tensor: Tensor) -> Tensor:
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        tensor = torch._C._functorch.getunwrapped(tensor)
+        tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor
 
 
