@@ -165,7 +165,9 @@ class Compressor(Effect):
             "average_ms": AVERAGE_MS if average_ms is None else average_ms,
             "smoothed": self.smoothed,
             "ballistics": smoother.kind,
-            "look_ahead_ms": None if look_ahead is None else look_ahead.look_ahead_ms().item(),
+            "look_ahead_ms": None
+            if look_ahead is None
+            else min(look_ahead.look_ahead_ms().item(), look_ahead.longest_ms),
             "longest_look_ahead_ms": None if look_ahead is None else look_ahead.longest_ms,
             "mix": value(self.mix),
             "floor_db": detector.floor_db,

@@ -48,7 +48,7 @@ STRUCTURES: dict[str, dict[str, Any]] = {
     "linked by the loudest": {"link": "max", "mix": 0.6},
     "linked by the mean": {"link": "mean", "smoothed": "amplitude"},
     "look-ahead": {"look_ahead_ms": 1.3, "longest_look_ahead_ms": 2.0},
-    "look-ahead in dB, mix": {"look_ahead_ms": 0.7, "smoothed": "gain_db", "mix": 0.4},
+    "look-ahead in dB, mix": {"look_ahead_ms": 0.7, "longest_look_ahead_ms": 1.2, "smoothed": "gain_db", "mix": 0.4},
     "another convention": {"time_convention": 1.0},
 }
 
