@@ -1,14 +1,17 @@
 """diffapf: differentiable audio effects and synthesisers built on recursive filters."""
 
+from diffapf.effects.compressor import Compressor
 from diffapf.effects.effect import Effect
 from diffapf.effects.phaser import Phaser
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
+from diffapf.filters.apply_gain import apply_gain
 from diffapf.filters.ballistics import ballistics
 from diffapf.filters.comb import comb
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.design import companion, parallel_form
 from diffapf.filters.fir import fir
+from diffapf.filters.gain_curve import gain_curve
 from diffapf.filters.iir import lfilter
 from diffapf.filters.methods import FrequencySampling, TimeDomain
 from diffapf.filters.nonlinear import nonlinear_recurrence
@@ -25,6 +28,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LFO",
+    "Compressor",
     "ControlRate",
     "Effect",
     "FourierLFO",
@@ -33,6 +37,7 @@ __all__ = [
     "TimeDomain",
     "allpass_cascade",
     "allpole",
+    "apply_gain",
     "ballistics",
     "comb",
     "companion",
@@ -40,6 +45,7 @@ __all__ = [
     "diagonal_state_space",
     "filtfilt",
     "fir",
+    "gain_curve",
     "is_stable",
     "lfilter",
     "lfilter_zi",

@@ -47,6 +47,30 @@ def bounded(reference: Tensor, step: Tensor) -> Tensor:
     return (reference + BOUND * t) / (1 + reference / BOUND * t)
 
 
+def above_one(reference: Tensor, step: Tensor) -> Tensor:
+    """value = 1 + (reference − 1) · e^step ≥ 1; at 1 it stays."""
+    return 1 + (reference - 1) * torch.exp(step)
+
+
+def below_one(reference: Tensor, step: Tensor) -> Tensor:
+    """1/value = 1 + (1/reference − 1) · e^step: 0 < value ≤ 1; at 1 it stays."""
+    return 1 / (1 + (1 / reference - 1) * torch.exp(step))
+
+
+def share(reference: Tensor, step: Tensor) -> Tensor:
+    """value/(1 − value) = reference/(1 − reference) · e^step: 0 ≤ value ≤ 1; at 0 and 1 it stays."""
+    part = reference * torch.exp(step)
+    return part / (1 - reference + part)
+
+
+ALLOWED: dict[Mapping, tuple[Callable[[float], bool], str]] = {
+    exponential: (lambda value: value > 0, "must be positive"),
+    bounded: (lambda value: abs(value) < BOUND, f"must lie within ±{BOUND}"),
+    above_one: (lambda value: value >= 1, "must be at least 1"),
+    below_one: (lambda value: 0 < value <= 1, "must lie above 0 and be at most 1"),
+    share: (lambda value: 0 <= value <= 1, "must lie between 0 and 1"),
+}
+
 # ---------------------------------------------------------------------------------------------------------- parameters
 
 
@@ -152,10 +176,9 @@ class Named(KeepsDouble):
     def _check(self, value: float) -> None:
         if not is_finite_number(value):
             raise ValueError(f"must be a finite number, got {value!r}")
-        if self.mapping is bounded and not abs(value) < BOUND:
-            raise ValueError(f"must lie within ±{BOUND}, got {value}")
-        if self.mapping is exponential and not value > 0:
-            raise ValueError(f"must be positive, got {value}")
+        allowed, words = ALLOWED.get(self.mapping, (None, ""))
+        if allowed is not None and not allowed(value):
+            raise ValueError(f"{words}, got {value}")
 
     def rescale(self, scale: float) -> None:
         """Changes how far an optimiser's step goes; the value stays."""

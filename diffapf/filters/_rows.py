@@ -20,7 +20,7 @@ class RowFunction:
 
     Subclasses write static `forward(*arguments)`, `backward(ctx, *gradients)` and, unless their derivatives read just the
     arguments, `setup_context(ctx, arguments, output)`, as of a `torch.autograd.Function`, and the forward-mode rule as
-    `tangent(ctx, saved_tensors, *tangents)`.
+    `tangent(ctx, saved_tensors, *tangents)`, None for an argument that does not move.
 
     Rows are independent, so `vmap` folds the mapped dimension into them: one kernel call, never a loop. The arguments at
     `COEFFICIENTS` may have fewer rows than the first one, the signal: its row r uses theirs modulo their number. So many
@@ -28,17 +28,27 @@ class RowFunction:
     """
 
     COEFFICIENTS: tuple[int, ...] = ()
+    TAKES_NO_GRADIENT = False  # whether `backward` takes None for a result that nobody uses
     _variants: dict[str, type[torch.autograd.Function]]
 
     def __init_subclass__(cls) -> None:
-        rules: dict[str, Callable] = {name: getattr(cls, name) for name in ("forward", "setup_context", "backward")}
+        rules: dict[str, Callable] = {
+            "forward": cls.forward,
+            "setup_context": cls.setup_context,
+            "backward": cls.backward,
+        }
+        moving = {"setup_context": partial(_without_zeros, cls), "backward": partial(_with_zeros, cls)}
         modes: dict[str, Callable] = {
             "vmap": partial(_fold_into_rows, cls),
             "jvp": partial(_with_tangents_of_outer_levels, cls),
         }
-        in_forward: dict[str, Callable] = {"forward": _with_context(cls), "backward": cls.backward, "jvp": modes["jvp"]}
+        in_forward: dict[str, Callable] = {
+            "forward": _with_context(cls),
+            "backward": moving["backward"],
+            "jvp": modes["jvp"],
+        }
         cls._variants = {
-            "transforms": _function(cls.__name__, rules | modes),
+            "transforms": _function(cls.__name__, rules | moving | modes),
             "compiled": _function(cls.__name__, rules),  # torch.compile takes no function that has a `jvp`
             # the older form: the newer one inspects signatures, for 20 µs
             "eager": _function(cls.__name__, in_forward),
@@ -98,10 +108,29 @@ def _function(name: str, rules: dict[str, Callable]) -> type[torch.autograd.Func
 def _with_context(function: type[RowFunction]) -> Callable:
     def forward(ctx, *arguments):
         output = function.forward(*arguments)
-        function.setup_context(ctx, arguments, output)
+        _without_zeros(function, ctx, arguments, output)
         return output
 
     return forward
+
+
+def _without_zeros(function: type[RowFunction], ctx, arguments, output) -> None:
+    """Makes the tangents of what does not move None: PyTorch would give zeros, as long as the signal in each direction."""
+    ctx.set_materialize_grads(False)
+    results = output if isinstance(output, tuple) else (output,)
+    ctx.results = [(result.shape, result.dtype, result.device) for result in results]
+    function.setup_context(ctx, arguments, output)
+
+
+def _with_zeros(function: type[RowFunction], ctx, *gradients):
+    """What `backward` expects: zeros for a result that nobody uses."""
+    if not function.TAKES_NO_GRADIENT and any(gradient is None for gradient in gradients):
+        kinds = zip(gradients, ctx.results, strict=True)
+        gradients = tuple(
+            torch.zeros(shape, dtype=dtype, device=device) if gradient is None else gradient
+            for gradient, (shape, dtype, device) in kinds
+        )
+    return function.backward(ctx, *gradients)
 
 
 def _plain(arguments: tuple) -> tuple[list, bool]:

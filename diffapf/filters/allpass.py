@@ -237,6 +237,8 @@ def _tangent_by_signals(dx, dp, dloop, dzi, p, loop, z, zi):
 class AllpassLoop(RowFunction):
     """(s, p, loop, zi) → (z, w): M z = s, w = y_K. s is `(rows, time, 1)`, the input, or has K+2 sources."""
 
+    TAKES_NO_GRADIENT = True
+
     @staticmethod
     def forward(s, p, loop, zi):
         z = s.new_empty(*p.shape, zi.shape[1] - 1)
@@ -248,7 +250,6 @@ class AllpassLoop(RowFunction):
     def setup_context(ctx, inputs, output):
         s, p, loop, zi = inputs
         ctx.input_only = s.shape[2] == 1
-        ctx.set_materialize_grads(False)
         ctx.save_for_backward(p, loop, zi, output[0])
         ctx.save_for_forward(p, loop, zi, output[0])
 

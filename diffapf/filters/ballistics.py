@@ -75,9 +75,35 @@ class Ballistics(RowFunction):
         return BallisticsAdjoint.apply(gradient, *ctx.saved_tensors)
 
     @staticmethod
-    def tangent(ctx, saved, *tangents):
+    def tangent(ctx, saved, dg, *tangents):
         *inputs, y = saved
-        return push_forward(_composition(y), inputs, tangents)[0]
+        if not y.is_cpu:  # the kernel is Numba's
+            return push_forward(_composition(y), inputs, (dg, *tangents))[0]
+        # numbers first: a g that stands still has no samples
+        moved = (
+            torch.zeros_like(like) if each is None else each for like, each in zip(inputs[1:], tangents, strict=True)
+        )
+        return BallisticsTangent.apply(*moved, y[:, :0] if dg is None else dg, *inputs, y)
+
+
+class BallisticsTangent(RowFunction):
+    """(the tangents of attack, release, zi and g; g, attack, release, zi, y) → y's; of a g that stands still, no samples."""
+
+    COEFFICIENTS = (4, 5, 6, 7, 8)
+
+    @staticmethod
+    def forward(dat, drt, dzi, dg, g, at, rt, zi, y):
+        dy = y.new_empty(dzi.shape[0], y.shape[1])
+        run("ballistics_tangent", dg, dat, drt, dzi, g, at, rt, zi, y, out=(dy,))
+        return dy
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return pull_back(_tangent_composition, ctx.saved_tensors, (gradient,))
+
+    @staticmethod
+    def tangent(ctx, saved, *tangents):
+        return push_forward(_tangent_composition, saved, tangents)[0]
 
 
 class BallisticsAdjoint(RowFunction):
@@ -113,3 +139,13 @@ def _composition(y: Tensor):
 
 def _adjoint_composition(y: Tensor):
     return lambda gradient, *inputs: pull_back(_composition(y), inputs, (gradient,))
+
+
+def _tangent_composition(dat, drt, dzi, dg, g, at, rt, zi, y):
+    """The same one-pole, driven by what moves."""
+    directions = dzi.shape[0] // max(g.shape[0], 1)
+    g, at, rt, zi, y = (each.repeat(directions, *[1] * (each.dim() - 1)) for each in (g, at, rt, zi, y))
+    rise = g - torch.cat([zi[:, None], y], 1)[:, :-1]
+    rate, moved = (torch.where(rise < 0, up[:, None], down[:, None]) for up, down in ((at, rt), (dat, drt)))
+    drive = moved * rise + rate * dg if dg.shape[1] else moved * rise
+    return (AllPole.apply(drive, (rate - 1)[:, :, None], dzi[:, None], None),)

@@ -3,24 +3,28 @@
 An effect describes its filter once, as an object with
     run(x, state=None) -> (y, state)    the recursion, coefficients moving at every sample
     response(omega) -> H                the frequency response of each control frame, complex `(frames, bins)`
-and a method applies it. So a model can be trained by one method and tested by the other.
+and a method applies it. So a model can be trained by one method and tested by the other. A filter whose coefficients stand
+still has `hop = None`, one response `(bins,)`, and the value `rest` that it starts from: see `OnePole`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from diffapf.filters.allpole import allpole
+from diffapf.filters.ballistics import ballistics
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.design import polynomial_response
 from diffapf.filters.fir import fir
 
 
 class ControlRateFilter(Protocol):
-    hop: int
+    @property
+    def hop(self) -> int | None: ...
 
     def run(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]: ...
 
@@ -49,6 +53,21 @@ class TransferFunction:
         return polynomial_response(self.b, omega) / polynomial_response(a, omega)
 
 
+@dataclass
+class OnePole:
+    """y[n] = α x[n] + (1 − α) y[n−1] from y[−1] = rest; α `rate` is one number. Its own state is y."""
+
+    rate: Tensor
+    rest: float = 0.0
+    hop = None
+
+    def run(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return ballistics(x, self.rate, self.rate, self.rest if state is None else state, return_zf=True)  # type: ignore
+
+    def response(self, omega: Tensor) -> Tensor:
+        return self.rate / (1 - (1 - self.rate) * torch.exp(-1j * omega))
+
+
 class TimeDomain:
     """Runs the recursion itself: what a plugin computes in real time."""
 
@@ -65,7 +84,10 @@ class FrequencySampling:
     A Hann window of `overlap` hops, FFT length 2^(ceil(log2 window) + 1), frames centred on the control frames, constant
     padding, and the inverse STFT with the same window.
 
-    Source: DAFx 2024, section 4.1, and its published code.
+    A filter that stands still is applied to the whole signal by one FFT in float64, periodically, as if the signal began
+    again at its end.
+
+    Source: DAFx 2024, sections 4.1 and 4.3, and its published code.
     """
 
     def __init__(self, overlap: int = 4):
@@ -75,6 +97,8 @@ class FrequencySampling:
 
     def __call__(self, x: Tensor, control_rate_filter: ControlRateFilter) -> Tensor:
         hop = control_rate_filter.hop
+        if hop is None:
+            return _periodic(x, control_rate_filter)
         length = self.overlap * hop
         n_fft = 2 ** ((length - 1).bit_length() + 1)
         window = torch.hann_window(length, dtype=x.dtype, device=x.device)
@@ -90,3 +114,13 @@ class FrequencySampling:
 
     def __repr__(self) -> str:
         return f"FrequencySampling(overlap={self.overlap})"
+
+
+def _periodic(x: Tensor, fixed_filter: Any) -> Tensor:
+    time = x.shape[-1]
+    if time == 0:
+        return x
+    spectrum = torch.fft.rfft(x.double() - fixed_filter.rest)
+    omega = torch.arange(spectrum.shape[-1], dtype=torch.float64, device=x.device) * (2 * torch.pi / time)
+    filtered = torch.fft.irfft(spectrum * fixed_filter.response(omega), time)
+    return (filtered + fixed_filter.rest).to(x.dtype)

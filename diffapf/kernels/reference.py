@@ -679,3 +679,165 @@ def ballistics_adjoint(
         dat += torch.where(attack, of_rate, 0.0)
         drt += torch.where(attack, 0.0, of_rate)
         dzi[:] = (1.0 - rate) * h
+
+
+def ballistics_tangent(
+    dg: Tensor,
+    dat: Tensor,
+    drt: Tensor,
+    dzi: Tensor,
+    g: Tensor,
+    at: Tensor,
+    rt: Tensor,
+    zi: Tensor,
+    y: Tensor,
+    dy: Tensor,
+) -> None:
+    """dy[n] = β dg[n] + dβ (g[n] − y[n−1]) + (1−β) dy[n−1]; dy[−1] = dzi.
+
+    g, at, rt, zi and y may have fewer rows than the tangents; a dg without samples is 0.
+    """
+    directions = dzi.shape[0] // max(g.shape[0], 1)
+    at, rt, past, moved = at.repeat(directions), rt.repeat(directions), zi.repeat(directions), dzi
+    for n in range(g.shape[1]):
+        now = g[:, n].repeat(directions)
+        attack = now < past
+        rate, drate = torch.where(attack, at, rt), torch.where(attack, dat, drt)
+        drive = rate * dg[:, n] if dg.shape[1] else 0.0
+        moved = drive + drate * (now - past) + (1.0 - rate) * moved
+        dy[:, n] = moved
+        past = y[:, n].repeat(directions)
+
+
+# These two are no recurrences either.
+#
+# A compressor's static curve, from level to gain. In dB, L the level and u₊ a ramp with a quadratic knee of width W:
+#     G = −s (L − T)₊ − e (E − L)₊,   numbers = (T, s, W) or (T, s, W, E, e)
+# kind is (k, c): L = k ln(level), or the level itself for k = 0; gain = exp(c G), or G itself for c = 0.
+
+
+def ramp(u: Tensor, width: Tensor) -> Tensor:
+    """0 below −W/2, u above W/2, (u + W/2)²/(2W) between."""
+    bent = (u + width / 2).square() / (2 * torch.where(width > 0, width, 1.0))
+    return torch.where(u >= width / 2, u, torch.where(u <= -width / 2, 0.0, bent))
+
+
+def ramp_slopes(u: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """The ramp's derivatives by u and by W."""
+    part = (u + width / 2) / torch.where(width > 0, width, 1.0)
+    above, below = u >= width / 2, u <= -width / 2
+    by_u = torch.where(above, 1.0, torch.where(below, 0.0, part))
+    return by_u, torch.where(above | below, 0.0, part * (1 - part) / 2)
+
+
+def decibels(level: Tensor, kind: tuple[float, float]) -> Tensor:
+    """A level in dB; what is below the smallest normal number counts as that."""
+    return kind[0] * torch.log(level.clamp_min(torch.finfo(level.dtype).tiny)) if kind[0] else level
+
+
+def curve_of(level: Tensor, numbers: Tensor, kind: tuple[float, float]) -> Tensor:
+    """The gain, of PyTorch's own operations."""
+    threshold, slope, width = numbers[:, :3, None].unbind(1)
+    loudness = decibels(level, kind)
+    reduction = slope * ramp(loudness - threshold, width)
+    if numbers.shape[1] == 5:
+        reduction = reduction + numbers[:, 4:] * ramp(numbers[:, 3:4] - loudness, width)
+    return torch.exp(-kind[1] * reduction) if kind[1] else -reduction
+
+
+def curve_slopes(level: Tensor, numbers: Tensor, gain: Tensor, kind: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """∂gain/∂level `(rows, time)` and ∂gain/∂numbers `(rows, numbers, time)`."""
+    threshold, slope, width = numbers[:, :3, None].unbind(1)
+    loudness = decibels(level, kind)
+    above = loudness - threshold
+    by_u, by_width = ramp_slopes(above, width)
+    by_loudness = -slope * by_u
+    parts = [slope * by_u, -ramp(above, width), -slope * by_width]
+    if numbers.shape[1] == 5:
+        below, expansion = numbers[:, 3:4] - loudness, numbers[:, 4:]
+        by_u, by_width = ramp_slopes(below, width)
+        by_loudness = by_loudness + expansion * by_u
+        parts[2] = parts[2] - expansion * by_width
+        parts += [-expansion * by_u, -ramp(below, width)]
+    scale = kind[1] * gain if kind[1] else torch.ones_like(gain)
+    by_level = by_loudness
+    if kind[0]:
+        tiny = torch.finfo(level.dtype).tiny
+        by_level = torch.where(level < tiny, 0.0, by_loudness * kind[0] / level.clamp_min(tiny))
+    return scale * by_level, scale[:, None] * torch.stack(parts, 1)
+
+
+def gain_curve(level: Tensor, numbers: Tensor, kind: tuple[float, float], gain: Tensor) -> None:
+    """gain = curve(level), `numbers` one set a row."""
+    gain[:] = curve_of(level, numbers, kind)
+
+
+def gain_curve_adjoint(
+    g: Tensor, level: Tensor, numbers: Tensor, gain: Tensor, kind: tuple[float, float], dlevel: Tensor, dnumbers: Tensor
+) -> None:
+    """g times the curve's slopes: at each sample for the level, summed for the numbers."""
+    by_level, by_numbers = curve_slopes(level, numbers, gain, kind)
+    dlevel[:] = g * by_level
+    dnumbers[:] = (g[:, None] * by_numbers).sum(-1)
+
+
+def gain_curve_tangent(
+    dlevel: Tensor,
+    dnumbers: Tensor,
+    level: Tensor,
+    numbers: Tensor,
+    gain: Tensor,
+    kind: tuple[float, float],
+    dgain: Tensor,
+) -> None:
+    """The slopes times the tangents; level, numbers and gain may have fewer rows; a dlevel without samples is 0."""
+    by_level, by_numbers = curve_slopes(level, numbers, gain, kind)
+    directions = dnumbers.shape[0] // max(level.shape[0], 1)
+    dgain[:] = (dnumbers[:, :, None] * by_numbers.repeat(directions, 1, 1)).sum(1)
+    if dlevel.shape[1]:
+        dgain += by_level.repeat(directions, 1) * dlevel
+
+
+# y = x (d + w γ), γ a gain, or with c ≠ 0 the exponential of c times a gain in dB; numbers = (d, w), one pair a row.
+
+
+def linear_gain(gain: Tensor, kind: tuple[float]) -> Tensor:
+    return torch.exp(kind[0] * gain) if kind[0] else gain
+
+
+def apply_gain(x: Tensor, gain: Tensor, numbers: Tensor, kind: tuple[float], y: Tensor) -> None:
+    """y = x (d + w γ)."""
+    y[:] = x * (numbers[:, :1] + numbers[:, 1:] * linear_gain(gain, kind))
+
+
+def apply_gain_adjoint(
+    g: Tensor, x: Tensor, gain: Tensor, numbers: Tensor, kind: tuple[float], dx: Tensor, dgain: Tensor, dnumbers: Tensor
+) -> None:
+    """dx = g (d + w γ);  dgain = g x w γ';  dd = Σ g x;  dw = Σ g x γ. dx may have no samples: then nobody asks for it."""
+    dry, wet, along, now = numbers[:, :1], numbers[:, 1:], g * x, linear_gain(gain, kind)
+    if dx.shape[1]:
+        dx[:] = g * (dry + wet * now)
+    dgain[:] = along * wet * (kind[0] * now if kind[0] else 1.0)
+    dnumbers[:, 0] = along.sum(1)
+    dnumbers[:, 1] = (along * now).sum(1)
+
+
+def apply_gain_tangent(
+    dx: Tensor,
+    dgain: Tensor,
+    dnumbers: Tensor,
+    x: Tensor,
+    gain: Tensor,
+    numbers: Tensor,
+    kind: tuple[float],
+    dy: Tensor,
+) -> None:
+    """dy of the tangents; x, gain and numbers may have fewer rows; a dx or a dgain without samples is 0."""
+    directions = dnumbers.shape[0] // max(x.shape[0], 1)
+    now = linear_gain(gain, kind)
+    slope = numbers[:, 1:] * (kind[0] * now if kind[0] else 1.0) * x
+    dy[:] = dnumbers[:, :1] * x.repeat(directions, 1) + dnumbers[:, 1:] * (x * now).repeat(directions, 1)
+    if dgain.shape[1]:
+        dy += slope.repeat(directions, 1) * dgain
+    if dx.shape[1]:
+        dy += (numbers[:, :1] + numbers[:, 1:] * now).repeat(directions, 1) * dx

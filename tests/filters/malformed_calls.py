@@ -116,6 +116,17 @@ class Calls:
         rates = {name: self.random.choice((0.2, self.normal(*self.batch))) for name in ("attack", "release")}
         return diffapf.ballistics, {"g": self.x(), **rates, "zi": self.or_none(0.5), "return_zf": self.flag()}
 
+    def gain_curve(self) -> Call:
+        numbers = {name: self.random.choice((2.0, self.normal(*self.batch))) for name in ("threshold", "ratio", "knee")}
+        if self.flag():
+            numbers |= {f"expander_{name}": self.random.choice((0.5, self.normal())) for name in ("threshold", "ratio")}
+        unit = self.random.choice(("amplitude", "power", "dB"))
+        return diffapf.gain_curve, {"level": self.x(), **numbers, "unit": unit, "decibels": self.flag()}
+
+    def apply_gain(self) -> Call:
+        numbers = {name: self.random.choice((0.5, self.normal(*self.batch))) for name in ("dry", "wet")}
+        return diffapf.apply_gain, {"x": self.x(), "gain": self.x(), **numbers, "decibels": self.flag()}
+
     def comb(self) -> Call:
         delay = self.random.choice((1, 3, 40))
         alpha = self.random.choice((0.5, self.normal(*self.batch), self.x()))

@@ -283,6 +283,20 @@ OTHERS: dict[str, tuple[Callable[..., Tensor | tuple[Tensor, ...]], Inputs]] = {
         lambda **inputs: diffapf.ballistics(**inputs, return_zf=True),
         {"g": normal(R, T), "attack": within(0.4, R) + 0.5, "release": within(0.4, R) + 0.5, "zi": normal(R)},
     ),
+    "gain_curve": (
+        lambda **inputs: diffapf.gain_curve(**inputs, unit="dB"),
+        {
+            "level": 20 * normal(R, T),
+            "threshold": within(5.0, R),
+            "ratio": within(0.4, R) + 2,
+            "knee": within(1.0, R) + 2,
+        }
+        | {"expander_threshold": within(5.0, R) - 20, "expander_ratio": within(0.2, R) + 0.5},
+    ),
+    "apply_gain": (
+        lambda **inputs: diffapf.apply_gain(**inputs, decibels=True),
+        {"x": normal(R, T), "gain": normal(R, T), "dry": normal(R), "wet": normal(R)},
+    ),
     "comb": (
         lambda **inputs: diffapf.comb(**inputs, delay=3, return_zf=True),
         {"x": normal(R, T), "alpha": within(0.9, R, T), "zi": normal(R, 3)},

@@ -28,6 +28,8 @@ CALLS = {
     ),
     "no poles": lambda x, b, n: diffapf.parallel_filter(normal(0), normal(0), x, direct=normal(2), return_zf=True),
     "ballistics": lambda x, b, n: diffapf.ballistics(x, 0.1, 0.2, return_zf=True),
+    "gain curve": lambda x, b, n: (diffapf.gain_curve(x, normal(*b), 4.0, 3.0),),
+    "apply gain": lambda x, b, n: (diffapf.apply_gain(x, normal(*b, n), normal(*b)),),
     "comb": lambda x, b, n: diffapf.comb(x, normal(*b, n), 3, return_zf=True),
     "nonlinear": lambda x, b, n: (diffapf.nonlinear_recurrence(torch.tanh, x[..., None])[..., 0],),
 }

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.func import jacfwd, jacrev
 
+from diffapf.filters.apply_gain import apply_gain
 from diffapf.filters.ballistics import ballistics
+from diffapf.filters.gain_curve import gain_curve
 from diffapf.filters.iir import lfilter
 from diffapf.filters.nonlinear import nonlinear_recurrence
 from diffapf.filters.sos import sosfilt
@@ -28,6 +30,8 @@ FUNCTIONS = {
     "sos": (lambda p: sosfilt(p[:6].reshape(1, 6), p[6:8], return_zf=True), 8),
     "state space": (lambda p: state_space(p[:1].reshape(1, 1), p[1:2], p[2:3], p[3], p[4:]), 6),
     "ballistics": (lambda p: ballistics(p[:2], p[2], p[3], p[4]), 5),
+    "gain curve": (lambda p: gain_curve(p[:2] + 0.2, -20 * p[2], 1 + p[3], 3 * p[4], -40 * p[5], p[6]), 7),
+    "apply gain": (lambda p: apply_gain(p[:2], p[2:4], p[4], p[5], decibels=True), 6),
     "nonlinear": (lambda p: nonlinear_recurrence(lambda v, w: torch.sin(v * w), p[:2, None], p[2:3], (p[3],)), 4),
 }
 

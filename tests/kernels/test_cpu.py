@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -173,6 +174,62 @@ def ballistics_adjoint(random: Random, rows, time, *_):
     return (random.normal(rows, time), g, at, rt, zi, random.normal(rows, time)), shapes
 
 
+def ballistics_tangent(random: Random, rows, time, size, *_):
+    """Three directions for each row, or as many as are together; g moves or does not."""
+    (g, at, rt, zi), _ = ballistics(random, rows, time)
+    moved = size * rows, time if size != 2 else 0
+    tangents = random.normal(*moved), *(random.normal(size * rows) for _ in range(3))
+    return (*tangents, g, at, rt, zi, random.normal(rows, time)), [(size * rows, time)]
+
+
+K, C = 20.0 / math.log(10.0), math.log(10.0) / 20.0
+KINDS = {1: (0.0, 0.0), 2: (K, C), 5: (K / 2, 0.0)}
+
+
+def curve(random: Random, rows, time, size) -> tuple[Tensor, Tensor]:
+    """Levels around the thresholds, and the numbers of a curve: with a knee or without, with an expander or without."""
+    width = random.within(3.0, rows) + 3.1 if time % 2 else torch.zeros(rows, dtype=random.dtype)
+    numbers = [random.within(5.0, rows) - 10.0, random.within(0.5, rows) + 0.5, width]
+    if time % 3:
+        numbers += [random.within(3.0, rows) - 30.0, random.within(1.0, rows) + 1.0]
+    loudness, k = random.within(30.0, rows, time) - 20.0, KINDS[size][0]
+    return torch.exp(loudness / k) if k else loudness, torch.stack(numbers, 1)
+
+
+def gain_curve(random: Random, rows, time, size, *_):
+    return (*curve(random, rows, time, size), KINDS[size]), [(rows, time)]
+
+
+def gain_curve_adjoint(random: Random, rows, time, size, *_):
+    level, numbers = curve(random, rows, time, size)
+    inputs = random.normal(rows, time), level, numbers, random.normal(rows, time), KINDS[size]
+    return inputs, [(rows, time), tuple(numbers.shape)]
+
+
+def gain_curve_tangent(random: Random, rows, time, size, *_):
+    level, numbers = curve(random, rows, time, size)
+    tangents = random.normal(3 * rows, time if size != 2 else 0), random.normal(3 * rows, numbers.shape[1])
+    return (*tangents, level, numbers, random.normal(rows, time), KINDS[size]), [(3 * rows, time)]
+
+
+def apply_gain(random: Random, rows, time, size, *_):
+    return (random.normal(rows, time), random.normal(rows, time), random.normal(rows, 2), KINDS[size][1:]), [
+        (rows, time)
+    ]
+
+
+def apply_gain_adjoint(random: Random, rows, time, size, *_):
+    (x, gain, numbers, kind), _ = apply_gain(random, rows, time, size)
+    inputs = random.normal(rows, time), x, gain, numbers, kind
+    return inputs, [(rows, time if size != 1 else 0), (rows, time), (rows, 2)]
+
+
+def apply_gain_tangent(random: Random, rows, time, size, *_):
+    signals, _ = apply_gain(random, rows, time, size)
+    dx, dgain = (random.normal(3 * rows, time if moves else 0) for moves in (time % 2, time % 3))
+    return (dx, dgain, random.normal(3 * rows, 2), *signals), [(3 * rows, time)]
+
+
 def dense_recurrence(random: Random, rows, time, states, frames, timing):
     frames = time if timing is None else 1
     A = random.within(0.9 / states, rows, frames, states, states)
@@ -197,6 +254,13 @@ OTHERS = [
     tanh_of_frames_tangent,
     ballistics,
     ballistics_adjoint,
+    ballistics_tangent,
+    gain_curve,
+    gain_curve_adjoint,
+    gain_curve_tangent,
+    apply_gain,
+    apply_gain_adjoint,
+    apply_gain_tangent,
     dense_recurrence,
     dense_recurrence_adjoint,
 ]

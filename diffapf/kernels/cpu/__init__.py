@@ -19,8 +19,10 @@ from diffapf.kernels.cpu.allpass import (
     allpass_transpose,
 )
 from diffapf.kernels.cpu.allpole import allpole, allpole_adjoint
-from diffapf.kernels.cpu.ballistics import ballistics, ballistics_adjoint
+from diffapf.kernels.cpu.apply_gain import apply_gain, apply_gain_adjoint, apply_gain_tangent
+from diffapf.kernels.cpu.ballistics import ballistics, ballistics_adjoint, ballistics_tangent
 from diffapf.kernels.cpu.fir import fir, fir_outer, fir_transpose
+from diffapf.kernels.cpu.gain_curve import gain_curve, gain_curve_adjoint, gain_curve_tangent
 from diffapf.kernels.cpu.iir import (
     direct_form_1,
     direct_form_1_adjoint,
@@ -43,8 +45,12 @@ __all__ = [
     "allpass_transpose",
     "allpole",
     "allpole_adjoint",
+    "apply_gain",
+    "apply_gain_adjoint",
+    "apply_gain_tangent",
     "ballistics",
     "ballistics_adjoint",
+    "ballistics_tangent",
     "dense_recurrence",
     "dense_recurrence_adjoint",
     "direct_form_1",
@@ -54,6 +60,9 @@ __all__ = [
     "fir",
     "fir_outer",
     "fir_transpose",
+    "gain_curve",
+    "gain_curve_adjoint",
+    "gain_curve_tangent",
     "sos_cascade",
     "sos_cascade_adjoint",
     "tanh_of_frames",

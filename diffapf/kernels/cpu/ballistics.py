@@ -1,11 +1,11 @@
-"""The compressor's one-pole with a decision a sample, and its adjoint; see `reference.py` for the equations."""
+"""The compressor's one-pole with a decision a sample, its adjoint and its tangent; see `reference.py` for the equations."""
 
 from __future__ import annotations
 
 import numpy as np
 from torch import Tensor
 
-from diffapf.kernels.cpu.launch import jit, over_rows
+from diffapf.kernels.cpu.launch import jit, over_rows, step
 
 OPERATIONS = 6  # a sample
 
@@ -57,3 +57,53 @@ def ballistics_adjoint(
 ) -> None:
     arguments = (gradient, g, at, rt, zi, y, dg, dat, drt, dzi)
     over_rows(_ballistics_adjoint, g.shape[0], 2 * g.numel() * OPERATIONS, arguments, (g.dtype,))
+
+
+@step
+def _moved(dg, r, n, rate, drate, rise, past):
+    drive = drate * rise
+    if dg.shape[1]:
+        drive += rate * dg[r, n]
+    return drive + (past - rate * past)
+
+
+@jit
+def _ballistics_tangent(first, last, dg, dat, drt, dzi, g, at, rt, zi, y, dy):
+    """Four directions together: they share the decisions, and four chains fill the time that one waits.
+
+    The last directions are computed again where there are no four left.
+    """
+    rows, time, directions = g.shape[0], g.shape[1], dzi.shape[0] // max(g.shape[0], 1)
+    for b in range(first, last):
+        attack, release = at[b], rt[b]
+        for group in range(0, directions, 4):
+            r0, r1 = b + group * rows, b + min(group + 1, directions - 1) * rows
+            r2, r3 = b + min(group + 2, directions - 1) * rows, b + min(group + 3, directions - 1) * rows
+            p0, p1, p2, p3, past = dzi[r0], dzi[r1], dzi[r2], dzi[r3], zi[b]
+            a0, a1, a2, a3 = dat[r0], dat[r1], dat[r2], dat[r3]
+            l0, l1, l2, l3 = drt[r0], drt[r1], drt[r2], drt[r3]
+            for n in range(time):
+                rise = g[b, n] - past
+                falls, past = rise < 0, y[b, n]
+                rate = attack if falls else release
+                p0 = _moved(dg, r0, n, rate, a0 if falls else l0, rise, p0)
+                p1 = _moved(dg, r1, n, rate, a1 if falls else l1, rise, p1)
+                p2 = _moved(dg, r2, n, rate, a2 if falls else l2, rise, p2)
+                p3 = _moved(dg, r3, n, rate, a3 if falls else l3, rise, p3)
+                dy[r0, n], dy[r1, n], dy[r2, n], dy[r3, n] = p0, p1, p2, p3
+
+
+def ballistics_tangent(
+    dg: Tensor,
+    dat: Tensor,
+    drt: Tensor,
+    dzi: Tensor,
+    g: Tensor,
+    at: Tensor,
+    rt: Tensor,
+    zi: Tensor,
+    y: Tensor,
+    dy: Tensor,
+) -> None:
+    arguments = (dg, dat, drt, dzi, g, at, rt, zi, y, dy)
+    over_rows(_ballistics_tangent, g.shape[0], dy.numel() * OPERATIONS, arguments, (g.dtype,))
