@@ -31,7 +31,12 @@ def fit(files, wet, *options):
 def test_two_files_become_a_model_and_a_report(files, tmp_path, capsys):
     assert fit(files, "wet.wav", "-o", tmp_path / "pedal", "--stages", 4, "--loop-delay", 0) == 0
     said = capsys.readouterr().out
-    assert "a phaser of 4 stages at 1.7" in said and "report.html" in said
+    assert "a phaser of 4 stages at 1.7" in said and "report.html" in said and "phase tracked" in said
+    description = json.loads((tmp_path / "pedal" / "run.json").read_text())
+    assert description["command"].startswith("diffapf fit phaser ") and description["command"].endswith(
+        "--loop-delay 0"
+    )
+    assert any("Chosen by validation" in finding for finding in description["findings"])
     metrics = json.loads((tmp_path / "pedal" / "metrics.json").read_text())
     assert metrics["test/esr_constant"] < 1e-4
     assert (tmp_path / "pedal" / "report.html").stat().st_size > 10_000

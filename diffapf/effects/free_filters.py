@@ -25,7 +25,7 @@ class InputBiquad(nn.Module):
         """(b, a), a[0] = 1, at `rate_ratio` times the rate that it was learned at."""
         a1, a2 = biquad_triangle(self.l1(), self.l2())
         b, a = torch.stack([self.b0(), self.b1(), self.b2()]), torch.stack([torch.ones_like(a1), a1, a2])
-        return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)
+        return _at_rate(b, a, rate_ratio)
 
 
 MARGIN = 1e-9
@@ -76,5 +76,9 @@ class FreeFilter(nn.Module):
 
     def forward(self, rate_ratio: float = 1.0) -> tuple[Tensor, Tensor]:
         """(b, a), a[0] = 1, at `rate_ratio` times the rate that it was learned at."""
-        b, a = self.b(), reflection_denominator(self.reflection(), MARGIN)
-        return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)
+        return _at_rate(self.b(), reflection_denominator(self.reflection(), MARGIN), rate_ratio)
+
+
+def _at_rate(b: Tensor, a: Tensor, rate_ratio: float) -> tuple[Tensor, Tensor]:
+    """The same filter at another rate; at its own, exactly the same numbers."""
+    return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)

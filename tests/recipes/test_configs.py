@@ -1,5 +1,6 @@
 """Configs that cannot lie: every choice of every group composes, and what it names can be built."""
 
+import shlex
 from pathlib import Path
 
 import hydra
@@ -8,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from diffapf import Phaser
+from diffapf import Phaser, cli
 from recipes.training import Curriculum
 from scripts.recordings_table import fits_of
 
@@ -45,6 +46,14 @@ def test_the_papers_protocol_is_the_papers():
     assert (cfg.optimizer.lr, cfg.optimizer.decay, cfg.trainer.max_steps) == (5e-4, "none", 10_000)
     assert (cfg.trainer.gradient_clip, cfg.trainer.validate_every, cfg.start.trials) == (0.5, 50, 0)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 182
+
+
+def test_the_command_that_a_run_suggests_is_one():
+    """Of a fresh clone, whose environment nobody has activated."""
+    program, *arguments = shlex.split(composed().next)
+    assert program == ".venv/bin/diffapf"
+    options = cli.parser().parse_args(arguments)
+    assert (str(options.dry), str(options.wet)) == ("my_dry.wav", "my_wet.wav")
 
 
 def tables(of_recordings: bool) -> list[str]:
