@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from diffapf import audio
 from diffapf.identification.phaser_fit import NotIdentifiedError
-from diffapf.report.recordings import fit_recordings, remarks
+from diffapf.report.recordings import fit_recordings
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -51,6 +51,10 @@ def parser() -> argparse.ArgumentParser:
         "--stages", type=int, action="append", help="number of all-passes; may be repeated (4, 6 and 8)"
     )
     phaser.add_argument("--loop-delay", type=int, choices=(0, 1), action="append", help="samples in the loop (0 and 1)")
+    phaser.add_argument(
+        "--core", choices=("cascade", "paper"), default="cascade", help="paper: the published order-6 filter (cascade)"
+    )
+    phaser.add_argument("--restart", action="store_true", help="do not go on where an earlier run was stopped")
     phaser.set_defaults(run=_fit_phaser)
     return root
 
@@ -68,9 +72,8 @@ def _fit_phaser(options: argparse.Namespace) -> int:
     pair = audio.read_pair(options.dry, options.wet)
     train, test = _parts(options, pair)
     structures = {name: given for name in ("stages", "loop_delay") if (given := getattr(options, name)) is not None}
+    structures["core"] = options.core
     console = Console(stderr=True)
-    for remark in remarks(pair):
-        console.print(remark, markup=False)
     with _bar(console) as bar:
         task = bar.add_task("reading", total=1.0)
         try:
@@ -81,6 +84,8 @@ def _fit_phaser(options: argparse.Namespace) -> int:
                 test,
                 title=f"Phaser fitted to {options.wet.name}",
                 command=options.command,
+                restart=options.restart,
+                say=lambda sentence: console.print(sentence, markup=False),
                 progress=lambda stage, done: bar.update(task, description=stage, completed=done),
                 **structures,
             )
@@ -109,7 +114,8 @@ def _check_folder(folder: Path) -> None:
     """Before minutes of work: the folder can be written to, and nothing in it would be lost."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; --output needs a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.yaml").exists():
+    ours = (folder / name for name in ("model.yaml", "stages"))
+    if folder.is_dir() and any(folder.iterdir()) and not any(file.exists() for file in ours):
         raise ValueError(f"{folder} has other files in it; --output needs a new folder, or that of an earlier fit")
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not os.access(nearest, os.W_OK):

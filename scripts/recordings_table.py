@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from diffapf import audio
-from diffapf.identification.phaser_fit import NotIdentifiedError
+from diffapf.identification.phaser_fit import PUBLISHED, NotIdentifiedError
 from diffapf.report.recordings import fit_recordings
 from recipes.callbacks import progress_bar
 
 Span = tuple[float, float]
-PUBLISHED_CLASS = "as published, its LFO a Fourier series"
+
 COLUMNS = (
-    ("the paper's class", f"{PUBLISHED_CLASS}:test/esr_constant"),
+    ("the paper's class", f"{PUBLISHED}:test/esr_constant"),
     ("ours", "test/esr_constant"),
     ("drifting rate", "test/esr_drift"),
     ("phase tracked", "test/esr_tracked"),
@@ -85,7 +85,8 @@ def run_fits(table: DictConfig, fits: list[Fit], recordings: Path) -> list[str]:
 def _make(fit: Fit, entry: DictConfig, recordings: Path, progress: Callable[[str, float], None]) -> None:
     pair = audio.read_pair(recordings / entry.dry, recordings / entry.wet)
     title, command = f"{fit.setting}, window {fit.window}", shlex.join(["python", *sys.argv])
-    fit_recordings(pair, fit.folder, fit.train, fit.test, title, command, progress=progress)
+    core = entry.get("core", "cascade")
+    fit_recordings(pair, fit.folder, fit.train, fit.test, title, command, progress=progress, core=core)
 
 
 def show_fits(table: DictConfig, fits: list[Fit], name: str) -> None:

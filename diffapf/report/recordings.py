@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from diffapf import audio
-from diffapf.identification.phaser_fit import PhaserFit, fit_phaser
+from diffapf.identification.finished_stages import FinishedStages
+from diffapf.identification.phaser_fit import PhaserFit, Progress, fit_phaser
 from diffapf.report.metrics import judge
 from diffapf.report.phaser_fit import metrics, write_phaser_fit
 
@@ -42,28 +46,54 @@ def fit_recordings(
     test: tuple[float, float],
     title: str,
     command: str,
+    restart: bool = False,
+    say: Callable[[str], None] = lambda sentence: None,
+    progress: Progress | None = None,
     **options: Any,
 ) -> FittedRecordings:
     """Fits a phaser to a pair of recordings and writes preset, metrics and report into a folder.
+
+    Stages that are finished are kept in the folder until all are: where a fit of the same recordings and options was
+    killed, or interrupted, this one goes on.
 
     Args:
         pair: of several channels the first is used.
         train, test: parts in seconds; nothing is fitted to the test but, where it says so, the LFO's phase.
         title, command: what the page is called, and what made it.
-        options: as `fit_phaser` takes them: stages, loop_delay, progress.
+        restart: forget what another run finished.
+        say: called with what a user should know before it begins, a sentence at a time.
+        progress, options: as `fit_phaser` takes them: stages, loop_delay, core.
 
     Raises:
         NotIdentifiedError, ValueError, TypeError: as `fit_phaser`; nothing is written then.
     """
     began = time.perf_counter()
+    notes = remarks(pair)
+    finished = FinishedStages(folder / "stages", fingerprint(pair, train=train, **options))
+    if restart:
+        finished.forget()
+    for sentence in notes:
+        say(sentence)
+    if finished.names:
+        say(f"Going on after “{finished.names[-1]}”, which an earlier run finished.")
     dry, wet = torch.from_numpy(pair.dry[0]), torch.from_numpy(pair.wet[0])
-    fit = fit_phaser(dry, wet, pair.sample_rate, train, **options)
+    fit = fit_phaser(dry, wet, pair.sample_rate, train, progress=progress, finished=finished, **options)
     held_out = fit.pair.stretch(*test)
     found = metrics(fit, held_out) | {"train/seconds": round(time.perf_counter() - began, 1)}
-    notes = remarks(pair)
     if fit.interrupted:
-        notes.append("The fit was interrupted; this is the best model until then.")
-    return FittedRecordings(fit, found, write_phaser_fit(folder, fit, held_out, found, title, command, notes))
+        notes.append("The fit was interrupted; this is the best model until then. The same command goes on.")
+    page = write_phaser_fit(folder, fit, held_out, found, title, command, notes)
+    if not fit.interrupted:
+        finished.forget()
+    return FittedRecordings(fit, found, page)
+
+
+def fingerprint(pair: audio.Pair, **options: Any) -> str:
+    """The same for the same samples, options and version, and for nothing else."""
+    digest = hashlib.sha256(repr((version("diffapf"), pair.sample_rate, sorted(options.items()))).encode())
+    for samples in (pair.dry, pair.wet):
+        digest.update(samples.tobytes())
+    return digest.hexdigest()
 
 
 def remarks(pair: audio.Pair) -> list[str]:
