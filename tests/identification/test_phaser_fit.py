@@ -128,6 +128,16 @@ def test_a_stretch_is_the_whole_signals(offset, first):
     assert stretch.esr(model) < 1e-18
 
 
+def test_a_pair_may_have_channels_and_a_place_on_the_clock():
+    x = torch.randn(2, BLOCK + 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    model = phaser()
+    with torch.no_grad():
+        wet = model(x, start=800)  # twenty frames
+    stretch = AlignedPair(x, wet, RATE, origin=800).whole
+    torch.testing.assert_close(stretch.prediction(model), wet, rtol=0, atol=1e-9)
+    assert stretch.esr(model) < 1e-18
+
+
 def test_ctrl_c_keeps_what_is_there(monkeypatch):
     """Pressed while the third model is fitted: the better of the first two is returned, with its estimates."""
     dry = plucks(4, RATE)
