@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from recipes.errors import exit_on_user_error, explain_config_errors
@@ -18,18 +19,35 @@ from recipes.errors import exit_on_user_error, explain_config_errors
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> None:
     with exit_on_user_error():
-        from recipes.fit import timed_run
-        from recipes.results import relative, write_results
-        from recipes.tables import print_run
+        from recipes.results import relative
 
         folder = Path(cfg.run)
         folder.mkdir(parents=True, exist_ok=True)
-        pair, results, seconds = timed_run(cfg, folder)
-        report = write_results(folder, pair, results, seconds, f"{cfg.name}: {pair.tracks.title}")
-        print_run(pair, results)
-        print(f"\nNext, try:  {cfg.next}")
+        report = identify(cfg, folder) if cfg.identify else descend(cfg, folder)
         print(f"Metrics:    {relative(folder / 'metrics.json')}")
         print(f"Report:     {relative(report)}")
+
+
+def identify(cfg: DictConfig, folder: Path) -> Path:
+    """The model found in the recordings; returns the report's path."""
+    from recipes.identified import fit
+
+    found = fit(cfg, folder, HydraConfig.get().overrides.task)
+    print(found.summary)
+    return found.page
+
+
+def descend(cfg: DictConfig, folder: Path) -> Path:
+    """The model trained from where the config starts it; returns the report's path."""
+    from recipes.fit import timed_run
+    from recipes.results import write_results
+    from recipes.tables import print_run
+
+    pair, results, seconds = timed_run(cfg, folder)
+    report = write_results(folder, pair, results, seconds, f"{cfg.name}: {pair.tracks.title}")
+    print_run(pair, results)
+    print(f"\nNext, try:  {cfg.next}")
+    return report
 
 
 if __name__ == "__main__":

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from diffapf import audio
-from diffapf.identification.phaser_fit import NotIdentifiedError, PhaserFit, fit_phaser
-from diffapf.report.metrics import judge
-from diffapf.report.phaser_fit import write_phaser_fit
+from diffapf.identification.phaser_fit import NotIdentifiedError
+from diffapf.report.recordings import fit_recordings
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser().parse_args(arguments)
+    options.command = shlex.join(["diffapf", *arguments])
     try:
         return options.run(options)
     except (ValueError, TypeError, OSError) as error:
@@ -35,11 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="diffapf", description="Differentiable audio effects: models from recordings."
-    )
-    commands = parser.add_subparsers(title="commands", required=True)
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="diffapf", description="Differentiable audio effects: models from recordings.")
+    commands = root.add_subparsers(title="commands", required=True)
     fit = commands.add_parser("fit", help="fit a model to a dry and a wet recording")
     effects = fit.add_subparsers(title="effects", required=True)
     words = "Fits a phaser to what went into one and what came out: some seconds of music will do."
@@ -55,8 +51,12 @@ def _parser() -> argparse.ArgumentParser:
         "--stages", type=int, action="append", help="number of all-passes; may be repeated (4, 6 and 8)"
     )
     phaser.add_argument("--loop-delay", type=int, choices=(0, 1), action="append", help="samples in the loop (0 and 1)")
+    phaser.add_argument(
+        "--core", choices=("cascade", "paper"), default="cascade", help="paper: the published order-6 filter (cascade)"
+    )
+    phaser.add_argument("--restart", action="store_true", help="do not go on where an earlier run was stopped")
     phaser.set_defaults(run=_fit_phaser)
-    return parser
+    return root
 
 
 def _span(text: str) -> tuple[float, float]:
@@ -68,37 +68,31 @@ def _span(text: str) -> tuple[float, float]:
 
 
 def _fit_phaser(options: argparse.Namespace) -> int:
-    began = time.perf_counter()
     _check_folder(options.output)
     pair = audio.read_pair(options.dry, options.wet)
-    rate, notes = pair.sample_rate, list(pair.remarks)
-    if len(pair.dry) > 1:
-        notes.append("The files have several channels; the first is used.")
     train, test = _parts(options, pair)
-    dry, wet = torch.from_numpy(pair.dry[0]), torch.from_numpy(pair.wet[0])
     structures = {name: given for name in ("stages", "loop_delay") if (given := getattr(options, name)) is not None}
+    structures["core"] = options.core
     console = Console(stderr=True)
-    for note in notes:
-        console.print(note, markup=False)
     with _bar(console) as bar:
         task = bar.add_task("reading", total=1.0)
-
-        def show(stage: str, done: float) -> None:
-            bar.update(task, description=stage, completed=done)
-
         try:
-            fit = fit_phaser(dry, wet, rate, train, progress=show, **structures)
+            found = fit_recordings(
+                pair,
+                options.output,
+                train,
+                test,
+                title=f"Phaser fitted to {options.wet.name}",
+                command=options.command,
+                restart=options.restart,
+                say=lambda sentence: console.print(sentence, markup=False),
+                progress=lambda stage, done: bar.update(task, description=stage, completed=done),
+                **structures,
+            )
         except NotIdentifiedError as error:
             raise ValueError(f"{options.wet} was not fitted: {error}") from None
-        held_out = fit.pair.stretch(*test)
-        bar.update(task, description="report", completed=1.0)
-        if fit.interrupted:
-            notes.append("The fit was interrupted; this is the best model until then.")
-        title = f"Phaser fitted to {options.wet.name}"
-        command = shlex.join(["diffapf", *sys.argv[1:]])
-        page = write_phaser_fit(options.output, fit, held_out, title, command, time.perf_counter() - began, notes)
-    _say(fit, options.output, page)
-    return INTERRUPTED if fit.interrupted else 0
+    print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
+    return INTERRUPTED if found.fit.interrupted else 0
 
 
 def _bar(console: Console) -> Progress:
@@ -120,24 +114,12 @@ def _check_folder(folder: Path) -> None:
     """Before minutes of work: the folder can be written to, and nothing in it would be lost."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; --output needs a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.yaml").exists():
+    ours = (folder / name for name in ("model.yaml", "stages"))
+    if folder.is_dir() and any(folder.iterdir()) and not any(file.exists() for file in ours):
         raise ValueError(f"{folder} has other files in it; --output needs a new folder, or that of an earlier fit")
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not os.access(nearest, os.W_OK):
         raise ValueError(f"{nearest} cannot be written to")
-
-
-def _say(fit: PhaserFit, folder: Path, page: Path) -> None:
-    found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    print(f"{fit.start.verdict}")
-    for name, words in (
-        ("constant", "at a constant rate"),
-        ("drift", "rate drifting on"),
-        ("tracked", "phase tracked"),
-    ):
-        esr = judge(found[f"test/esr_{name}"])
-        print(f"test ESR {esr.percent:>10}  {words} ({esr.word})")
-    print(f"model   {folder / 'model.yaml'}\nreport  {page}")
 
 
 if __name__ == "__main__":

@@ -65,8 +65,11 @@ class LFO(KeepsDouble):
 
     def centre(self, start: float, stop: float) -> None:
         """Moves t₀ to the middle of a part of `start` … `stop` seconds and scales the rate for it; same oscillation."""
-        self.move_origin((start + stop) / 2)
-        self.rate_hz.rescale(1 / (math.pi * (stop - start)))
+        _centre(self, start, stop)
+
+    def turn(self, cycles: float) -> None:
+        """Turns the oscillation by a part of its period; a positive one comes earlier."""
+        self.phase.set(self.phase().item() + 2 * math.pi * cycles)
 
     def move_origin(self, seconds: float) -> None:
         """Sets t₀; φ changes with it so that the oscillation stays the same. φ is kept within ±π."""
@@ -185,6 +188,14 @@ class FourierLFO(KeepsDouble):
             "origin": self.origin.item(),
         }
 
+    def centre(self, start: float, stop: float) -> None:
+        """Moves t₀ to the middle of a part of `start` … `stop` seconds and scales the rate for it; same oscillation."""
+        _centre(self, start, stop)
+
+    def turn(self, cycles: float) -> None:
+        """Turns the oscillation by a part of its period; a positive one comes earlier."""
+        self.phase.set(self.phase().item() + cycles)
+
     def move_origin(self, seconds: float) -> None:
         """Sets t₀; the phase, or that of each harmonic, changes with it so that the oscillation stays the same."""
         if not is_finite_number(seconds):
@@ -220,6 +231,11 @@ class FourierLFO(KeepsDouble):
         k = torch.arange(1, self.harmonics + 1, dtype=torch.float64, device=seconds.device)
         angles = 2 * math.pi * self.cycles(seconds)[:, None] * k
         return torch.cos(angles) @ self.cosine() + torch.sin(angles) @ self.sine()
+
+
+def _centre(lfo: LFO | FourierLFO, start: float, stop: float) -> None:
+    lfo.move_origin((start + stop) / 2)
+    lfo.rate_hz.rescale(1 / (math.pi * (stop - start)))
 
 
 class WaveShaper(nn.Module):

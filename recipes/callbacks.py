@@ -43,7 +43,7 @@ class ProgressBar(Callback):
         self.bar.start()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        if trainer.global_step % EVERY == 0:
+        if trainer.global_step % min(EVERY, max(1, trainer.max_steps // EVERY)) == 0:
             self.bar.update(self.task, completed=trainer.global_step, words=_words(trainer))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

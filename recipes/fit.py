@@ -20,7 +20,8 @@ from diffapf.filters.methods import FrequencySampling, TimeDomain
 from diffapf.losses import esr
 from recipes.callbacks import History, ProgressBar, StopOnInterrupt, progress_bar
 from recipes.data import LEAD_IN_SECONDS, Pair
-from recipes.training import EffectTraining, best_start
+from recipes.optimizers import levenberg_marquardt
+from recipes.training import EffectTraining, LeastSquaresTraining, best_start
 
 METHODS = {"td": TimeDomain, "fs": FrequencySampling}
 
@@ -46,7 +47,8 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     pair: Pair = hydra.utils.instantiate(cfg.data.source)
     effect: Effect = hydra.utils.instantiate(cfg.model, sample_rate=pair.sample_rate).to(dtype)
     pair.tracks.dry, pair.tracks.wet = pair.tracks.dry.to(dtype), pair.tracks.wet.to(dtype)
-    methods = [cfg.method.name, *(name for name in cfg.baselines if name != cfg.method.name)]
+    baselines = [] if _by_least_squares(cfg) else cfg.baselines
+    methods = [cfg.method.name, *(name for name in baselines if name != cfg.method.name)]
     # a resumed training has its start in its checkpoint; a baseline that had not begun needs the same start again
     if not all(_checkpoint(folder, name).exists() for name in methods):
         _choose_start(cfg, effect, pair)
@@ -72,8 +74,32 @@ def _check(cfg: DictConfig) -> None:
     unknown = [name for name in (cfg.method.name, *cfg.baselines) if name not in METHODS]
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
+    if _by_least_squares(cfg):
+        _check_least_squares(cfg)
     # its settings are checked where it is made: now, and not after minutes of data and trials
     hydra.utils.instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(()))], 1)
+
+
+def _by_least_squares(cfg: DictConfig) -> bool:
+    return hydra.utils.get_method(cfg.optimizer._target_) is levenberg_marquardt
+
+
+def _check_least_squares(cfg: DictConfig) -> None:
+    """What only gradient descent can do."""
+    if "lr" in cfg.optimizer:
+        raise ValueError(
+            "optimizer=lm has no learning rate: protocol=paper is Adam's; its core alone is model.core=paper"
+        )
+    if cfg.method.name != "td":
+        raise ValueError(f"optimizer=lm runs in the time domain: it needs method=td, got method={cfg.method.name}")
+    if cfg.loss.get("pre_emphasis"):
+        raise ValueError(
+            f"optimizer=lm minimises the plain ESR: loss.pre_emphasis must be 0, got {cfg.loss.pre_emphasis}"
+        )
+    if hydra.utils.instantiate(cfg.model, sample_rate=44_100).align_corners:
+        raise ValueError(
+            "optimizer=lm goes block by block: model.align_corners must be false, as it is with model=phaser"
+        )
 
 
 def _quiet() -> None:
@@ -88,7 +114,8 @@ def _quiet() -> None:
 
 
 def _training(cfg: DictConfig, effect: Effect, pair: Pair, method: str) -> EffectTraining:
-    return EffectTraining(
+    training = LeastSquaresTraining if _by_least_squares(cfg) else EffectTraining
+    return training(
         effect,
         METHODS[method](),
         hydra.utils.instantiate(cfg.optimizer),
@@ -138,7 +165,7 @@ def _train(cfg: DictConfig, effect: Effect, pair: Pair, method: str, folder: Pat
         max_epochs=-1,
         accelerator=cfg.trainer.accelerator,
         devices=1,
-        gradient_clip_val=cfg.trainer.gradient_clip if method == "td" else None,
+        gradient_clip_val=cfg.trainer.gradient_clip if method == "td" and recipe.automatic_optimization else None,
         callbacks=callbacks,
         logger=hydra.utils.instantiate(cfg.logger, save_dir=str(folder)) if cfg.logger else False,
         log_every_n_steps=10,

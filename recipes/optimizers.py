@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from diffapf.identification import Fit, fit_module
 
 
 def adam(
@@ -23,3 +26,33 @@ def adam(
         raise ValueError(f"optimizer.decay must be one of {sorted(schedules)}, got {decay!r}")
     optimizer = torch.optim.Adam(parameters, lr, fused=True)  # twenty scalars: the loop over them would cost more
     return optimizer, LambdaLR(optimizer, schedules[decay])
+
+
+class LevenbergMarquardt(torch.optim.Optimizer):
+    """Least squares as an optimiser: a step is some iterations, and the damping goes on from one step to the next.
+
+    Its closure returns what is fitted: (module, residuals, options), as `fit_module` takes them.
+    """
+
+    def step(self, closure: Callable[[], tuple[nn.Module, Callable, dict[str, Any]]]) -> Fit:  # type: ignore[override]
+        module, residuals, options = closure()
+        group = self.param_groups[0]
+        settings = {name: group[name] for name in ("iterations", "tolerance", "damping")}
+        fit = fit_module(module, residuals, **settings, **options)
+        group["damping"] = min(max(fit.history[-1].damping, LEAST_DAMPING), MOST_DAMPING)
+        return fit
+
+
+LEAST_DAMPING, MOST_DAMPING = 1e-9, 1.0  # of a new window, which the last one's end says little of
+
+
+def levenberg_marquardt(
+    parameters: Iterable[nn.Parameter], steps: int, iterations: int, tolerance: float, damping: float
+) -> tuple[torch.optim.Optimizer, None]:
+    """Levenberg–Marquardt, `iterations` a step; see `diffapf.identification.least_squares`."""
+    if not isinstance(iterations, int) or iterations < 1:
+        raise ValueError(f"optimizer.iterations must be a positive whole number, got {iterations!r}")
+    for name, value in (("tolerance", tolerance), ("damping", damping)):
+        if not isinstance(value, (int, float)) or not value > 0:
+            raise ValueError(f"optimizer.{name} must be a positive number, got {value!r}")
+    return LevenbergMarquardt(parameters, {"iterations": iterations, "tolerance": tolerance, "damping": damping}), None

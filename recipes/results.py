@@ -6,14 +6,14 @@ import csv
 import os
 import shlex
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from diffapf.report import write_report
-from diffapf.report.folder import HEARD_SECONDS, PAPER, parameter_record, series, versions, write_json, write_tracks
+from diffapf.report.curves import HERTZ, TIME, heard_times, notch_curve, series
+from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_json, write_tracks
 from recipes.data import Pair
 from recipes.fit import METHODS, Trained, predict
 
@@ -51,17 +51,15 @@ def _description(pair: Pair, results: list[Trained], seconds: float, title: str)
     if any(trained.interrupted for trained in results):
         notes.append("The training was interrupted; this is the best model until then.")
     parts = ", ".join("{} {:g}–{:g} s".format(name, *pair.seconds(name)) for name in ("train", "validation", "test"))
-    return {
-        "title": title,
-        "subtitle": f"{pair.tracks.title} · {parts} · {main.steps} steps by {main.method.upper()}",
-        "command": shlex.join(["python", *sys.argv]),
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
-        "versions": versions(("diffapf", "torch", "numba", "numpy", "lightning")),
-        "notes": notes,
-        "citations": [PAPER],
-        "headline": ["test/esr_td", "test/esr_fs"],
-    }
+    return run_record(
+        title,
+        f"{pair.tracks.title} · {parts} · {main.steps} steps by {main.method.upper()}",
+        shlex.join(["python", *sys.argv]),
+        seconds,
+        headline=("test/esr_td", "test/esr_fs"),
+        notes=notes,
+        packages=("lightning",),
+    )
 
 
 def _write_history(path: Path, results: list[Trained]) -> None:
@@ -82,13 +80,12 @@ def _write_history(path: Path, results: list[Trained]) -> None:
 def _curves(main: Trained, pair: Pair) -> list[dict[str, Any]]:
     """The learned modulation over the heard part of the test: break frequency and notches against time."""
     begin, end = pair.seconds("test")
-    shown = torch.arange(0.0, min(end - begin, HEARD_SECONDS), 0.01, dtype=torch.float64)
+    shown = heard_times(begin, end)
     effect: Any = main.effect
     with torch.no_grad():
         learned = effect.break_frequencies(begin + shown)
         lfo = effect.shaper(effect.lfo(begin + shown))
-        notches = effect.notches(begin + shown)
-    time, hertz = {"label": "time", "unit": "s"}, {"label": "frequency", "unit": "Hz", "scale": "log"}
+        notches = notch_curve(effect, begin, end)
     lines = [series("learned", shown, learned)]
     if pair.tracks.truth is not None:
         truth = torch.from_numpy(pair.tracks.truth.break_frequency((begin + shown).numpy()))
@@ -96,21 +93,15 @@ def _curves(main: Trained, pair: Pair) -> list[dict[str, Any]]:
     return [
         {
             "title": "All-pass break frequency",
-            "x": time,
-            "y": hertz,
+            "x": TIME,
+            "y": HERTZ,
             "series": lines,
             "caption": "Where each stage turns the phase by 90°, as the LFO sweeps it.",
         },
-        {
-            "title": "Notches",
-            "x": time,
-            "y": hertz,
-            "series": [series(f"notch {i + 1}", shown, notch) for i, notch in enumerate(notches.T)],
-            "over": "test/prediction",
-        },
+        notches,
         {
             "title": "Shaped LFO",
-            "x": time,
+            "x": TIME,
             "y": {"label": "swing", "unit": ""},
             "series": [series("learned", shown, lfo.double())],
             "caption": "The LFO after the wave shaper: −1 is the lowest break frequency, 1 the highest.",

@@ -11,6 +11,7 @@ from lightning import LightningModule
 from torch import nn
 
 from diffapf.effects.effect import Effect
+from diffapf.identification.aligned_pair import AlignedPair, Stretch
 from diffapf.losses import ESR, esr
 from recipes.data import Excerpt
 
@@ -76,9 +77,11 @@ class EffectTraining(LightningModule):
         self.start_rate_hz = abs(effect.lfo.rate_hz().item())  # type: ignore[operator,union-attr]
         self.window = 0
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         learned = [parameter for parameter in self.effect.parameters() if parameter.requires_grad]
         optimizer, schedule = self.make_optimizer(learned, self.trainer.max_steps)
+        if schedule is None:
+            return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def windowed(self, excerpt: Excerpt, progress: float) -> Excerpt:
@@ -95,8 +98,12 @@ class EffectTraining(LightningModule):
             self.effect.lfo.centre(begin, begin + window / self.sample_rate)  # type: ignore[operator,union-attr]
         return Excerpt(excerpt.dry[:, :window], excerpt.wet[:, :window], excerpt.start, excerpt.skip)
 
-    def training_step(self, excerpt: Excerpt, _: int) -> torch.Tensor:
-        excerpt = self.windowed(excerpt, self.global_step / max(1, self.trainer.max_steps))
+    @property
+    def progress(self) -> float:
+        return self.global_step / max(1, self.trainer.max_steps)
+
+    def training_step(self, excerpt: Excerpt, _: int) -> torch.Tensor | None:
+        excerpt = self.windowed(excerpt, self.progress)
         loss = self.loss(*self.prediction_and_target(excerpt, self.method))
         self.log("train/esr", loss.detach(), batch_size=1)
         return loss
@@ -111,6 +118,24 @@ class EffectTraining(LightningModule):
         return prediction[:, excerpt.skip :], excerpt.wet[:, excerpt.skip :]
 
 
+class LeastSquaresTraining(EffectTraining):
+    """The same by least squares: a step is a few iterations on all of the window, in blocks, in the time domain.
+
+    What is minimised is the ESR, whatever the loss says. A damped LFO is undamped: its damping is for gradients.
+    """
+
+    automatic_optimization = False
+
+    def training_step(self, excerpt: Excerpt, _: int) -> None:
+        window = self.windowed(excerpt, self.progress)
+        pair = AlignedPair(window.dry, window.wet, self.sample_rate, origin=window.start)
+        stretch = Stretch(pair, window.skip, pair.samples)
+        self.effect.eval()
+        options = {"blocks": stretch.blocks, "weights": stretch.weights}
+        fit = self.optimizers().step(lambda: (self.effect, stretch.residuals, options))  # type: ignore[union-attr,call-arg,arg-type]
+        self.log("train/esr", fit.cost / stretch.energy, batch_size=1)  # type: ignore[attr-defined]
+
+
 def best_start(
     effect: Effect, excerpt: Excerpt, training: Callable[[Effect], EffectTraining], trials: int, steps: int, lr: float
 ) -> Iterable[tuple[int, float]]:
@@ -121,10 +146,9 @@ def best_start(
     """
     begin = {name: tensor.clone() for name, tensor in effect.state_dict().items()}
     best, best_loss = begin, float("inf")
-    first_phase = effect.lfo.phase().item()  # type: ignore[operator,union-attr]
     for trial in range(trials):
         effect.load_state_dict(begin)
-        effect.lfo.phase.set(first_phase + 2 * torch.pi * trial / trials)  # type: ignore[operator,union-attr]
+        effect.lfo.turn(trial / trials)  # type: ignore[operator,union-attr]
         recipe = training(effect).train()
         window = recipe.windowed(excerpt, 0.0)
         optimizer = torch.optim.Adam([p for p in effect.parameters() if p.requires_grad], lr)

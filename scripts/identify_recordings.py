@@ -1,7 +1,8 @@
 """What identify_phaser finds of the recordings beside the repository: `python scripts/identify_recordings.py`.
 
-One line each: rate and its error against what least squares on the audio found, feedback, structure, what is left
-unexplained, and CPU seconds with the structure given and with it found from the data.
+One line each: rate and its relative distance from RECORDINGS' own, feedback, structure, what is left unexplained, and CPU
+seconds with the structure given and with it found from the data. Only juce's rate is the truth; the others are as good as
+what they come from: published for the fitted pedal, our own fits for the real ones, two digits for the clips.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from diffapf.identification import PhaserStart, identify_phaser
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "phaser"
 
-# dry, wet, seconds, (stages, loop delay), rate in Hz: made with (juce), published (fitted pedal), or fitted (real)
+# dry, wet, seconds, (stages, loop delay), rate in Hz
 RECORDINGS = (
     ("dry.flac", "small_stone_a.flac", (3, 8), (4, 0), 2.330),
     ("dry.flac", "small_stone_a.flac", (31, 37), (4, 0), 2.330),

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import random
-import time
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from diffapf import audio
-from diffapf.identification.phaser_fit import NotIdentifiedError, fit_phaser
-from diffapf.report.phaser_fit import write_phaser_fit
+from diffapf.identification.phaser_fit import PUBLISHED, NotIdentifiedError
+from diffapf.report.recordings import fit_recordings
 from recipes.callbacks import progress_bar
 
 Span = tuple[float, float]
-PUBLISHED_CLASS = "as published, its LFO a Fourier series"
+
 COLUMNS = (
-    ("the paper's class", f"{PUBLISHED_CLASS}:test/esr_constant"),
+    ("the paper's class", f"{PUBLISHED}:test/esr_constant"),
     ("ours", "test/esr_constant"),
     ("drifting rate", "test/esr_drift"),
     ("phase tracked", "test/esr_tracked"),
@@ -69,8 +69,8 @@ def run_fits(table: DictConfig, fits: list[Fit], recordings: Path) -> list[str]:
                 try:
                     _make(
                         fit,
-                        recordings / entry.dry,
-                        recordings / entry.wet,
+                        entry,
+                        recordings,
                         lambda stage, done, base=base, name=fit.setting: bar.update(
                             task, completed=base + 0.99 * done, words=f"{name}: {stage}"
                         ),
@@ -82,17 +82,11 @@ def run_fits(table: DictConfig, fits: list[Fit], recordings: Path) -> list[str]:
     return failed
 
 
-def _make(fit: Fit, dry: Path, wet: Path, progress) -> None:
-    began = time.perf_counter()
-    pair = audio.read_pair(dry, wet)
-    signals = (torch.from_numpy(samples[0]) for samples in (pair.dry, pair.wet))
-    found = fit_phaser(*signals, pair.sample_rate, fit.train, progress=progress)
-    test = found.pair.stretch(*fit.test)
-    command = "python scripts/reproduce.py table=phaser_real"
-    seconds = time.perf_counter() - began
-    write_phaser_fit(
-        fit.folder, found, test, f"{fit.setting}, window {fit.window}", command, seconds, list(pair.remarks)
-    )
+def _make(fit: Fit, entry: DictConfig, recordings: Path, progress: Callable[[str, float], None]) -> None:
+    pair = audio.read_pair(recordings / entry.dry, recordings / entry.wet)
+    title, command = f"{fit.setting}, window {fit.window}", shlex.join(["python", *sys.argv])
+    core = entry.get("core", "cascade")
+    fit_recordings(pair, fit.folder, fit.train, fit.test, title, command, progress=progress, core=core)
 
 
 def show_fits(table: DictConfig, fits: list[Fit], name: str) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from diffapf import Phaser, audio
 from diffapf.cli import main
+from diffapf.identification import phaser_fit
 from tests.identification.synthetic import Truth, plucks
 
 RATE = 16_000
@@ -31,7 +32,12 @@ def fit(files, wet, *options):
 def test_two_files_become_a_model_and_a_report(files, tmp_path, capsys):
     assert fit(files, "wet.wav", "-o", tmp_path / "pedal", "--stages", 4, "--loop-delay", 0) == 0
     said = capsys.readouterr().out
-    assert "a phaser of 4 stages at 1.7" in said and "report.html" in said
+    assert "a phaser of 4 stages at 1.7" in said and "report.html" in said and "phase tracked" in said
+    description = json.loads((tmp_path / "pedal" / "run.json").read_text())
+    assert description["command"].startswith("diffapf fit phaser ") and description["command"].endswith(
+        "--loop-delay 0"
+    )
+    assert any("Chosen by validation" in finding for finding in description["findings"])
     metrics = json.loads((tmp_path / "pedal" / "metrics.json").read_text())
     assert metrics["test/esr_constant"] < 1e-4
     assert (tmp_path / "pedal" / "report.html").stat().st_size > 10_000
@@ -45,6 +51,26 @@ def test_two_files_become_a_model_and_a_report(files, tmp_path, capsys):
         for entry in json.loads((tmp_path / "pedal" / "parameters.json").read_text())
     }
     assert 0 < errors["lfo.rate_hz"] < 1e-3
+
+
+def test_a_fit_that_was_killed_goes_on(files, tmp_path, capsys, monkeypatch):
+    options = "wet.wav", "-o", tmp_path / "pedal", "--stages", 4, "--loop-delay", 0
+
+    def killed(*_):
+        raise SystemExit
+
+    monkeypatch.setattr(phaser_fit, "tracked", killed)  # once the first model is fitted
+    with pytest.raises(SystemExit):
+        fit(files, *options)
+    with pytest.raises(SystemExit):
+        fit(files, *options, "--restart")
+    assert "Going on" not in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(phaser_fit, "EXPLAINED", 1.0)
+    assert fit(files, *options) == 0
+    assert "Going on after “as published" in capsys.readouterr().err
+    assert {file.name for file in (tmp_path / "pedal").iterdir()} >= {"model.yaml", "report.html"}
+    assert not (tmp_path / "pedal" / "stages").exists()
 
 
 WRONG = {

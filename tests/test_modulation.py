@@ -303,3 +303,24 @@ def test_upsample_with_aligned_corners_is_torchs():
 def test_upsample_is_differentiable():
     control, rate = normal(2, 4).requires_grad_(), ControlRate.hop(5)
     assert gradcheck(lambda frames: upsample(frames, rate, 18), control, check_forward_ad=True)
+
+
+@pytest.mark.parametrize("make", [lambda: LFO(2.0, 0.3), lambda: FourierLFO(2.0, [1.0, 0.2], [0.1, 0.0])])
+def test_a_turned_lfo_comes_earlier(make):
+    plain, turned = make(), make()
+    turned.turn(0.25)
+    seconds = torch.linspace(0, 1, 50, dtype=torch.float64)
+    torch.testing.assert_close(turned(seconds), plain(seconds + 0.125))
+
+
+@pytest.mark.parametrize("make", [lambda: LFO(2.0, 0.3), lambda: FourierLFO(2.0, [1.0, 0.2], [0.1, 0.0])])
+def test_a_centred_lfo_is_the_same_and_its_rate_is_scaled(make):
+    """A step of the rate by 1 turns the ends of the part by one radian."""
+    plain, centred = make(), make()
+    centred.centre(10.0, 14.0)
+    seconds = torch.linspace(10, 14, 50, dtype=torch.float64)
+    torch.testing.assert_close(centred(seconds), plain(seconds))
+    before = centred.rate_hz().item()
+    with torch.no_grad():
+        centred.rate_hz.step += 1.0
+    assert 2 * math.pi * (centred.rate_hz().item() - before) * 2.0 == pytest.approx(1.0)

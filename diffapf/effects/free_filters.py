@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,30 @@ class InputBiquad(nn.Module):
         """(b, a), a[0] = 1, at `rate_ratio` times the rate that it was learned at."""
         a1, a2 = biquad_triangle(self.l1(), self.l2())
         b, a = torch.stack([self.b0(), self.b1(), self.b2()]), torch.stack([torch.ones_like(a1), a1, a2])
-        return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)
+        return _at_rate(b, a, rate_ratio)
+
+
+DELAY_ORDER = 3
+
+
+def delay_taps(samples: Tensor) -> Tensor:
+    """Taps of a delay by a fraction of samples: Lagrange's polynomial through four samples, at d.
+
+        hₖ = Πₘ (d − m)/(k − m),  m, k = 0 … 3, m ≠ k
+
+    Polynomials in d, with a derivative everywhere. Exact where d is 0, 1, 2 or 3, and for low notes at any d: at an eighth
+    of the sample rate within 1.5 % for 0 ≤ d ≤ 3. For −1 < d < 0 it predicts, and raises the treble.
+
+    Source: Laakso, Välimäki, Karjalainen, Laine, "Splitting the unit delay", IEEE Signal Processing Magazine 1996.
+
+    >>> delay_taps(torch.tensor(0.5)).tolist()
+    [0.3125, 0.9375, -0.3125, 0.0625]
+    """
+    places = range(DELAY_ORDER + 1)
+    taps = [
+        math.prod(((samples - m) / (k - m) for m in places if m != k), start=torch.ones_like(samples)) for k in places
+    ]
+    return torch.stack(taps)
 
 
 MARGIN = 1e-9
@@ -76,5 +101,9 @@ class FreeFilter(nn.Module):
 
     def forward(self, rate_ratio: float = 1.0) -> tuple[Tensor, Tensor]:
         """(b, a), a[0] = 1, at `rate_ratio` times the rate that it was learned at."""
-        b, a = self.b(), reflection_denominator(self.reflection(), MARGIN)
-        return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)
+        return _at_rate(self.b(), reflection_denominator(self.reflection(), MARGIN), rate_ratio)
+
+
+def _at_rate(b: Tensor, a: Tensor, rate_ratio: float) -> tuple[Tensor, Tensor]:
+    """The same filter at another rate; at its own, exactly the same numbers."""
+    return (b, a) if rate_ratio == 1.0 else change_sample_rate(b, a, rate_ratio)

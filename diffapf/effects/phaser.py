@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from diffapf.effects.effect import Effect
-from diffapf.effects.free_filters import FreeFilter, InputBiquad
+from diffapf.effects.free_filters import FreeFilter, InputBiquad, delay_taps
 from diffapf.effects.sweeps import SWEEPS, LogFrequencySweep, OctaveSweep, PaperSweep
 from diffapf.filters._rows import REAL, check_signal
 from diffapf.filters.allpass import allpass_cascade
@@ -72,6 +72,8 @@ class Phaser(Effect):
             None: nothing.
         filter_order: the input filter's order, from 1 to 8; None: a biquad, as published.
         dry_filter: a filter of its own, of that order, for the through path, instead of g₁ ("cascade" only).
+        delay_us: how late all of it comes, in µs, learnable: what a recording's latency is beside whole samples. Meant for
+            −1 to 3 samples; see `delay_taps`. None: nothing, at no cost.
         hop_seconds: the control rate's period.
         align_corners: the published spacing of control frames over a whole signal; streaming needs False.
         lfo, shaper, sweep: how p moves; `sweep` also by name, "log_frequency", "octaves" or "paper"; `shaper` also by its
@@ -100,6 +102,7 @@ class Phaser(Effect):
         feedback_floor: float | None = None,
         filter_order: int | None = None,
         dry_filter: bool = False,
+        delay_us: float | None = None,
         hop_seconds: float = 0.01,
         align_corners: bool = False,
         lfo: LFO | FourierLFO | dict[str, Any] | None = None,
@@ -136,6 +139,8 @@ class Phaser(Effect):
             raise TypeError(f"dry_filter must be True or False, got {dry_filter!r}")
         if dry_filter and filter_order is None:
             raise ValueError("dry_filter needs filter_order, the order of both filters")
+        if delay_us is not None and not is_finite_number(delay_us):
+            raise ValueError(f"delay_us must be a finite number of µs, or None, got {delay_us!r}")
         if not isinstance(lfo, (LFO, FourierLFO, dict, NoneType)):
             raise TypeError(f"lfo must be an LFO, a FourierLFO or its arguments by name, got {lfo!r}")
         if not isinstance(shaper, (WaveShaper, dict, NoneType)):
@@ -173,6 +178,7 @@ class Phaser(Effect):
         self.feedback_floor = (
             None if feedback_floor is None else Named(feedback_floor, "", -0.99, 0.99, mapping=bounded)
         )
+        self.delay_us = None if delay_us is None else Named(delay_us, "µs", -20.0, 60.0)
         self.method = method or TimeDomain()
 
     @property
@@ -195,6 +201,7 @@ class Phaser(Effect):
             "feedback_floor": None if floor is None else floor().item(),
             "filter_order": self.filter_order,
             "dry_filter": self.dry_filter is not None,
+            "delay_us": None if self.delay_us is None else self.delay_us().item(),
             "hop_seconds": self.hop_seconds,
             "align_corners": self.align_corners,
             "lfo": self.lfo.configuration() if isinstance(self.lfo, FourierLFO) else None,
@@ -230,13 +237,13 @@ class Phaser(Effect):
             self.break_frequencies((first_sample + frame * self.hop) / self.sample_rate), self.sample_rate
         )
         ratio = self.sample_rate / self.learned_at
-        biquad = self.biquad(ratio)
+        biquad = self._delayed(self.biquad(ratio))
         if self.core == "paper":
             return direct_form(torch.tanh(v), self.stages, self.through(), self.feedback(), biquad, self.hop, rate)
         b, a = (coefficients.to(dtype) for coefficients in biquad)
         dry = None
         if self.dry_filter is not None:
-            dry_b, dry_a = (coefficients.to(dtype) for coefficients in self.dry_filter(ratio))
+            dry_b, dry_a = (coefficients.to(dtype) for coefficients in self._delayed(self.dry_filter(ratio)))
             dry = dry_b, dry_a
         through, loop = self.through().to(dtype), self._loop(dtype)
         return AllpassLoopFilter(v.to(dtype), rate, self.hop, self.stages, through, loop, self.loop_delay, b, a, dry)
@@ -247,6 +254,13 @@ class Phaser(Effect):
         offset = first_sample - first_frame * self.hop
         frames = (offset + length - 1) // self.hop + 2
         return self.filter_at(first_frame * self.hop, frames, ControlRate.hop(self.hop, offset), dtype)
+
+    def _delayed(self, coefficients: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """A filter (b, a) and the delay after it, as one: its numerator times the delay's taps."""
+        if self.delay_us is None:
+            return coefficients
+        b, a = coefficients
+        return polynomial_product(b, delay_taps(1e-6 * self.sample_rate * self.delay_us())), a
 
     def _loop(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """(c₀, c₁, a) of the loop filter."""

@@ -16,17 +16,21 @@ UNKNOWN_S = 0.05  # at the file's beginning, where the memory of a longer record
 
 @dataclass(frozen=True)
 class AlignedPair:
-    """A dry and a wet signal `(time,)`, of which sample n + offset of the wet one belongs to sample n of the dry one."""
+    """A dry and a wet signal `(..., time)`, of which sample n + offset of the wet one belongs to sample n of the dry one.
+
+    `origin` is the place of the dry signal's first sample on the clock of the effect's LFO.
+    """
 
     dry: Tensor
     wet: Tensor
     sample_rate: float
     offset: int = 0
+    origin: int = 0
 
     @property
     def samples(self) -> int:
         """How many samples of the dry signal have one of the wet signal."""
-        return min(len(self.dry), len(self.wet) - self.offset)
+        return min(self.dry.shape[-1], self.wet.shape[-1] - self.offset)
 
     def stretch(self, start_s: float, stop_s: float) -> Stretch:
         """From a time to another, in seconds, as far as there are samples."""
@@ -77,14 +81,13 @@ class Stretch:
     def target(self, block: int) -> Tensor:
         begin, end = (n + self.pair.offset for n in self._samples(block))
         before = min(max(-begin, 0), end - begin)  # in the lead-in of a wet file that begins later
-        return pad(self.pair.wet[begin + before : max(end, 0)], (before, 0))
+        return pad(self.pair.wet[..., begin + before : max(end, 0)], (before, 0))
 
     def predict(self, effect: Any, block: int, memory: Any) -> tuple[Tensor, Any]:
         """The effect's output over a block, and its filter's memory after it."""
         begin, end = self._samples(block)
-        dry = self.pair.dry[None, begin:end]
-        y, memory = effect.filter_of_block(begin, end - begin, dry.dtype).run(dry, memory)
-        return y[0], memory
+        dry = self.pair.dry[..., begin:end]
+        return effect.filter_of_block(self.pair.origin + begin, end - begin, dry.dtype).run(dry, memory)
 
     def residuals(self, effect: Any, block: int, memory: Any) -> tuple[Tensor, Any]:
         y, memory = self.predict(effect, block, memory)
@@ -97,11 +100,21 @@ class Stretch:
         for block in range(self.blocks):
             y, memory = self.predict(effect, block, memory)
             parts.append(y)
-        return torch.cat(parts)[self.first - self.lead_in :]
+        return torch.cat(parts, -1)[..., self.first - self.lead_in :]
+
+    @property
+    def energy(self) -> float:
+        """Σ w y², over which the cost of a fit is an ESR."""
+        return self._weighed(self._wet)
 
     def esr(self, effect: Any) -> float:
         """Σ w (y − ŷ)²/Σ w y²."""
-        wet = self.pair.wet[self.first + self.pair.offset : self.last + self.pair.offset]
+        return self._weighed(self.prediction(effect) - self._wet) / self.energy
+
+    @property
+    def _wet(self) -> Tensor:
+        return self.pair.wet[..., self.first + self.pair.offset : self.last + self.pair.offset]
+
+    def _weighed(self, signal: Tensor) -> float:
         weights = torch.cat(self.weights)[self.first - self.lead_in :]
-        error = (weights * (self.prediction(effect) - wet).square()).sum()
-        return float(error / (weights * wet.square()).sum())
+        return float((weights * signal.square()).sum())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from diffapf import audio
 from diffapf.parameters import ParameterSpec
 
 HEARD_SECONDS = 10.0  # of each part, on the page
+USUAL_PACKAGES = ("diffapf", "torch", "numba", "numpy")
 PAPER = (
     "C.-Y. Yu, C. Mitcheltree, A. Carson, S. Bilbao, J. D. Reiss, G. Fazekas, “Differentiable All-pole Filters for "
     "Time-varying Audio Systems”, DAFx 2024."
@@ -26,6 +28,31 @@ def write_json(path: Path, content: Any) -> None:
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
     part.replace(path)
+
+
+def run_record(
+    title: str,
+    subtitle: str,
+    command: str,
+    seconds: float,
+    headline: Sequence[str],
+    findings: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    packages: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The content of `run.json`, of a run that ends now; packages: those of which the version counts beside the usual."""
+    return {
+        "title": title,
+        "subtitle": subtitle,
+        "command": command,
+        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "versions": versions((*USUAL_PACKAGES, *packages)),
+        "findings": list(findings),
+        "notes": list(notes),
+        "citations": [PAPER],
+        "headline": list(headline),
+    }
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -44,11 +71,6 @@ def parameter_record(spec: ParameterSpec, **more: float | None) -> dict[str, Any
     known = {name: value for name, value in more.items() if value is not None}
     names = ("name", "value", "unit", "minimum", "maximum", "taper")
     return {name: getattr(spec, name) for name in names} | known
-
-
-def series(name: str, x: Tensor, y: Tensor, style: str = "line") -> dict[str, Any]:
-    """A line of a curve in `curves.json`."""
-    return {"name": name, "x": x.tolist(), "y": y.tolist(), "style": style}
 
 
 def write_tracks(folder: Path, tracks: Mapping[str, Tensor], sample_rate: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,28 +12,33 @@ from diffapf.identification.aligned_pair import Stretch
 from diffapf.identification.phaser_fit import PhaserFit, Row
 from diffapf.modulation import FourierLFO
 from diffapf.report import write_report
-from diffapf.report.folder import HEARD_SECONDS, PAPER, parameter_record, series, versions, write_json, write_tracks
+from diffapf.report.curves import HERTZ, TIME, notch_curve, series
+from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_json, write_tracks
 
-HERTZ = {"label": "frequency", "unit": "Hz", "scale": "log"}
-TIME = {"label": "time", "unit": "s"}
 PHASE = {"label": "phase of the LFO", "unit": "cycles"}
 
 
 def write_phaser_fit(
-    folder: Path, fit: PhaserFit, test: Stretch, title: str, command: str, seconds: float, notes: list[str]
+    folder: Path,
+    fit: PhaserFit,
+    test: Stretch,
+    found: dict[str, float],
+    title: str,
+    command: str,
+    notes: list[str],
 ) -> Path:
-    """Writes preset, metrics, parameters, curves, audio and page into a folder; returns the page's path."""
+    """Writes preset, metrics (`found`), parameters, curves, audio and page into a folder; returns the page's path."""
     folder.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         fit.phaser.save(folder / "model.yaml")
-        write_json(folder / "metrics.json", metrics(fit, test) | {"train/seconds": round(seconds, 1)})
+        write_json(folder / "metrics.json", found)
         errors = {estimate.name: estimate.error for estimate in fit.estimates}
         records = [parameter_record(spec, standard_error=errors[spec.name]) for spec in fit.phaser.parameters_spec()]
         write_json(folder / "parameters.json", records)
         write_json(folder / "curves.json", _curves(fit, test))
         for name, stretch in (("train", fit.train), ("test", test)):
             _write_part(folder / "audio" / name, fit.phaser, stretch)
-        write_json(folder / "run.json", _description(fit, test, title, command, seconds, notes))
+        write_json(folder / "run.json", _description(fit, test, title, command, found["train/seconds"], notes))
     return write_report(folder)
 
 
@@ -79,8 +83,6 @@ def _curves(fit: PhaserFit, test: Stretch) -> list[dict[str, Any]]:
     shape = fit.phaser.break_frequencies(crest + phases / lfo.rate_hz())
     identified = torch.arange(len(start.curve_hz) + 1, dtype=torch.float64) / len(start.curve_hz)
     around = torch.cat([start.curve_hz, start.curve_hz[:1]])
-    shown = torch.arange(0.0, min(test.stop_s - test.start_s, HEARD_SECONDS), 0.01, dtype=torch.float64)
-    notches = fit.phaser.notches(test.start_s + shown)
     drift_times = torch.linspace(fit.train.start_s, fit.train.stop_s, 200, dtype=torch.float64)
     return [
         {
@@ -90,13 +92,7 @@ def _curves(fit: PhaserFit, test: Stretch) -> list[dict[str, Any]]:
             "series": [series("fitted", phases, shape), series("identified", identified, around, "dashed")],
             "caption": "The all-passes' break frequency over a period of the LFO.",
         },
-        {
-            "title": "Notches",
-            "x": TIME,
-            "y": HERTZ,
-            "series": [series(f"notch {i + 1}", shown, notch) for i, notch in enumerate(notches.T)],
-            "over": "test/prediction",
-        },
+        notch_curve(fit.phaser, test.start_s, test.stop_s),
         {
             "title": "Drift of the LFO",
             "x": TIME,
@@ -125,16 +121,12 @@ def _description(
     parts = (("train", fit.train), ("test", test))
     spans = ", ".join(f"{name} {part.start_s:.3g}–{part.stop_s:.3g} s" for name, part in parts)
     late = f"The wet file is {fit.pair.offset} samples late; compensated." if fit.pair.offset else ""
-    found = f"Identified: {fit.start.verdict}."
-    chosen = f"Chosen by validation: “{fit.chosen}”."
-    return {
-        "title": title,
-        "subtitle": f"{spans} · Levenberg–Marquardt in the time domain",
-        "command": command,
-        "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
-        "versions": versions(("diffapf", "torch", "numba", "numpy")),
-        "notes": [note for note in (found, chosen, late, *notes) if note],
-        "citations": [PAPER],
-        "headline": ["test/esr_constant", "test/esr_tracked"],
-    }
+    return run_record(
+        title,
+        f"{spans} · Levenberg–Marquardt in the time domain",
+        command,
+        seconds,
+        headline=("test/esr_constant", "test/esr_tracked"),
+        findings=(f"Identified: {fit.start.verdict}.", f"Chosen by validation: “{fit.chosen}”."),
+        notes=[note for note in (late, *notes) if note],
+    )

@@ -30,7 +30,7 @@ from diffapf.report.audio import Part, read_parts
 
 @dataclass(frozen=True)
 class Run:
-    """What was run, when, and for how long."""
+    """What was run, when, and for how long; `findings` are sentences on what came out, `notes` on what to beware of."""
 
     title: str
     command: str
@@ -38,6 +38,7 @@ class Run:
     seconds: float
     versions: dict[str, str]
     subtitle: str = ""
+    findings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     citations: list[str] = field(default_factory=list)
     headline: list[str] = field(default_factory=list)

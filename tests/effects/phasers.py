@@ -66,6 +66,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "filter of order 1": {"filter_order": 1},
     "filter of order 4": {"filter_order": 4},
     "dry filter": {"filter_order": 2, "dry_filter": True},
+    "delay": {"delay_us": 60.0},
     "all": {
         "lfo": {**CURVE, **DRIFT, "even": True},
         "sweep": "octaves",
@@ -83,9 +84,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "feedback_floor": 0.2,
         "filter_order": 2,
         "dry_filter": True,
+        "delay_us": 60.0,
     },
 }
-PAPER_OPTIONS = {"core": "paper", "lfo": CURVE | DRIFT, "sweep": "octaves", "filter_order": 3}
+PAPER_OPTIONS = {"core": "paper", "lfo": CURVE | DRIFT, "sweep": "octaves", "filter_order": 3, "delay_us": 60.0}
 
 
 # ------------------------------------------------------------------------------------------------------- the reference
@@ -94,6 +96,8 @@ PAPER_OPTIONS = {"core": "paper", "lfo": CURVE | DRIFT, "sweep": "octaves", "fil
 def phaser_loop(phaser: Phaser, x: Array) -> Array:
     """What the phaser gives for `(time,)`, from its state dict and the published equations alone."""
     numbers = {name: value.double().numpy() for name, value in phaser.state_dict().items()}
+    if phaser.delay_us is not None:
+        x = delayed_loop(x, stepped(numbers, "delay_us").item() * 1e-6 * phaser.sample_rate)
     sample_rate, hop, time = phaser.sample_rate, round(phaser.hop_seconds * phaser.sample_rate), len(x)
     frames = time // hop + 1 if phaser.align_corners else (time - 1) // hop + 2
     at = np.arange(time) * ((frames - 1) / (time - 1) if phaser.align_corners else 1 / hop)
@@ -117,6 +121,12 @@ def phaser_loop(phaser: Phaser, x: Array) -> Array:
     p = np.tanh(np.interp(at, np.arange(frames), v))
     dry = through * u if phaser.dry_filter is None else difference_equation(x, *free_filter(numbers, "dry_filter"))
     return dry + cascade_loop(u, p, phaser.stages, c0, c1, pole, phaser.loop_delay)
+
+
+def delayed_loop(x: Array, samples: float) -> Array:
+    """By the cubic through x[n], x[n−1], x[n−2], x[n−3], read where it is `samples` old."""
+    past = np.concatenate([np.zeros(3), x])
+    return np.array([np.polyval(np.polyfit(range(4), past[n : n + 4][::-1], 3), samples) for n in range(len(x))])
 
 
 def stepped(numbers: dict[str, Array], name: str) -> Array:

@@ -156,6 +156,31 @@ def test_the_loop_is_stable_however_far_the_floor_is_moved(step):
     assert np.abs((c0 + c1 * np.exp(-1j * omega)) / (1 - a * np.exp(-1j * omega))).max() < 1
 
 
+@pytest.mark.parametrize("samples", [0, 1, 2])
+@pytest.mark.parametrize("arguments", [{}, {"dry_filter": True, "filter_order": 2}, {"core": "paper"}])
+def test_a_delay_of_whole_samples_is_one(samples, arguments):
+    """Of a phaser that stands still, exactly: no other delay is needed to say what it is."""
+    x = normal(400)
+    plain = Phaser(8000, lfo=STILL, **arguments)
+    late = Phaser(8000, lfo=STILL, **arguments, delay_us=samples / 8000 * 1e6)
+    assert_equal(late(x), torch.nn.functional.pad(plain(x), (samples, 0))[:400])
+
+
+@pytest.mark.parametrize(("samples", "bound"), [(-0.5, 2e-3), (0.5, 2e-4), (1.5, 1e-4), (2.5, 2e-4)])
+def test_a_fraction_of_a_sample_delays_low_notes_by_it(samples, bound):
+    hz = np.array([50.0, 200.0, 1000.0])
+    plain, late = (Phaser(SAMPLE_RATE, lfo=STILL, delay_us=d) for d in (None, samples / SAMPLE_RATE * 1e6))
+    found = response(late, hz) / response(plain, hz)
+    np.testing.assert_allclose(found, np.exp(-2j * np.pi * hz * samples / SAMPLE_RATE), atol=bound)
+
+
+@pytest.mark.parametrize("sample_rate", [48_000, 96_000])
+def test_a_delay_is_as_long_at_another_sample_rate(sample_rate):
+    hz = np.array([50.0, 200.0, 1000.0])
+    plain, late = (Phaser(SAMPLE_RATE, lfo=STILL, delay_us=d).at_sample_rate(sample_rate) for d in (None, 20.0))
+    np.testing.assert_allclose(response(late, hz) / response(plain, hz), np.exp(-2e-6j * np.pi * hz * 20.0), atol=2e-4)
+
+
 @pytest.mark.parametrize("name", ["any curve", "even curve", "drift", "all"])
 def test_a_moved_origin_is_not_heard(name):
     phaser, x = small_phaser(**OPTIONS[name]), normal(400)
@@ -289,6 +314,10 @@ WRONG = {
         ValueError,
         "dry_filter need core='cascade'",
     ),
+    **{
+        f"delay {delay}": ({"delay_us": delay}, ValueError, f"delay_us must be a finite number of µs.*got {delay!r}")
+        for delay in (math.nan, True, "late")
+    },
     "shaper of a curve": ({"lfo": {}, "shaper": {"width": 4}}, ValueError, "FourierLFO has its shape.*no shaper"),
     "drift of one knot": ({"lfo": {"drift": [0.0]}}, ValueError, "drift.*at least three.*got 1"),
     "drift of two knots": ({"lfo": {"drift": [0.0, 0.1]}}, ValueError, "drift.*at least three.*got 2"),

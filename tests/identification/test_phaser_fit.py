@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
 from diffapf import Phaser
 from diffapf.identification import phaser_fit
 from diffapf.identification.aligned_pair import BLOCK, AlignedPair
-from diffapf.identification.phaser_fit import (
-    NotIdentifiedError,
+from diffapf.identification.finished_stages import FinishedStages
+from diffapf.identification.phaser_fit import NotIdentifiedError, fit_phaser, tracked
+from diffapf.identification.phaser_pieces import (
     changed,
-    fit_phaser,
-    tracked,
+    with_delay,
     with_drift,
     with_dry_filter,
     with_filter_order,
@@ -83,6 +85,7 @@ GROWN = {
     "a higher order": lambda model, pair: with_filter_order(model, 3),
     "a filter for the dry path": lambda model, pair: with_dry_filter(model),
     "both": lambda model, pair: with_dry_filter(with_filter_order(model, 3)),
+    "a delay": lambda model, pair: with_delay(model),
     "drift": lambda model, pair: with_drift(model, pair.stretch(0.1, 0.4)),
     "nothing": lambda model, pair: changed(model),
 }
@@ -125,6 +128,16 @@ def test_a_stretch_is_the_whole_signals(offset, first):
     assert stretch.esr(model) < 1e-18
 
 
+def test_a_pair_may_have_channels_and_a_place_on_the_clock():
+    x = torch.randn(2, BLOCK + 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    model = phaser()
+    with torch.no_grad():
+        wet = model(x, start=800)  # twenty frames
+    stretch = AlignedPair(x, wet, RATE, origin=800).whole
+    torch.testing.assert_close(stretch.prediction(model), wet, rtol=0, atol=1e-9)
+    assert stretch.esr(model) < 1e-18
+
+
 def test_ctrl_c_keeps_what_is_there(monkeypatch):
     """Pressed while the third model is fitted: the better of the first two is returned, with its estimates."""
     dry = plucks(4, RATE)
@@ -153,3 +166,51 @@ def test_ctrl_c_before_there_is_a_model_is_not_swallowed(monkeypatch):
     dry = plucks(3, RATE)
     with pytest.raises(KeyboardInterrupt):
         fit_phaser(dry, Truth(1.9, 0.1).apply(dry, RATE), RATE, stages=4, loop_delay=0)
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_end(tmp_path, monkeypatch):
+    """Every number of it; and nothing that was finished is descended to again."""
+    dry = plucks(4, RATE)
+    wet = Truth(1.9, 0.1).apply(dry, RATE)
+    descend, steps = phaser_fit.descend, []
+
+    def counted(model, stretch, *arguments, iterations=15, **options):
+        if not steps or steps[-1] is not model:
+            steps.extend([model] * (iterations > 6))  # neither tracking nor looking at what was finished
+        return descend(model, stretch, *arguments, iterations=iterations, **options)
+
+    def fit(until: str = "", folder=None):
+        def killed(stage, _):
+            if stage == until:
+                raise SystemExit
+
+        steps.clear()
+        finished = FinishedStages(folder, "this fit")
+        return fit_phaser(dry, wet, RATE, stages=4, loop_delay=0, progress=killed, finished=finished)
+
+    monkeypatch.setattr(phaser_fit, "descend", counted)
+    monkeypatch.setattr(phaser_fit, "identify_phaser", cache(phaser_fit.identify_phaser))
+    whole, all_steps = fit(), len(steps)
+    with pytest.raises(SystemExit):
+        fit(until="+ input filter of order 3", folder=tmp_path)
+    assert len(steps) == 1
+    gone_on = fit(folder=tmp_path)
+    assert len(steps) == all_steps - 1
+    for found, expected in ((gone_on.phaser, whole.phaser), (gone_on.drifting, whole.drifting)):
+        assert found.parameters_spec() == expected.parameters_spec()
+    assert gone_on.estimates == whole.estimates
+    assert [(row.name, row.validation_esr) for row in gone_on.rows] == [
+        (row.name, row.validation_esr) for row in whole.rows
+    ]
+    assert gone_on.start.verdict == whole.start.verdict
+
+
+def test_the_papers_core_is_fitted_too():
+    """To the cascade's sound: two ways to move the same filter, which differ by as much as their hop is long."""
+    dry = plucks(4, RATE)
+    wet = Truth(0.6, 0.1, feedback=0.3).apply(dry, RATE)
+    fit = fit_phaser(dry, wet, RATE, stages=4, core="paper")
+    assert fit.phaser.core == "paper" and all(row.phaser.core == "paper" for row in fit.rows)
+    assert fit.pair.whole.esr(fit.phaser) < 1e-3
+    with pytest.raises(ValueError, match="core must be 'cascade' or 'paper', got 'papers'"):
+        fit_phaser(dry, wet, RATE, core="papers")

@@ -14,7 +14,14 @@ from data.signals import chirp_train
 from diffapf import LFO, Phaser
 
 ROOT = Path(__file__).parents[2]
-SHORT = ["trainer.max_steps=20", "trainer.validate_every=10", "start.trials=2", "start.steps=3", "baselines=[]"]
+SHORT = [
+    "protocol=descent",
+    "trainer.max_steps=20",
+    "trainer.validate_every=10",
+    "start.trials=2",
+    "start.steps=3",
+    "baselines=[]",
+]
 
 
 @pytest.fixture(scope="session")

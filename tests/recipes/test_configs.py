@@ -1,5 +1,6 @@
 """Configs that cannot lie: every choice of every group composes, and what it names can be built."""
 
+import shlex
 from pathlib import Path
 
 import hydra
@@ -8,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from diffapf import Phaser
+from diffapf import Phaser, cli
 from recipes.training import Curriculum
 from scripts.recordings_table import fits_of
 
@@ -33,7 +34,8 @@ def test_every_choice_composes_and_builds_its_model_optimiser_and_loss(choice):
     model = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
     optimizer, _ = hydra.utils.instantiate(cfg.optimizer)(model.parameters(), 10)
     assert isinstance(model, Phaser)
-    assert optimizer.param_groups[0]["lr"] == cfg.optimizer.lr
+    settings = {name: value for name, value in cfg.optimizer.items() if name in optimizer.param_groups[0]}
+    assert settings and settings.items() <= optimizer.param_groups[0].items()
     assert hydra.utils.instantiate(cfg.loss)(torch.ones(1, 4), torch.ones(1, 4)) == 0
     assert isinstance(hydra.utils.instantiate(cfg.curriculum), Curriculum)
 
@@ -45,6 +47,33 @@ def test_the_papers_protocol_is_the_papers():
     assert (cfg.optimizer.lr, cfg.optimizer.decay, cfg.trainer.max_steps) == (5e-4, "none", 10_000)
     assert (cfg.trainer.gradient_clip, cfg.trainer.validate_every, cfg.start.trials) == (0.5, 50, 0)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 182
+
+
+@pytest.mark.parametrize(
+    ("overrides", "identified"),
+    [
+        (["data=recordings"], True),
+        (["data=recordings", "protocol=descent"], False),
+        (["data=recordings", "protocol=paper"], False),
+        (["data=SS-D"], False),
+        (["data=SS-D", "protocol=identify"], True),
+    ],
+)
+def test_recordings_are_identified_unless_another_protocol_is_asked_for(overrides, identified):
+    assert (composed(*overrides).identify is not None) == identified
+
+
+def test_least_squares_needs_few_steps():
+    assert composed("optimizer=lm").trainer.max_steps < 50 < composed().trainer.max_steps
+    assert composed("optimizer=lm", "trainer.max_steps=3").trainer.max_steps == 3
+
+
+def test_the_command_that_a_run_suggests_is_one():
+    """Of a fresh clone, whose environment nobody has activated."""
+    program, *arguments = shlex.split(composed().next)
+    assert program == ".venv/bin/diffapf"
+    options = cli.parser().parse_args(arguments)
+    assert (str(options.dry), str(options.wet)) == ("my_dry.wav", "my_wet.wav")
 
 
 def tables(of_recordings: bool) -> list[str]:

@@ -26,6 +26,17 @@ def fails(result, *words: str) -> None:
         (["experiment=phaser", "data=recordings"], ["data.dry is missing"]),
         (["experiment=phaser", "trainer.max_steps=0"], ["trainer.max_steps", "0"]),
         (["experiment=phaser", "dtype=int8"], ["dtype", "int8", "float64"]),
+        (["experiment=phaser", "optimizer=lm", "method=fs"], ["optimizer=lm", "method=td", "method=fs"]),
+        (["experiment=phaser", "optimizer=lm", "protocol=paper"], ["optimizer=lm", "protocol=paper is Adam's"]),
+        (["experiment=phaser", "optimizer=lm", "model.align_corners=true"], ["optimizer=lm", "model.align_corners"]),
+        (["experiment=phaser", "optimizer=lm", "loss.pre_emphasis=0.9"], ["loss.pre_emphasis", "0.9"]),
+        (["experiment=phaser", "optimizer=lm", "optimizer.iterations=0"], ["optimizer.iterations", "0"]),
+        (["experiment=phaser", "optimizer=lm", "optimizer.damping=-1"], ["optimizer.damping", "positive", "-1"]),
+        (
+            ["experiment=phaser", "data=recordings", "model.lfo.rate_hz=1.2"],
+            ["model.lfo.rate_hz=1.2 has no effect", "protocol=descent"],
+        ),
+        (["experiment=phaser", "data=recordings", "optimizer=lm"], ["optimizer=lm has no effect", "protocol=descent"]),
     ],
 )
 def test_mistakes_in_settings(command, tmp_path, overrides, words):

@@ -129,6 +129,33 @@ def test_stereo_and_named_parts(command, recording, tmp_path):
     assert any("mono" in note for note in description["notes"])
 
 
+def test_recordings_become_a_model_without_a_start(command, recording, tmp_path):
+    files = [f"data.{name}={recording / f'{name}.wav'}" for name in ("dry", "wet")]
+    options = ["data.train=[0,4]", "identify.stages=4", "identify.loop_delay=0", f"run={tmp_path / 'run'}"]
+    result = command("train.py", "experiment=phaser", "data=recordings", *files, *options)
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["test/esr_constant"] < 1e-4
+    assert "a phaser of 4 stages at 1" in result.stdout
+    assert result.stdout.strip().splitlines()[-1].endswith("report.html")
+    description = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert "train 0–4 s, test 4–6 s" in description["subtitle"]
+    assert Effect.load(tmp_path / "run" / "model.yaml").stages == 4
+
+
+def test_least_squares_in_a_few_steps_that_go_on(short_fit):
+    """Four of its steps are worth more than hundreds of Adam's; the damping is part of the checkpoint."""
+    settings = ["optimizer=lm", "model=phaser_fourier", "model.filter_order=2", "model.delay_us=0", "start.steps=20"]
+    for steps in (2, 4):
+        result, folder = short_fit(*settings, f"trainer.max_steps={steps}", "trainer.validate_every=1")
+        assert result.returncode == 0, result.stderr
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test/esr_td"] < 1e-4 and metrics["train/steps"] == 4
+    assert not any(name.startswith("fs:") for name in metrics)
+    last = torch.load(folder / "checkpoints" / "td" / "last.ckpt", weights_only=False)
+    assert 0 < last["optimizer_states"][0]["param_groups"][0]["damping"] < 1e-3
+
+
 def test_logging_to_wandb_works_offline(short_fit):
     result, folder = short_fit("logger=wandb", "logger.offline=true")
     assert result.returncode == 0, result.stderr

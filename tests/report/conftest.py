@@ -24,6 +24,7 @@ RUN = {
     "created": "2025-05-04T09:30:00",
     "seconds": 192.0,
     "versions": {"diffapf": "0.1.0"},
+    "findings": ["A phaser of 4 stages."],
     "notes": ["The recording was early."],
     "citations": ["An Author, A Paper, 2024."],
 }

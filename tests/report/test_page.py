@@ -63,6 +63,12 @@ def test_the_least_folder_gives_a_page(tmp_path: Path):
     assert "<h1>T</h1>" in page_of(tmp_path)
 
 
+def test_what_was_found_is_no_warning(results_folder: Path):
+    page = page_of(results_folder)
+    assert '<p class="finding">A phaser of 4 stages.</p>' in page
+    assert '<p class="note">The recording was early.</p>' in page
+
+
 def test_numbers_that_are_none_are_shown_as_such(results_folder: Path):
     (results_folder / "metrics.json").write_text('{"test/esr_td": NaN, "train/esr_td": Infinity, "test/mss": null}')
     page = page_of(results_folder)
@@ -73,7 +79,13 @@ def test_numbers_that_are_none_are_shown_as_such(results_folder: Path):
 def test_whatever_a_user_writes_is_text(results_folder: Path, run: dict):
     evil = '<img src=x onerror="alert(1)">\'</script>'
     run |= dict.fromkeys(("title", "subtitle", "command", "created"), evil)
-    run |= {"notes": [evil], "citations": [evil], "versions": {evil: evil}, "headline": [f"{evil}/mss"]}
+    run |= {
+        "findings": [evil],
+        "notes": [evil],
+        "citations": [evil],
+        "versions": {evil: evil},
+        "headline": [f"{evil}/mss"],
+    }
     (results_folder / "run.json").write_text(json.dumps(run))
     names = (f"{evil}/esr_{evil}", f"{evil}:test/esr_td", f"{evil}/mss")
     (results_folder / "metrics.json").write_text(json.dumps(dict.fromkeys(names, 0.1)))

@@ -1,0 +1,37 @@
+"""Curves that the pages of several commands and recipes show: their axes, and what an LFO does to a phaser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffapf.effects.phaser import Phaser
+from diffapf.report.folder import HEARD_SECONDS
+
+TIME = {"label": "time", "unit": "s"}
+HERTZ = {"label": "frequency", "unit": "Hz", "scale": "log"}
+
+
+def series(name: str, x: Tensor, y: Tensor, style: str = "line") -> dict[str, Any]:
+    """A line of a curve in `curves.json`."""
+    return {"name": name, "x": x.tolist(), "y": y.tolist(), "style": style}
+
+
+def heard_times(start_s: float, stop_s: float) -> Tensor:
+    """A hundred times a second over what is heard of a part, counted from the part's beginning."""
+    return torch.arange(0.0, min(stop_s - start_s, HEARD_SECONDS), 0.01, dtype=torch.float64)
+
+
+def notch_curve(phaser: Phaser, start_s: float, stop_s: float) -> dict[str, Any]:
+    """Where the notches are over the heard part of the test, drawn on the prediction's spectrogram."""
+    shown = heard_times(start_s, stop_s)
+    notches = phaser.notches(start_s + shown)
+    return {
+        "title": "Notches",
+        "x": TIME,
+        "y": HERTZ,
+        "series": [series(f"notch {i + 1}", shown, notch) for i, notch in enumerate(notches.T)],
+        "over": "test/prediction",
+    }

@@ -1,0 +1,75 @@
+"""An experiment without a start of its own: the model is found in the recordings, as `diffapf fit phaser` finds it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from diffapf import audio
+from diffapf.report.recordings import FittedRecordings, fit_recordings
+from recipes.callbacks import console, progress_bar
+from recipes.data import Pair
+
+WITHOUT_EFFECT = (
+    "model",
+    "method",
+    "loss",
+    "trainer",
+    "optimizer",
+    "logger",
+    "start",
+    "curriculum",
+    "baselines",
+    "dtype",
+)
+STEPS = 100  # of the bar
+
+
+def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecordings:
+    """Identification, then Levenberg–Marquardt in stages; overrides: what the user has set, as typed.
+
+    Raises ValueError for settings that only a training by descent heeds, and where no phaser was found.
+    """
+    _check(overrides)
+    pair: Pair = hydra.utils.instantiate(cfg.data.source)
+    tracks = pair.tracks
+    options = {name: value for name, value in OmegaConf.to_container(cfg.identify).items() if value is not None}  # type: ignore[union-attr]
+    with progress_bar() as bar:
+        task = bar.add_task("Fit", total=STEPS, words="reading")
+        return fit_recordings(
+            audio.Pair(tracks.dry.numpy(), tracks.wet.numpy(), pair.sample_rate, tracks.remarks),
+            folder,
+            _fitted_part(pair),
+            pair.seconds("test"),
+            title=f"{cfg.name}: {tracks.title}",
+            command=shlex.join(["python", *sys.argv]),
+            say=lambda sentence: console.print(sentence, markup=False),
+            progress=lambda stage, done: bar.update(task, completed=STEPS * done, words=stage),
+            **options,
+        )
+
+
+def _check(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        name = override.lstrip("+~").partition("=")[0]
+        if name.partition(".")[0] in WITHOUT_EFFECT:
+            raise ValueError(
+                f"{override} has no effect where the model is found in the recordings (protocol=identify, the default of "
+                "data=recordings): leave it out, or train by descent with protocol=descent"
+            )
+
+
+def _fitted_part(pair: Pair) -> tuple[float, float]:
+    """Training and validation part together: the fit takes a validation part of its own from the end of what it gets."""
+    (begin, middle), (validation, end) = pair.seconds("train"), pair.seconds("validation")
+    if middle != validation:
+        raise ValueError(
+            f"data.validation must begin where data.train ends, at {middle:g} s, got {validation:g} s: the fit chooses on "
+            "the last quarter of both together (or train by descent with protocol=descent)"
+        )
+    return begin, end
