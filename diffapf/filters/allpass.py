@@ -141,6 +141,8 @@ class AllpassOutput(RowFunction):
     No signal but the output is kept.
     """
 
+    TAKES_NO_GRADIENT = True
+
     @staticmethod
     def forward(x, p, loop, through, zi):
         y = x.new_empty(x.shape)
@@ -151,7 +153,6 @@ class AllpassOutput(RowFunction):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.mark_non_differentiable(output[2])
-        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs, output[0], output[2])
         ctx.save_for_forward(*inputs)
 

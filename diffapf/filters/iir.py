@@ -88,12 +88,14 @@ def lfilter(
 def fixed_filter(b: Tensor, a: Tensor, x: Tensor, zi: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """`lfilter` and its state of one filter, for models that design it: checks nothing, and a[0] must be 1.
 
-    b and a are `(M+1,)`, 0 < M ≤ 8, zi the registers of "tdf2", `(..., M)`.
+    b and a are `(taps,)`, of orders above 0 of which the larger is M; zi the registers of "tdf2", `(..., M)`.
     """
-    order = b.shape[0] - 1
+    order = max(b.shape[0], a.shape[0]) - 1
     rows = x.shape[:-1].numel()
-    numerator, denominator = (taps.expand(rows, 1, -1) for taps in (b, a[1:]))
-    y, zf = DirectForm.apply(to_rows(x), numerator, denominator, state_rows("zi", zi, x, order), FIXED, "tdf2")
+    longest = (pad(taps, (0, order + 1 - len(taps))) if len(taps) <= order else taps for taps in (b, a))
+    numerator, denominator = (taps.expand(rows, 1, -1) for taps in longest)
+    initial = state_rows("zi", zi, x, order)
+    y, zf = DirectForm.apply(to_rows(x), numerator, denominator[:, :, 1:], initial, FIXED, "tdf2")
     return y.reshape(x.shape), zf.reshape(*x.shape[:-1], order)
 
 
