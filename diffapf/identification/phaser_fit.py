@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
@@ -28,6 +28,7 @@ from diffapf.identification.modules import Estimate, estimates, fit_module
 from diffapf.identification.phaser import LOOP_DELAYS, STAGES, Compared, PhaserStart, identify_phaser
 from diffapf.identification.phaser_pieces import (
     KNOT_S,
+    LINEAR,
     PIECES,
     changed,
     knotted,
@@ -38,6 +39,7 @@ from diffapf.identification.phaser_pieces import (
     with_poles,
 )
 from diffapf.identification.static_phasers import Structure
+from diffapf.identification.step import bounded_step, promised_gain
 from diffapf.modulation import FourierLFO
 from diffapf.parameters import Named, exponential, named_parameters
 
@@ -49,6 +51,7 @@ VALIDATION = 0.25  # of the training part
 EXPLAINED = 1e-8  # an ESR below which there is nothing left to explain: −80 dB
 BETTER = 0.97  # times the ESR: what a piece has to bring
 TOLERANCE = 1e-3
+NO_DAMPING = 1e-9  # but for what is degenerate
 
 PUBLISHED = "as published, its LFO a Fourier series"
 # The input filter is before all of these: differentiated together, and apart from it, they cost no derivative of its output.
@@ -185,16 +188,19 @@ class _Ladder:
 
     def climb(self) -> None:
         """From the published model on, with every piece that is a gain; then the best of them, on all of the part."""
-        phaser, fit = self._row(PUBLISHED, 0.25, self._first_model)
+        reached = self._row(PUBLISHED, 0.25, self._first_model)
         for done, (name, piece) in enumerate(PIECES.items()):
             if self.rows[-1].train_esr < EXPLAINED:
                 break
-            larger = piece(phaser)
+            larger = piece(reached.phaser)
             if larger is None:
                 continue
-            reached, found = self._row(name, 0.4 + 0.4 * done / len(PIECES), partial(changed, larger))
-            if found.cost < BETTER * fit.cost:
-                phaser, fit = reached, found
+            if name in LINEAR and self._promises_nothing(larger):
+                self.rows.append(replace(reached, name=f"{name} (promises no gain: not fitted)", phaser=larger))
+                continue
+            row = self._row(name, 0.4 + 0.4 * done / len(PIECES), partial(changed, larger))
+            if row.fit.cost < BETTER * reached.fit.cost:
+                reached = row
         best = simplest(self.rows)
         name = f"all of the training part: {best.name}"
         self.refined = self._stage(name, 0.8, lambda: changed(best.phaser), self.whole)
@@ -202,12 +208,18 @@ class _Ladder:
             drifting = with_drift(self.refined[0], self.whole)
             self.drifting, _ = self._stage("the clock's drift", 0.9, lambda: drifting, self.whole)
 
-    def _row(self, name: str, share: float, model: Callable[[], Phaser]) -> tuple[Phaser, Fit]:
+    def _promises_nothing(self, phaser: Phaser) -> bool:
+        fit = descend(phaser, self.first, iterations=0)
+        anywhere = torch.full_like(fit.gradient, torch.inf)
+        step = bounded_step(fit.information, fit.gradient, NO_DAMPING, -anywhere, anywhere)
+        return step is not None and promised_gain(fit.information, fit.gradient, step) < (1 - BETTER) * fit.cost
+
+    def _row(self, name: str, share: float, model: Callable[[], Phaser]) -> Row:
         """A stage whose model is compared with the others."""
         phaser, fit = self._stage(name, share, model, self.first)
         held_out = self.validation.esr(tracked(phaser, self.validation))
         self.rows.append(Row(name, phaser, fit, self.first.esr(phaser), held_out))
-        return phaser, fit
+        return self.rows[-1]
 
     def _stage(self, name: str, share: float, model: Callable[[], Phaser], stretch: Stretch) -> tuple[Phaser, Fit]:
         """What the descent from a model reaches; of a stage that was finished before, what it reached then."""

@@ -111,6 +111,8 @@ PIECES: dict[str, Callable[[Phaser], Phaser | None]] = {
     "+ AC-coupled feedback": with_highpass,
     "+ input filter of order 3": lambda phaser: with_filter_order(phaser, 3),
     "+ a filter of its own for the dry path": with_dry_filter_if_worthwhile,
-    f"+ {MOST_HARMONICS} harmonics of the LFO": lambda phaser: with_harmonics(phaser, MOST_HARMONICS),
-    "+ a delay by a part of a sample": with_delay,
+    (HARMONICS := f"+ {MOST_HARMONICS} harmonics of the LFO"): lambda phaser: with_harmonics(phaser, MOST_HARMONICS),
+    (DELAY := "+ a delay by a part of a sample"): with_delay,
 }
+# Small changes that the output follows linearly: one linearisation tells what a descent would gain.
+LINEAR = (HARMONICS, DELAY)
