@@ -124,6 +124,8 @@ def _loop_rows(x: Tensor, c0, c1, a, loop_delay: int) -> Tensor:
 
 
 def _final_state(z: Tensor, zi: Tensor) -> Tensor:
+    if z.shape[1] == 0:
+        return zi
     stages = z.shape[2] - 2
     w2 = z[:, -2, stages] if z.shape[1] > 1 else zi[:, stages]
     return torch.cat([z[:, -1], w2[:, None]], 1)

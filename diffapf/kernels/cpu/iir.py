@@ -425,7 +425,10 @@ def _adjoint_launcher(name: str, step: Callable, opened: Callable) -> Callable:
         dzi: Tensor,
     ) -> None:
         order, timing, sizes = b.shape[2] - 1, layout(a, timing), _sizes(b, a, zi)
-        work, key = 4 * g.numel() * order, (g.dtype, type(timing), order, a.shape[2], *map(len, (db[0], da[0])))
+        work, key = (
+            4 * g.numel() * order,
+            (g.dtype, type(timing), order, a.shape[2], *(each.shape[1] == 0 for each in (db, da))),
+        )
         if not _cut_in_time(g, timing):
             totals = sums_like(db, timing), sums_like(da, timing)
             over_rows(kernel, g.shape[0], work, (g, gzf, x, b, a, timing, zi, signal, dx, *totals, dzi), key, sizes)
