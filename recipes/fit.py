@@ -20,8 +20,8 @@ from diffapf.filters.methods import FrequencySampling, TimeDomain
 from recipes.callbacks import History, ProgressBar, StopOnInterrupt, progress_bar
 from recipes.data import Pair
 from recipes.kinds import kind_of
-from recipes.optimizers import levenberg_marquardt
-from recipes.training import EffectTraining, LeastSquaresTraining, best_start
+from recipes.optimizers import levenberg_marquardt, newton_raphson
+from recipes.training import EffectTraining, LeastSquaresTraining, NewtonTraining, best_start
 
 METHODS = {"td": TimeDomain, "fs": FrequencySampling}
 
@@ -87,7 +87,7 @@ def _check(cfg: DictConfig) -> None:
 
 
 def _by_least_squares(cfg: DictConfig) -> bool:
-    return hydra.utils.get_method(cfg.optimizer._target_) is levenberg_marquardt
+    return _training_by(cfg) is LeastSquaresTraining
 
 
 def _check_least_squares(cfg: DictConfig, effect: Effect) -> None:
@@ -117,9 +117,13 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
 
 
+def _training_by(cfg: DictConfig) -> type[EffectTraining]:
+    by = {levenberg_marquardt: LeastSquaresTraining, newton_raphson: NewtonTraining}
+    return by.get(hydra.utils.get_method(cfg.optimizer._target_), EffectTraining)
+
+
 def _training(cfg: DictConfig, effect: Effect, pair: Pair, method: str) -> EffectTraining:
-    training = LeastSquaresTraining if _by_least_squares(cfg) else EffectTraining
-    return training(
+    return _training_by(cfg)(
         effect,
         METHODS[method](),
         hydra.utils.instantiate(cfg.optimizer),

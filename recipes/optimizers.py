@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from diffapf.identification import Fit, fit_module
+from diffapf.identification import Fit, Minimum, fit_module, minimise_module
+from diffapf.identification.hessians import STRATEGIES
 
 
 def adam(
@@ -72,8 +73,35 @@ def levenberg_marquardt(
     parameters: Iterable[nn.Parameter], steps: int, iterations: int, tolerance: float, damping: float
 ) -> tuple[torch.optim.Optimizer, None]:
     """Levenberg–Marquardt, `iterations` a step; see `diffapf.identification.least_squares`."""
+    _check_iterations(iterations, tolerance, damping)
+    return LevenbergMarquardt(parameters, {"iterations": iterations, "tolerance": tolerance, "damping": damping}), None
+
+
+class NewtonRaphson(torch.optim.Optimizer):
+    """Newton's method as an optimiser, as `LevenbergMarquardt` is; its closure returns (module, loss, options)."""
+
+    def step(self, closure: Callable[[], tuple[nn.Module, Callable, dict[str, Any]]]) -> Minimum:  # type: ignore[override]
+        module, loss, options = closure()
+        group = self.param_groups[0]
+        settings = {name: group[name] for name in ("iterations", "tolerance", "damping", "strategy")}
+        found = minimise_module(module, loss, **settings, **options)
+        group["damping"] = min(max(found.history[-1].damping, LEAST_DAMPING), MOST_DAMPING)
+        return found
+
+
+def newton_raphson(
+    parameters: Iterable[nn.Parameter], steps: int, iterations: int, tolerance: float, damping: float, strategy: str
+) -> tuple[torch.optim.Optimizer, None]:
+    """Newton–Raphson with exact Hessians, `iterations` a step; see `diffapf.identification.newton`."""
+    _check_iterations(iterations, tolerance, damping)
+    if strategy not in STRATEGIES:
+        raise ValueError(f"optimizer.strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
+    settings = {"iterations": iterations, "tolerance": tolerance, "damping": damping, "strategy": strategy}
+    return NewtonRaphson(parameters, settings), None
+
+
+def _check_iterations(iterations: object, tolerance: object, damping: object) -> None:
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"optimizer.iterations must be a positive whole number, got {iterations!r}")
     _check_positive("tolerance", tolerance)
     _check_positive("damping", damping)
-    return LevenbergMarquardt(parameters, {"iterations": iterations, "tolerance": tolerance, "damping": damping}), None

@@ -153,6 +153,26 @@ class LeastSquaresTraining(EffectTraining):
             self.trainer.should_stop = True
 
 
+class NewtonTraining(EffectTraining):
+    """The same by Newton's method: a step is a few iterations on all of the window, on the loss as it is."""
+
+    automatic_optimization = False
+
+    def training_step(self, excerpt: Excerpt, _: int) -> None:
+        window = self.windowed(excerpt, self.progress)
+
+        def loss(effect: Effect) -> torch.Tensor:
+            prediction = self.kind.run(effect, window.dry, window.start)
+            return self.loss(prediction[:, window.skip :], window.wet[:, window.skip :])
+
+        self.effect.method = self.method
+        options = {"longest_steps": self.kind.longest_steps(self.effect)}
+        found = self.optimizers().step(lambda: (self.effect, loss, options))  # type: ignore[union-attr,call-arg,arg-type]
+        self.log_loss(torch.tensor(found.loss))  # type: ignore[attr-defined]
+        if found.converged and self.sees_all:  # type: ignore[attr-defined]
+            self.trainer.should_stop = True
+
+
 def best_start(
     effect: Effect, excerpt: Excerpt, training: Callable[[Effect], EffectTraining], trials: int, steps: int, lr: float
 ) -> Iterable[tuple[int, float]]:

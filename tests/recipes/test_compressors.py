@@ -57,6 +57,12 @@ def test_a_levelling_amplifier_by_gradient_descent(short_run):
     assert Effect.load(folder / "model.yaml").smoother.release_ms is not None
 
 
+def test_newtons_method_finds_it_too(short_run):
+    result, folder = short_run("compressor", "optimizer=newton", "data=FF-B", "baselines=[]")
+    assert result.returncode == 0, result.stderr
+    assert metrics_of(folder)["test/esr_td"] < 1e-8
+
+
 def test_a_baseline_of_its_own_has_one_time(short_run):
     result, folder = short_run("compressor", "method=fs", "baselines=[]", "data=FF-B", "trainer.max_steps=3")
     assert result.returncode == 0, result.stderr
