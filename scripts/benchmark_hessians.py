@@ -91,7 +91,7 @@ def table(found: dict[str, dict[str, float]], options: argparse.Namespace) -> st
         f"    python scripts/benchmark_hessians.py --seconds {options.seconds:g} --parameters {options.parameters} "
         f"--repeats {options.repeats} --write",
         "",
-        f"{options.parameters} parameters, {options.seconds:g} s at 44.1 kHz. A name says outer, then inner mode. Published:",
+        f"{options.parameters} parameters, {options.seconds:g} s at 44.1 kHz. A name: outer, then inner mode. Published:",
         "Yu and Fazekas, AES AIMLA 2025, table 1, a frame of 12 s of a batch on a GPU: what compares is the factor over",
         "the first row.",
         "",

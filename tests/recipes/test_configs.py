@@ -13,6 +13,7 @@ from diffapf import Compressor, Phaser, cli
 from diffapf.effects.time_constants import smoothing_rate
 from recipes.training import Curriculum
 from scripts.recordings_table import fits_of
+from scripts.reproduce import Cell, overrides_of, trainings_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CHOICES = [
@@ -122,10 +123,11 @@ def tables(of_recordings: bool) -> list[str]:
 @pytest.mark.parametrize("table", tables(of_recordings=False))
 def test_every_cell_of_a_table_composes(table):
     content = OmegaConf.load(CONFIGS / "table" / f"{table}.yaml")
-    for budget in content.budget.values():
+    for name in content.budget:
         for setting in content.settings:
-            for method in content.methods:
-                composed(f"data={setting}", f"method={method}", *budget.overrides)
+            for training in trainings_of(content):
+                cell = Cell(setting, training, 1, Path())
+                composed(f"data={setting}", *overrides_of(cell, content, name), experiment=content.experiment)
 
 
 @pytest.mark.parametrize("table", tables(of_recordings=True))
