@@ -64,5 +64,4 @@ class Prefiltered(nn.Module):
 
     def filtered(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The next block of a signal behind the filter, and the filter's state."""
-        b, a = (torch.tensor(each, dtype=x.dtype, device=x.device) for each in (self.b, self.a))
-        return lfilter(b, a, x, state, return_zf=True)  # type: ignore[return-value]
+        return lfilter(x.new_tensor(self.b), x.new_tensor(self.a), x, state, return_zf=True)  # type: ignore[return-value]
