@@ -6,24 +6,32 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from data import levelling_amplifier as amplifier
+from data import programme as music
 from data import signals
 from data import small_stone as pedal
 
+AnySetting = TypeVar("AnySetting", pedal.Setting, amplifier.Setting)
+
 log = logging.getLogger(__name__)
 
-SOURCES = (Path(signals.__file__), Path(pedal.__file__))
+SOURCES = {
+    "small_stone": (Path(signals.__file__), Path(pedal.__file__)),
+    "levelling_amplifier": (Path(signals.__file__), Path(music.__file__), Path(amplifier.__file__)),
+}
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A pair of sample-aligned mono tracks, and the setting of the pedal behind them."""
+    """A pair of sample-aligned mono tracks, and the setting of the device behind them."""
 
     dry: np.ndarray
     """`(time,)`, float64, full scale 1."""
@@ -32,8 +40,8 @@ class Recording:
     sample_rate: int
     """Hz."""
     setting: str
-    truth: pedal.Setting
-    """What a fit should find: LFO rate and phase, and the break frequency at any time."""
+    truth: pedal.Setting | amplifier.Setting
+    """Of the pedal, what a fit should find: LFO rate and phase, and the break frequency at any time."""
 
 
 def small_stone(setting: str, progress: bool = True, *, chirps: float = 60.0, guitar: float = 10.0) -> Recording:
@@ -55,16 +63,40 @@ def small_stone(setting: str, progress: bool = True, *, chirps: float = 60.0, gu
     >>> recording.wet.shape, recording.truth.rate
     ((17640,), 2.33)
     """
-    if setting not in pedal.SETTINGS:
-        raise ValueError(f"setting: got {setting!r}; there are {', '.join(pedal.SETTINGS)}")
-    truth = pedal.SETTINGS[setting]
-    path = cache_folder() / f"small_stone_{setting}_{fingerprint(chirps, guitar)}.npz"
-    tracks = _read(path)
-    if tracks is None:
-        tracks = _simulate(truth, chirps, guitar, progress)
-        _write(path, tracks)
-    dry, wet = (track.astype(np.float64) for track in tracks)
-    return Recording(dry, wet, signals.SAMPLE_RATE, setting, truth)
+    truth = _setting(pedal.SETTINGS, setting)
+    return _recording(
+        "small_stone",
+        (chirps, guitar),
+        truth,
+        lambda: signals.dry_track(chirps, guitar),
+        lambda dry, report: pedal.simulate(dry, truth, report=report),
+        f"Simulating the Small Stone, {setting}" if progress else None,
+    )
+
+
+def levelling_amplifier(setting: str, progress: bool = True, *, seconds: float = 40.0) -> Recording:
+    """The simulated LA-2A at one of its three settings, playing the programme; kept as :func:`small_stone` is.
+
+    Args:
+        setting: "LA-D", "LA-E" or "LA-F": peak reduction 25, 50 or 75.
+        progress: show a bar while simulating.
+        seconds: of the programme.
+
+    Raises:
+        ValueError: there is no such setting.
+
+    >>> levelling_amplifier("LA-E", progress=False, seconds=0.5).truth.peak_reduction
+    50.0
+    """
+    truth = _setting(amplifier.SETTINGS, setting)
+    return _recording(
+        "levelling_amplifier",
+        (seconds,),
+        truth,
+        lambda: music.programme(seconds),
+        lambda dry, report: amplifier.simulate(dry, truth, report=report),
+        f"Simulating the levelling amplifier, {setting}" if progress else None,
+    )
 
 
 def cache_folder() -> Path:
@@ -75,18 +107,42 @@ def cache_folder() -> Path:
     return (Path(user) if user else Path.home() / ".cache") / "diffapf" / "data"
 
 
-def fingerprint(chirps: float, guitar: float) -> str:
+def fingerprint(device: str, lengths: Sequence[float]) -> str:
     """Names what a recording was made by: a change of the simulation's source or of a length changes it."""
-    made_by = hashlib.sha256(repr((float(chirps), float(guitar))).encode())
-    for source in SOURCES:
+    made_by = hashlib.sha256(repr(tuple(map(float, lengths))).encode())
+    for source in SOURCES[device]:
         made_by.update(source.read_bytes())
     return made_by.hexdigest()[:12]
 
 
-def _simulate(setting: pedal.Setting, chirps: float, guitar: float, progress: bool) -> tuple[np.ndarray, np.ndarray]:
-    dry = signals.dry_track(chirps, guitar).astype(np.float32)
-    with _progress_bar(f"Simulating the Small Stone, {setting.name}", progress) as report:
-        wet = pedal.simulate(dry.astype(np.float64), setting, report=report)
+def _setting(settings: Mapping[str, AnySetting], name: str) -> AnySetting:
+    if name not in settings:
+        raise ValueError(f"setting: got {name!r}; there are {', '.join(settings)}")
+    return settings[name]
+
+
+def _recording(
+    device: str,
+    lengths: Sequence[float],
+    truth: pedal.Setting | amplifier.Setting,
+    play: Callable[[], np.ndarray],
+    simulate: Callable[[np.ndarray, Callable[[float], None] | None], np.ndarray],
+    description: str | None,
+) -> Recording:
+    """Read, or else played, simulated and kept; description: of the bar, None for none."""
+    path = cache_folder() / f"{device}_{truth.name}_{fingerprint(device, lengths)}.npz"
+    tracks = _read(path)
+    if tracks is None:
+        tracks = _make(play, simulate, description)
+        _write(path, tracks)
+    dry, wet = (track.astype(np.float64) for track in tracks)
+    return Recording(dry, wet, signals.SAMPLE_RATE, truth.name, truth)
+
+
+def _make(play: Callable, simulate: Callable, description: str | None) -> tuple[np.ndarray, np.ndarray]:
+    dry = play().astype(np.float32)
+    with _progress_bar(description or "", description is not None) as report:
+        wet = simulate(dry.astype(np.float64), report)
     return dry, wet.astype(np.float32)
 
 

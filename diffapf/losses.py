@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from diffapf.filters.fir import fir
+from diffapf.filters.iir import lfilter
 
 
 def esr(prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Tensor:
@@ -40,3 +43,25 @@ class ESR(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         return esr(prediction, target, self.pre_emphasis)
+
+
+class Prefiltered(nn.Module):
+    """A loss of prediction and target behind one fixed filter, Σ bᵢ z⁻ⁱ / Σ aᵢ z⁻ⁱ.
+
+    By default (1 − z⁻¹)/(1 − 0.995 z⁻¹), which takes away an offset: Wright and Välimäki, "Grey-box modelling of dynamic
+    range compression", DAFx 2022, and the compressor of the DAFx 2024 paper.
+
+    >>> Prefiltered(nn.L1Loss())(torch.ones(4), torch.zeros(4))
+    tensor(0.9925)
+    """
+
+    def __init__(self, loss: nn.Module, b: Sequence[float] = (1.0, -1.0), a: Sequence[float] = (1.0, -0.995)):
+        super().__init__()
+        self.loss, self.b, self.a = loss, tuple(b), tuple(a)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.loss(self.filtered(prediction)[0], self.filtered(target)[0])
+
+    def filtered(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The next block of a signal behind the filter, and the filter's state."""
+        return lfilter(x.new_tensor(self.b), x.new_tensor(self.a), x, state, return_zf=True)  # type: ignore[return-value]

@@ -57,7 +57,10 @@ class ProgressBar(Callback):
 def _words(trainer: Trainer) -> str:
     names = {"train/esr": "ESR", "val/esr": "validation"}
     metrics = trainer.callback_metrics
-    return ", ".join(f"{label} {100 * float(metrics[name]):.3g} %" for name, label in names.items() if name in metrics)
+    words = [f"{label} {100 * float(metrics[name]):.3g} %" for name, label in names.items() if name in metrics]
+    if "train/loss" in metrics:
+        words.insert(0, f"loss {float(metrics['train/loss']):.3g}")
+    return ", ".join(words)
 
 
 class History(Callback):

@@ -12,13 +12,14 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from data.cache import small_stone
+from data.cache import levelling_amplifier, small_stone
+from data.programme import programme
+from data.signals import SAMPLE_RATE
 from diffapf.audio import default_parts, part_slice, read_pair
+from diffapf.effects.compressor import Compressor
 
 CUT_IN_SECONDS = 0.05
 """What a part that is cut from a longer file spends on reaching the state it was cut at: no loss is taken there."""
-LEAD_IN_SECONDS = 1.0
-"""Dry signal before a part that is evaluated, so that the filters' state is right from its first sample."""
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Tracks:
     title: str
     remarks: tuple[str, ...] = ()
     truth: Any = None
-    """The circuit's setting, where the recording is simulated: `.rate` in Hz, `.break_frequency(seconds)` in Hz."""
+    """What is behind a simulated recording: a circuit's setting, or an effect; what the recipes' kinds can show of it."""
     parts: dict[str, slice] = field(default_factory=dict)
 
     def excerpt(self, part: slice, lead_in: float = 0.0) -> Excerpt:
@@ -68,6 +69,7 @@ class Pair(LightningDataModule):
             span = (float(seconds[0]), float(seconds[1]))
             tracks.parts[name] = part_slice(span, tracks.sample_rate, length, f"data.{name}")
         self.steps = 1
+        self.training_lead_in, self.lead_in = 0.0, 1.0  # seconds, before the training part and before the others
 
     @property
     def sample_rate(self) -> int:
@@ -78,10 +80,13 @@ class Pair(LightningDataModule):
         return span.start / self.sample_rate, span.stop / self.sample_rate
 
     def train_dataloader(self) -> DataLoader:
-        return _loader([self.tracks.excerpt(self.tracks.parts["train"])] * self.steps)
+        return _loader([self.training_excerpt()] * self.steps)
 
     def val_dataloader(self) -> DataLoader:
-        return _loader([self.tracks.excerpt(self.tracks.parts["validation"], LEAD_IN_SECONDS)])
+        return _loader([self.tracks.excerpt(self.tracks.parts["validation"], self.lead_in)])
+
+    def training_excerpt(self) -> Excerpt:
+        return self.tracks.excerpt(self.tracks.parts["train"], self.training_lead_in)
 
 
 def _loader(excerpts: list[Excerpt]) -> DataLoader:
@@ -96,6 +101,38 @@ def simulated(setting: str, train: Sequence[float], validation: Sequence[float],
         torch.from_numpy(recording.wet)[None],
         recording.sample_rate,
         f"Simulated Small Stone, {setting}",
+        truth=recording.truth,
+    )
+    return Pair(tracks, {"train": train, "validation": validation, "test": test})
+
+
+def compressed(
+    setting: str,
+    seconds: float,
+    train: Sequence[float],
+    validation: Sequence[float],
+    test: Sequence[float],
+    **arguments: Any,
+) -> Pair:
+    """The programme through a compressor of the model's own class, as in the paper; arguments: the compressor's."""
+    compressor = Compressor(SAMPLE_RATE, **arguments).double()
+    dry = torch.from_numpy(programme(seconds))[None]
+    with torch.no_grad():
+        wet = compressor(dry)
+    tracks = Tracks(dry, wet, SAMPLE_RATE, f"A compressor's own output, {setting}", truth=compressor)
+    return Pair(tracks, {"train": train, "validation": validation, "test": test})
+
+
+def levelling(
+    setting: str, seconds: float, train: Sequence[float], validation: Sequence[float], test: Sequence[float]
+) -> Pair:
+    """The simulated LA-2A at one of its settings, playing the programme."""
+    recording = levelling_amplifier(setting, seconds=seconds)
+    tracks = Tracks(
+        torch.from_numpy(recording.dry)[None],
+        torch.from_numpy(recording.wet)[None],
+        recording.sample_rate,
+        f"Simulated LA-2A, {setting}",
         truth=recording.truth,
     )
     return Pair(tracks, {"train": train, "validation": validation, "test": test})

@@ -17,11 +17,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffapf.effects.effect import Effect
 from diffapf.filters.methods import FrequencySampling, TimeDomain
-from diffapf.losses import esr
 from recipes.callbacks import History, ProgressBar, StopOnInterrupt, progress_bar
-from recipes.data import LEAD_IN_SECONDS, Pair
-from recipes.optimizers import levenberg_marquardt
-from recipes.training import EffectTraining, LeastSquaresTraining, best_start
+from recipes.data import Pair
+from recipes.kinds import kind_of
+from recipes.optimizers import levenberg_marquardt, newton_raphson
+from recipes.training import EffectTraining, LeastSquaresTraining, NewtonTraining, best_start
 
 METHODS = {"td": TimeDomain, "fs": FrequencySampling}
 
@@ -46,20 +46,23 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     dtype = getattr(torch, cfg.dtype)
     pair: Pair = hydra.utils.instantiate(cfg.data.source)
     effect: Effect = hydra.utils.instantiate(cfg.model, sample_rate=pair.sample_rate).to(dtype)
+    kind = kind_of(effect)
+    pair.training_lead_in, pair.lead_in = kind.training_lead_in, kind.lead_in
     pair.tracks.dry, pair.tracks.wet = pair.tracks.dry.to(dtype), pair.tracks.wet.to(dtype)
-    baselines = [] if _by_least_squares(cfg) else cfg.baselines
+    by_least_squares = kind.least_squares_methods if _by_least_squares(cfg) else METHODS
+    baselines = [name for name in cfg.baselines if name in by_least_squares]
     methods = [cfg.method.name, *(name for name in baselines if name != cfg.method.name)]
     # a resumed training has its start in its checkpoint; a baseline that had not begun needs the same start again
     if not all(_checkpoint(folder, name).exists() for name in methods):
         _choose_start(cfg, effect, pair)
     results = []
     for name in methods:
-        trained = _train(cfg, copy.deepcopy(effect), pair, name, folder)
+        trained = _train(cfg, kind.for_method(copy.deepcopy(effect), name), pair, name, folder)
         results.append(trained)
         if trained.interrupted:
             break
     for trained in results:
-        trained.metrics |= _test(trained, pair)
+        trained.metrics |= _test(trained, pair, hydra.utils.instantiate(cfg.metric))
     return pair, results
 
 
@@ -74,32 +77,33 @@ def _check(cfg: DictConfig) -> None:
     unknown = [name for name in (cfg.method.name, *cfg.baselines) if name not in METHODS]
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
+    effect = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
+    if cfg.start.trials and kind_of(effect).rate_hz(effect) is None:
+        raise ValueError(f"start.trials must be 0 without an LFO, whose phases they try, got {cfg.start.trials}")
     if _by_least_squares(cfg):
-        _check_least_squares(cfg)
+        _check_least_squares(cfg, effect)
     # its settings are checked where it is made: now, and not after minutes of data and trials
     hydra.utils.instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(()))], 1)
 
 
 def _by_least_squares(cfg: DictConfig) -> bool:
-    return hydra.utils.get_method(cfg.optimizer._target_) is levenberg_marquardt
+    return _training_by(cfg) is LeastSquaresTraining
 
 
-def _check_least_squares(cfg: DictConfig) -> None:
+def _check_least_squares(cfg: DictConfig, effect: Effect) -> None:
     """What only gradient descent can do."""
+    kind = kind_of(effect)
     if "lr" in cfg.optimizer:
         raise ValueError(
             "optimizer=lm has no learning rate: protocol=paper is Adam's; its core alone is model.core=paper"
         )
-    if cfg.method.name != "td":
+    if cfg.method.name not in kind.least_squares_methods:
         raise ValueError(f"optimizer=lm runs in the time domain: it needs method=td, got method={cfg.method.name}")
     if cfg.loss.get("pre_emphasis"):
         raise ValueError(
             f"optimizer=lm minimises the plain ESR: loss.pre_emphasis must be 0, got {cfg.loss.pre_emphasis}"
         )
-    if hydra.utils.instantiate(cfg.model, sample_rate=44_100).align_corners:
-        raise ValueError(
-            "optimizer=lm goes block by block: model.align_corners must be false, as it is with model=phaser"
-        )
+    kind.check_least_squares(effect)
 
 
 def _quiet() -> None:
@@ -113,22 +117,27 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*torch.jit.script.*")
 
 
+def _training_by(cfg: DictConfig) -> type[EffectTraining]:
+    by = {levenberg_marquardt: LeastSquaresTraining, newton_raphson: NewtonTraining}
+    return by.get(hydra.utils.get_method(cfg.optimizer._target_), EffectTraining)
+
+
 def _training(cfg: DictConfig, effect: Effect, pair: Pair, method: str) -> EffectTraining:
-    training = LeastSquaresTraining if _by_least_squares(cfg) else EffectTraining
-    return training(
+    return _training_by(cfg)(
         effect,
         METHODS[method](),
         hydra.utils.instantiate(cfg.optimizer),
         pair.sample_rate,
         hydra.utils.instantiate(cfg.loss),
         hydra.utils.instantiate(cfg.curriculum),
+        hydra.utils.instantiate(cfg.metric),
     )
 
 
 def _choose_start(cfg: DictConfig, effect: Effect, pair: Pair) -> None:
     if cfg.start.trials == 0:
         return
-    excerpt = pair.tracks.excerpt(pair.tracks.parts["train"])
+    excerpt = pair.training_excerpt()
     trials = best_start(
         effect,
         excerpt,
@@ -179,7 +188,7 @@ def _train(cfg: DictConfig, effect: Effect, pair: Pair, method: str, folder: Pat
         weights = torch.load(best.best_model_path, weights_only=False)["state_dict"]
         recipe.load_state_dict(weights)
     effect.eval()
-    effect.lfo.move_origin(0.0)  # type: ignore[operator,union-attr]
+    recipe.kind.begin(effect, 0.0)
     trained = Trained(effect, method, history, interrupted=interrupt.interrupted, steps=trainer.global_step)
     trained.metrics = {"train/seconds": history.seconds, "train/steps": trainer.global_step}
     return trained
@@ -187,23 +196,23 @@ def _train(cfg: DictConfig, effect: Effect, pair: Pair, method: str, folder: Pat
 
 def predict(effect: Effect, pair: Pair, part: slice, method: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """(prediction, target) over a part, run in from the dry signal before it."""
-    excerpt = pair.tracks.excerpt(part, LEAD_IN_SECONDS)
+    excerpt = pair.tracks.excerpt(part, pair.lead_in)
     effect.method = method
     with torch.no_grad():
-        prediction = effect(excerpt.dry, start=excerpt.start)
+        prediction = kind_of(effect).run(effect, excerpt.dry, excerpt.start)
     before = part.start - excerpt.start
     return prediction[:, before:], excerpt.wet[:, before:]
 
 
-def _test(trained: Trained, pair: Pair) -> dict[str, float]:
-    parts = dict(pair.tracks.parts)
-    if pair.tracks.truth is not None:
+def _test(trained: Trained, pair: Pair, metric: torch.nn.Module) -> dict[str, float]:
+    kind, parts = kind_of(trained.effect), dict(pair.tracks.parts)
+    if kind.tested_with_training and pair.tracks.truth is not None:
         # what the paper tests on: the training part and the test part after it, as one
         parts["paper"] = slice(parts["train"].start, parts["test"].stop)
     metrics = {}
     for part, span in parts.items():
-        for name, method in METHODS.items():
-            metrics[f"{part}/esr_{name}"] = float(esr(*predict(trained.effect, pair, span, method())))
+        for name in kind.methods(trained.effect):
+            metrics[f"{part}/esr_{name}"] = float(metric(*predict(trained.effect, pair, span, METHODS[name]())))
     return metrics
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,23 +10,45 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from diffapf.identification import Fit, fit_module
+from diffapf.identification import Fit, Minimum, fit_module, minimise_module
+from diffapf.identification.hessians import STRATEGIES
 
 
 def adam(
     parameters: Iterable[nn.Parameter], steps: int, lr: float, decay: str = "cosine"
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """Adam with its usual moments. `decay`: "cosine" to 0 over all steps, or "none"."""
-    if not isinstance(lr, (int, float)) or not lr > 0:
-        raise ValueError(f"optimizer.lr must be a positive number, got {lr!r}")
-    schedules = {
-        "cosine": lambda step: (1 + torch.cos(torch.tensor(torch.pi * min(step / steps, 1.0))).item()) / 2,
+    _check_positive("lr", lr)
+    decayed = _decay(decay, steps)
+    optimizer = torch.optim.Adam(parameters, lr, fused=True)  # twenty scalars: the loop over them would cost more
+    return optimizer, LambdaLR(optimizer, decayed)
+
+
+def sgd(
+    parameters: Iterable[nn.Parameter], steps: int, lr: float, momentum: float, decay: str = "none"
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """Gradient descent with momentum. `decay`: "cosine" to 0 over all steps, or "none"."""
+    _check_positive("lr", lr)
+    if not isinstance(momentum, (int, float)) or not 0 <= momentum < 1:
+        raise ValueError(f"optimizer.momentum must be at least 0 and less than 1, got {momentum!r}")
+    decayed = _decay(decay, steps)
+    optimizer = torch.optim.SGD(parameters, lr, momentum)
+    return optimizer, LambdaLR(optimizer, decayed)
+
+
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, (int, float)) or not value > 0:
+        raise ValueError(f"optimizer.{name} must be a positive number, got {value!r}")
+
+
+def _decay(decay: str, steps: int) -> Callable[[int], float]:
+    schedules: dict[str, Callable[[int], float]] = {
+        "cosine": lambda step: (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2,
         "none": lambda step: 1.0,
     }
     if decay not in schedules:
         raise ValueError(f"optimizer.decay must be one of {sorted(schedules)}, got {decay!r}")
-    optimizer = torch.optim.Adam(parameters, lr, fused=True)  # twenty scalars: the loop over them would cost more
-    return optimizer, LambdaLR(optimizer, schedules[decay])
+    return schedules[decay]
 
 
 class LevenbergMarquardt(torch.optim.Optimizer):
@@ -50,9 +73,35 @@ def levenberg_marquardt(
     parameters: Iterable[nn.Parameter], steps: int, iterations: int, tolerance: float, damping: float
 ) -> tuple[torch.optim.Optimizer, None]:
     """Levenberg–Marquardt, `iterations` a step; see `diffapf.identification.least_squares`."""
+    _check_iterations(iterations, tolerance, damping)
+    return LevenbergMarquardt(parameters, {"iterations": iterations, "tolerance": tolerance, "damping": damping}), None
+
+
+class NewtonRaphson(torch.optim.Optimizer):
+    """Newton's method as an optimiser, as `LevenbergMarquardt` is; its closure returns (module, loss, options)."""
+
+    def step(self, closure: Callable[[], tuple[nn.Module, Callable, dict[str, Any]]]) -> Minimum:  # type: ignore[override]
+        module, loss, options = closure()
+        group = self.param_groups[0]
+        settings = {name: group[name] for name in ("iterations", "tolerance", "damping", "strategy")}
+        found = minimise_module(module, loss, **settings, **options)
+        group["damping"] = min(max(found.history[-1].damping, LEAST_DAMPING), MOST_DAMPING)
+        return found
+
+
+def newton_raphson(
+    parameters: Iterable[nn.Parameter], steps: int, iterations: int, tolerance: float, damping: float, strategy: str
+) -> tuple[torch.optim.Optimizer, None]:
+    """Newton–Raphson with exact Hessians, `iterations` a step; see `diffapf.identification.newton`."""
+    _check_iterations(iterations, tolerance, damping)
+    if strategy not in STRATEGIES:
+        raise ValueError(f"optimizer.strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
+    settings = {"iterations": iterations, "tolerance": tolerance, "damping": damping, "strategy": strategy}
+    return NewtonRaphson(parameters, settings), None
+
+
+def _check_iterations(iterations: object, tolerance: object, damping: object) -> None:
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"optimizer.iterations must be a positive whole number, got {iterations!r}")
-    for name, value in (("tolerance", tolerance), ("damping", damping)):
-        if not isinstance(value, (int, float)) or not value > 0:
-            raise ValueError(f"optimizer.{name} must be a positive number, got {value!r}")
-    return LevenbergMarquardt(parameters, {"iterations": iterations, "tolerance": tolerance, "damping": damping}), None
+    _check_positive("tolerance", tolerance)
+    _check_positive("damping", damping)

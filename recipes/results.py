@@ -9,13 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from diffapf.report import write_report
-from diffapf.report.curves import HERTZ, TIME, heard_times, notch_curve, series
 from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_json, write_tracks
 from recipes.data import Pair
 from recipes.fit import METHODS, Trained, predict
+from recipes.kinds import kind_of
 
 
 def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: float, title: str) -> Path:
@@ -30,16 +28,11 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
         name = "model" if trained is main else f"model_{trained.method}"
         trained.effect.save(folder / f"{name}.yaml")
     write_json(folder / "metrics.json", metrics)
-    truth = pair.tracks.truth
-    write_json(
-        folder / "parameters.json",
-        [
-            parameter_record(spec, truth=truth.rate if truth is not None and spec.name == "lfo.rate_hz" else None)
-            for spec in parameters
-        ],
-    )
+    kind = kind_of(main.effect)
+    truths = kind.truths(pair)
+    write_json(folder / "parameters.json", [parameter_record(spec, truth=truths.get(spec.name)) for spec in parameters])
     _write_history(folder / "history.csv", results)
-    write_json(folder / "curves.json", _curves(main, pair))
+    write_json(folder / "curves.json", kind.curves(main.effect, pair))
     _write_audio(folder / "audio", pair, results)
     write_json(folder / "run.json", _description(pair, results, seconds, title))
     return write_report(folder)
@@ -75,38 +68,6 @@ def _write_history(path: Path, results: list[Trained]) -> None:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows[step] for step in sorted(rows))
-
-
-def _curves(main: Trained, pair: Pair) -> list[dict[str, Any]]:
-    """The learned modulation over the heard part of the test: break frequency and notches against time."""
-    begin, end = pair.seconds("test")
-    shown = heard_times(begin, end)
-    effect: Any = main.effect
-    with torch.no_grad():
-        learned = effect.break_frequencies(begin + shown)
-        lfo = effect.shaper(effect.lfo(begin + shown))
-        notches = notch_curve(effect, begin, end)
-    lines = [series("learned", shown, learned)]
-    if pair.tracks.truth is not None:
-        truth = torch.from_numpy(pair.tracks.truth.break_frequency((begin + shown).numpy()))
-        lines.append(series("true circuit", shown, truth, "dashed"))
-    return [
-        {
-            "title": "All-pass break frequency",
-            "x": TIME,
-            "y": HERTZ,
-            "series": lines,
-            "caption": "Where each stage turns the phase by 90°, as the LFO sweeps it.",
-        },
-        notches,
-        {
-            "title": "Shaped LFO",
-            "x": TIME,
-            "y": {"label": "swing", "unit": ""},
-            "series": [series("learned", shown, lfo.double())],
-            "caption": "The LFO after the wave shaper: −1 is the lowest break frequency, 1 the highest.",
-        },
-    ]
 
 
 def _write_audio(folder: Path, pair: Pair, results: list[Trained]) -> None:

@@ -12,8 +12,8 @@ from recipes.fit import Trained
 PART_NAMES = {"train": "train", "validation": "validation", "test": "test", "paper": "train + test, as in the paper"}
 
 
-def percent(esr: float) -> str:
-    return f"{100 * esr:.3g} %"
+def percent(esr: float | None) -> str:
+    return "" if esr is None else f"{100 * esr:.3g} %"
 
 
 def judgement(esr: float) -> str:
@@ -29,9 +29,9 @@ def print_run(pair: Pair, results: list[Trained]) -> None:
         how = f"[bold]trained by {trained.method.upper()}[/bold], {trained.steps} steps"
         table.add_row(how, f"in {trained.history.seconds:.0f} s")
         for part in (name for name in PART_NAMES if f"{name}/esr_td" in trained.metrics):
-            td, fs = trained.metrics[f"{part}/esr_td"], trained.metrics[f"{part}/esr_fs"]
+            td, fs = (trained.metrics.get(f"{part}/esr_{method}") for method in ("td", "fs"))
             span = "" if part == "paper" else "{:g}–{:g}".format(*pair.seconds(part))
-            table.add_row(f"  {PART_NAMES[part]}", span, percent(td), percent(fs), judgement(td))
+            table.add_row(f"  {PART_NAMES[part]}", span, percent(td), percent(fs), judgement(td or 0.0))
         table.add_section()
     Console(width=100).print(table)
     print(

@@ -1,4 +1,4 @@
-"""Training an effect with an LFO on a pair of tracks: the Lightning module, and the curriculum of windows."""
+"""Training an effect on a pair of tracks: the Lightning module, and the curriculum of windows for effects with an LFO."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from lightning import LightningModule
 from torch import nn
 
 from diffapf.effects.effect import Effect
-from diffapf.identification.aligned_pair import AlignedPair, Stretch
-from diffapf.losses import ESR, esr
+from diffapf.filters.methods import TimeDomain
+from diffapf.losses import ESR, Prefiltered
 from recipes.data import Excerpt
+from recipes.kinds import kind_of
+from recipes.residuals import Residuals
 
 Method = Callable[..., torch.Tensor]
 
@@ -26,7 +28,7 @@ class Curriculum:
     0.05 cycles at the ends of five periods, and that much descent can undo; over thirty periods it could not.
 
     Args:
-        periods: LFO periods in the first window; 0: the whole part from the first step on, as published.
+        periods: LFO periods in the first window; 0, or without an LFO: the whole part from the first step on, as published.
         growth: of the window from one stage to the next.
         stages: the fractions of all steps at which the window grows.
         longest: seconds that no window exceeds.
@@ -37,9 +39,9 @@ class Curriculum:
     stages: tuple[float, ...] = (0.25, 0.75)
     longest: float = 12.0
 
-    def window(self, progress: float, rate_hz: float, seconds: float) -> float:
+    def window(self, progress: float, rate_hz: float | None, seconds: float) -> float:
         """The window's length in seconds after a fraction `progress` of all steps, for a part of `seconds`."""
-        if self.periods == 0:
+        if self.periods == 0 or rate_hz is None:
             return seconds
         stage = sum(progress >= bound for bound in self.stages)
         return min(seconds, self.longest, self.periods / rate_hz * self.growth**stage)
@@ -49,12 +51,13 @@ class EffectTraining(LightningModule):
     """Fits an effect to a wet track by gradient descent on a loss, through one method (TD or FS).
 
     Args:
-        effect: trained in place; its LFO starts from where it is.
+        effect: trained in place, from where it is.
         method: `TimeDomain()` or `FrequencySampling()`.
         optimizer: (parameters, steps) → (optimiser, schedule).
         loss: (prediction, target) → scalar.
         curriculum: the window of each step.
         sample_rate: in Hz.
+        metric: the same for validation; an ESR.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class EffectTraining(LightningModule):
         sample_rate: float,
         loss: nn.Module | None = None,
         curriculum: Curriculum | None = None,
+        metric: nn.Module | None = None,
     ):
         super().__init__()
         self.effect = effect
@@ -72,9 +76,11 @@ class EffectTraining(LightningModule):
         self.make_optimizer = optimizer
         self.sample_rate = sample_rate
         self.loss = loss or ESR()
+        self.metric = metric or ESR()
         self.curriculum = curriculum or Curriculum()
+        self.kind = kind_of(effect)
         # the start's rate, not the present one: a window must not change with every step
-        self.start_rate_hz = abs(effect.lfo.rate_hz().item())  # type: ignore[operator,union-attr]
+        self.start_rate_hz = self.kind.rate_hz(effect)
         self.window = 0
 
     def configure_optimizers(self) -> Any:
@@ -87,16 +93,16 @@ class EffectTraining(LightningModule):
     def windowed(self, excerpt: Excerpt, progress: float) -> Excerpt:
         """The beginning of the training part that this step sees. When it grows, the LFO is centred on it."""
         seconds, begin = excerpt.dry.shape[1] / self.sample_rate, excerpt.start / self.sample_rate
-        if self.curriculum.periods == 0:
-            if not self.window:
-                self.window = excerpt.dry.shape[1]
-                self.effect.lfo.move_origin(begin)  # type: ignore[operator,union-attr]
-            return excerpt
         window = round(self.curriculum.window(progress, self.start_rate_hz, seconds) * self.sample_rate)
         if window != self.window:
             self.window = window
-            self.effect.lfo.centre(begin, begin + window / self.sample_rate)  # type: ignore[operator,union-attr]
+            self.kind.begin(self.effect, begin, None if self.sees_all else begin + window / self.sample_rate)
         return Excerpt(excerpt.dry[:, :window], excerpt.wet[:, :window], excerpt.start, excerpt.skip)
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether every step sees the whole training part."""
+        return self.curriculum.periods == 0 or self.start_rate_hz is None
 
     @property
     def progress(self) -> float:
@@ -105,35 +111,66 @@ class EffectTraining(LightningModule):
     def training_step(self, excerpt: Excerpt, _: int) -> torch.Tensor | None:
         excerpt = self.windowed(excerpt, self.progress)
         loss = self.loss(*self.prediction_and_target(excerpt, self.method))
-        self.log("train/esr", loss.detach(), batch_size=1)
+        self.log_loss(loss.detach())
         return loss
+
+    def log_loss(self, loss: torch.Tensor) -> None:
+        plain = self.loss.loss if isinstance(self.loss, Prefiltered) else self.loss
+        self.log("train/esr" if isinstance(plain, ESR) else "train/loss", loss, batch_size=1)
 
     def validation_step(self, excerpt: Excerpt, _: int) -> None:
         # by the training's own method: a model that was trained by FS is also selected by it
-        self.log("val/esr", esr(*self.prediction_and_target(excerpt, self.method)), batch_size=1)
+        self.log("val/esr", self.metric(*self.prediction_and_target(excerpt, self.method)), batch_size=1)
 
     def prediction_and_target(self, excerpt: Excerpt, method: Method) -> tuple[torch.Tensor, torch.Tensor]:
         self.effect.method = method
-        prediction = self.effect(excerpt.dry, start=excerpt.start)
+        prediction = self.kind.run(self.effect, excerpt.dry, excerpt.start)
         return prediction[:, excerpt.skip :], excerpt.wet[:, excerpt.skip :]
 
 
 class LeastSquaresTraining(EffectTraining):
-    """The same by least squares: a step is a few iterations on all of the window, in blocks, in the time domain.
+    """The same by least squares: a step is a few iterations on all of the window.
 
-    What is minimised is the ESR, whatever the loss says. A damped LFO is undamped: its damping is for gradients.
+    In the time domain it goes block by block. What is minimised is the ESR, behind the loss's filter if it has one, whatever
+    else the loss says. A damped LFO is undamped: its damping is for gradients.
     """
 
     automatic_optimization = False
 
     def training_step(self, excerpt: Excerpt, _: int) -> None:
         window = self.windowed(excerpt, self.progress)
-        pair = AlignedPair(window.dry, window.wet, self.sample_rate, origin=window.start)
-        stretch = Stretch(pair, window.skip, pair.samples)
+        filtered = self.loss if isinstance(self.loss, Prefiltered) else None
+        residuals = Residuals(self.kind, window, self.sample_rate, filtered)
         self.effect.eval()
-        options = {"blocks": stretch.blocks, "weights": stretch.weights}
-        fit = self.optimizers().step(lambda: (self.effect, stretch.residuals, options))  # type: ignore[union-attr,call-arg,arg-type]
-        self.log("train/esr", fit.cost / stretch.energy, batch_size=1)  # type: ignore[attr-defined]
+        self.effect.method = self.method
+        in_blocks = isinstance(self.method, TimeDomain)
+        options: dict[str, Any] = {"blocks": residuals.blocks, "weights": residuals.weights} if in_blocks else {}
+        options["longest_steps"] = self.kind.longest_steps(self.effect)
+        function = residuals.of_block if in_blocks else residuals.of_whole
+        fit = self.optimizers().step(lambda: (self.effect, function, options))  # type: ignore[union-attr,call-arg,arg-type]
+        self.log("train/esr", fit.cost / residuals.energy, batch_size=1)  # type: ignore[attr-defined]
+        if fit.converged and self.sees_all:  # type: ignore[attr-defined]
+            self.trainer.should_stop = True
+
+
+class NewtonTraining(EffectTraining):
+    """The same by Newton's method: a step is a few iterations on all of the window, on the loss as it is."""
+
+    automatic_optimization = False
+
+    def training_step(self, excerpt: Excerpt, _: int) -> None:
+        window = self.windowed(excerpt, self.progress)
+
+        def loss(effect: Effect) -> torch.Tensor:
+            prediction = self.kind.run(effect, window.dry, window.start)
+            return self.loss(prediction[:, window.skip :], window.wet[:, window.skip :])
+
+        self.effect.method = self.method
+        options = {"longest_steps": self.kind.longest_steps(self.effect)}
+        found = self.optimizers().step(lambda: (self.effect, loss, options))  # type: ignore[union-attr,call-arg,arg-type]
+        self.log_loss(torch.tensor(found.loss))  # type: ignore[attr-defined]
+        if found.converged and self.sees_all:  # type: ignore[attr-defined]
+            self.trainer.should_stop = True
 
 
 def best_start(

@@ -3,7 +3,7 @@
 Each cell is a job that trains one model and writes its results folder. What is there is not done again, so a table that
 was stopped goes on where it stopped.
 
-    table=phaser          a file of configs/table; phaser_real is one of fits to recordings, not of trainings
+    table=phaser          a file of configs/table; compressor; phaser_real is one of fits to recordings, not of trainings
     budget=quick|paper    how long to train; on how many windows of a recording
     recordings=FOLDER     where the recordings are (phaser_real)
     cluster=local|slurm   where the jobs run: processes here, or Slurm
@@ -46,7 +46,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: a setting, a method, a seed, and the folder of its results."""
+    """One training: a setting, a method or another way to train, a seed, and the folder of its results."""
 
     setting: str
     method: str
@@ -74,7 +74,6 @@ def train_cell(experiment: str, cell: Cell, overrides: list[str]) -> None:
             [
                 f"experiment={experiment}",
                 f"data={cell.setting}",
-                f"method={cell.method}",
                 "baselines=[]",
                 f"seed={cell.seed}",
                 f"run={cell.folder}",
@@ -141,11 +140,26 @@ def leave_with(failed: list[str], options: DictConfig) -> None:
 def cells_of(table: DictConfig, options: DictConfig) -> list[Cell]:
     settings, root = settings_of(table, options, table.budget), results_folder(options)
     return [
-        Cell(setting, method, seed, root / f"{setting}_{method}_seed{seed}")
+        Cell(setting, method, seed, root / f"{setting}_{method.replace(' ', '_')}_seed{seed}")
         for setting in settings
-        for method in table.methods
+        for method in trainings_of(table)
         for seed in table.budget[options.budget].seeds
     ]
+
+
+def trainings_of(table: DictConfig) -> dict[str, list[str]]:
+    """The ways in which each setting is trained, and their overrides: the methods, where a table says nothing else."""
+    given = table.get("trainings")
+    return (
+        {name: list(given[name]) for name in given} if given else {name: [f"method={name}"] for name in table.methods}
+    )
+
+
+def overrides_of(cell: Cell, table: DictConfig, budget: str) -> list[str]:
+    """Of a cell: the budget's, those of the budget for trainings of a name, and the training's own."""
+    content = table.budget[budget]
+    of_name = [entry for name in content.get("of", {}) if name in cell.method for entry in content.of[name]]
+    return [*content.overrides, *of_name, *trainings_of(table)[cell.method]]
 
 
 def run_cells(cells: list[Cell], table: DictConfig, options: DictConfig) -> list[str]:
@@ -155,7 +169,6 @@ def run_cells(cells: list[Cell], table: DictConfig, options: DictConfig) -> list
     missing = [cell for cell in cells if not cell.done]
     executor = submitit.AutoExecutor(folder=Path(options.folder) / options.table / "jobs", cluster=options.cluster)
     executor.update_parameters(timeout_min=24 * 60, cpus_per_task=2)
-    overrides = list(table.budget[options.budget].overrides)
     at_once = options.jobs if options.cluster == "local" else len(missing)
     waiting, running, failed = list(missing), {}, []
     with progress_bar() as bar:
@@ -164,7 +177,9 @@ def run_cells(cells: list[Cell], table: DictConfig, options: DictConfig) -> list
             while waiting or running:
                 while waiting and len(running) < at_once:
                     cell = waiting.pop(0)
-                    running[executor.submit(train_cell, table.experiment, cell, overrides)] = cell
+                    running[
+                        executor.submit(train_cell, table.experiment, cell, overrides_of(cell, table, options.budget))
+                    ] = cell
                 names = ", ".join(f"{cell.setting} {cell.method.upper()}" for cell in running.values())
                 bar.update(task, words=names if len(running) < 4 else f"{len(running)} at once")
                 for job in [job for job in running if job.done()]:
@@ -231,7 +246,13 @@ def main() -> None:
             leave_with(reproduce_fits(table, options), options)  # type: ignore[arg-type]
         cells = cells_of(table, options)  # type: ignore[arg-type]
         failed = run_cells(cells, table, options)  # type: ignore[arg-type]
-        show(table, cells, options)  # type: ignore[arg-type]
+        if "trainings" in table:
+            from scripts.compressor_table import show_compressors
+
+            done = {(cell.setting, cell.method): cell.metrics() for cell in cells if cell.done}
+            show_compressors(table, done, table.budget[options.budget].step_seconds)  # type: ignore[arg-type]
+        else:
+            show(table, cells, options)  # type: ignore[arg-type]
     leave_with(failed, options)
 
 

@@ -1,8 +1,10 @@
 """What a fit starts from, found in a dry and a wet recording, and how it descends: no lucky place is needed."""
 
 from diffapf.identification.fit import Fit, Iteration
+from diffapf.identification.hessians import hessian
 from diffapf.identification.least_squares import least_squares
 from diffapf.identification.modules import Estimate, estimates, fit_module
+from diffapf.identification.newton import Minimum, minimise_module, newton
 from diffapf.identification.phaser import PhaserStart, identify_phaser
 from diffapf.identification.phaser_fit import NotIdentifiedError, PhaserFit, fit_phaser
 from diffapf.identification.robust import Robust
@@ -11,6 +13,7 @@ __all__ = [
     "Estimate",
     "Fit",
     "Iteration",
+    "Minimum",
     "NotIdentifiedError",
     "PhaserFit",
     "PhaserStart",
@@ -18,6 +21,9 @@ __all__ = [
     "estimates",
     "fit_module",
     "fit_phaser",
+    "hessian",
     "identify_phaser",
     "least_squares",
+    "minimise_module",
+    "newton",
 ]

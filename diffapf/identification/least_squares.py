@@ -54,6 +54,7 @@ def least_squares(
     groups: Groups | None = None,
     weights: Tensor | Sequence[Tensor] | None = None,
     robust: Robust | None = None,
+    longest_steps: Mapping[str, float] | None = None,
     feasible: Callable[[Parameters], bool] | None = None,
     iterations: int = 50,
     tolerance: float = 1e-6,
@@ -77,6 +78,7 @@ def least_squares(
             pass, and saves the derivatives of what a group has no part in, as of a filter before the one that it moves.
         weights: w ≥ 0, one tensor for each block (a single one without `blocks`), that broadcasts to its residuals.
         robust: a `Robust`, for residuals of which some frames are spoilt.
+        longest_steps: by name, how far each element goes in a step at most; None: any way.
         feasible: `feasible(parameters)` → whether they may be tried at all, as for a filter's stability. What is not
             feasible, or gives a residual that is not finite, is a step that doesn't help.
         iterations: steps at most.
@@ -104,7 +106,8 @@ def least_squares(
     layout = Layout(parameters, frozen, groups)
     stream = _stream(residuals, blocks, state, weights, robust)
     _check_numbers(iterations, tolerance, damping)
-    descent = _Descent(stream, layout, layout.bounds(bounds), feasible, tolerance, damping, callback)
+    longest = layout.bounds({name: (-step, step) for name, step in (longest_steps or {}).items()})
+    descent = _Descent(stream, layout, layout.bounds(bounds), longest, feasible, tolerance, damping, callback)
     return descent.run(layout.vector(parameters), iterations)
 
 
@@ -115,6 +118,7 @@ class _Descent:
     stream: Stream
     layout: Layout
     bounds: tuple[Tensor, Tensor]
+    longest: tuple[Tensor, Tensor]
     feasible: Callable[[Parameters], bool] | None
     tolerance: float
     damping: float
@@ -158,7 +162,7 @@ class _Descent:
         information, gradient, before = equations.information, equations.gradient, equations.cost
         self.rejected = 0
         while self.damping <= MOST_DAMPING:
-            step = bounded_step(information, gradient, self.damping, self.bounds[0] - vector, self.bounds[1] - vector)
+            step = bounded_step(information, gradient, self.damping, *self._room(vector))
             promised = -1.0 if step is None else promised_gain(information, gradient, step)
             reached = None if step is None or promised <= 0 else self._reached(vector + step, before)
             if reached is not None:
@@ -170,6 +174,13 @@ class _Descent:
             if 0 <= promised < self.tolerance * before:  # shorter steps promise less still
                 return NOTHING_PROMISED
         return NO_STEP_HELPS
+
+    def _room(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """How far a step may go, down and up."""
+        return (
+            torch.maximum(self.bounds[0] - vector, self.longest[0]),
+            torch.minimum(self.bounds[1] - vector, self.longest[1]),
+        )
 
     def _reached(self, vector: Tensor, limit: float) -> tuple[Tensor, NormalEquations] | None:
         """The point and its normal equations if it may be tried, costs less than the limit, and can be left again."""

@@ -27,7 +27,7 @@ def same(one: cache.Recording, other: cache.Recording) -> bool:
 def test_second_call_reads_what_the_first_made(folder, monkeypatch):
     first = cache.small_stone("SS-D", **EXCERPT)
     assert [path.suffix for path in folder.iterdir()] == [".npz"]
-    monkeypatch.setattr(cache, "_simulate", no_simulation)
+    monkeypatch.setattr(cache, "_make", no_simulation)
     second = cache.small_stone("SS-D", **EXCERPT)
     assert same(first, second)
     assert second.dry.shape == second.wet.shape == (22050,)
@@ -60,13 +60,14 @@ def test_a_damaged_file_is_made_again_with_a_message(folder, caplog, damage):
 
 
 def test_a_change_of_the_simulation_makes_a_new_file(tmp_path, monkeypatch):
-    before = cache.fingerprint(60.0, 10.0)
-    assert before == cache.fingerprint(60, 10)
-    assert before != cache.fingerprint(60.0, 5.0)
+    before = cache.fingerprint("small_stone", (60.0, 10.0))
+    assert before == cache.fingerprint("small_stone", (60, 10))
+    assert before != cache.fingerprint("small_stone", (60.0, 5.0))
+    signals, pedal = cache.SOURCES["small_stone"]
     changed = tmp_path / "small_stone.py"
-    changed.write_bytes(cache.SOURCES[1].read_bytes() + b"\n")
-    monkeypatch.setattr(cache, "SOURCES", (cache.SOURCES[0], changed))
-    assert before != cache.fingerprint(60.0, 10.0)
+    changed.write_bytes(pedal.read_bytes() + b"\n")
+    monkeypatch.setitem(cache.SOURCES, "small_stone", (signals, changed))
+    assert before != cache.fingerprint("small_stone", (60.0, 10.0))
 
 
 def test_makers_at_the_same_time_do_not_hurt_each_other(folder):
@@ -81,6 +82,16 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch, 
     monkeypatch.setenv("DIFFAPF_CACHE", str(tmp_path / "file" / "cache"))
     assert cache.small_stone("SS-A", **EXCERPT).wet.shape == (22050,)
     assert "cannot be kept" in caplog.text
+
+
+def test_the_levelling_amplifier_is_kept_too(folder, monkeypatch):
+    first = cache.levelling_amplifier("LA-F", progress=False, seconds=0.5)
+    monkeypatch.setattr(cache, "_make", no_simulation)
+    second = cache.levelling_amplifier("LA-F", progress=False, seconds=0.5)
+    assert same(first, second)
+    assert (second.wet.shape, second.setting, second.truth.peak_reduction) == ((22050,), "LA-F", 75.0)
+    with pytest.raises(ValueError, match=r"'LA-A'.*LA-D, LA-E, LA-F"):
+        cache.levelling_amplifier("LA-A")
 
 
 def test_an_unknown_setting_names_those_there_are():

@@ -526,3 +526,14 @@ def test_wrong_calls_say_what_is_wrong(error, words, residuals, start, options):
 def test_robust_says_what_is_wrong(arguments):
     with pytest.raises(ValueError, match=r"must be"):
         Robust(*arguments)
+
+
+def test_no_step_is_longer_than_the_longest():
+    points = []
+    least_squares(
+        lambda x: x["far"] - torch.full((3,), 10.0, dtype=torch.float64),
+        {"far": torch.zeros((), dtype=torch.float64)},
+        longest_steps={"far": 3.0},
+        callback=lambda number, cost, damping, parameters: points.append(float(parameters["far"])),
+    )
+    assert points[:5] == pytest.approx([0, 3, 6, 9, 10], abs=0.02)

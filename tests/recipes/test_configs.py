@@ -9,9 +9,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from diffapf import Phaser, cli
+from diffapf import Compressor, Phaser, cli
+from diffapf.effects.time_constants import smoothing_rate
 from recipes.training import Curriculum
 from scripts.recordings_table import fits_of
+from scripts.reproduce import Cell, overrides_of, trainings_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CHOICES = [
@@ -22,21 +24,27 @@ CHOICES = [
 ]
 
 
-def composed(*overrides: str):
+def composed(*overrides: str, experiment: str = "phaser"):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return compose("train", ["experiment=phaser", "run=here", *overrides])
+        return compose("train", [f"experiment={experiment}", "run=here", *overrides])
+
+
+def experiment_of(choice: str) -> str:
+    """What a choice is for."""
+    return "compressor" if any(word in choice for word in ("compressor", "FF-", "LA-")) else "phaser"
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_builds_its_model_optimiser_and_loss(choice):
-    cfg = composed(choice)
+    cfg = composed(choice, experiment=experiment_of(choice))
     OmegaConf.to_container(cfg, resolve=True)
     model = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
     optimizer, _ = hydra.utils.instantiate(cfg.optimizer)(model.parameters(), 10)
-    assert isinstance(model, Phaser)
+    assert isinstance(model, Phaser if experiment_of(choice) == "phaser" else Compressor)
     settings = {name: value for name, value in cfg.optimizer.items() if name in optimizer.param_groups[0]}
     assert settings and settings.items() <= optimizer.param_groups[0].items()
-    assert hydra.utils.instantiate(cfg.loss)(torch.ones(1, 4), torch.ones(1, 4)) == 0
+    for measure in (cfg.loss, cfg.metric):
+        assert hydra.utils.instantiate(measure)(torch.ones(1, 4), torch.ones(1, 4)) == 0
     assert isinstance(hydra.utils.instantiate(cfg.curriculum), Curriculum)
 
 
@@ -47,6 +55,37 @@ def test_the_papers_protocol_is_the_papers():
     assert (cfg.optimizer.lr, cfg.optimizer.decay, cfg.trainer.max_steps) == (5e-4, "none", 10_000)
     assert (cfg.trainer.gradient_clip, cfg.trainer.validate_every, cfg.start.trials) == (0.5, 50, 0)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 182
+
+
+def test_the_compressors_protocol_is_the_papers():
+    cfg = composed("protocol=compressor_paper", "data=FF-C", experiment="compressor")
+    model = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
+    start = {spec.name.split(".")[-1]: spec.value for spec in model.parameters_spec()}
+    assert (start["threshold_db"], start["ratio"], start["makeup_db"]) == (-10.0, 2.0, 0.0)
+    assert start["attack_ms"] == start["release_ms"] == 50.0
+    assert smoothing_rate(torch.tensor(start["average_ms"]).double(), 44_100) == pytest.approx(0.3)
+    optimizer, _ = hydra.utils.instantiate(cfg.optimizer)(model.parameters(), 10)
+    assert isinstance(optimizer, torch.optim.SGD)
+    assert (cfg.optimizer.lr, cfg.optimizer.momentum, cfg.trainer.max_steps, cfg.dtype) == (100.0, 0.9, 1000, "float32")
+    loss = hydra.utils.instantiate(cfg.loss)
+    assert (type(loss.loss), loss.b, loss.a) == (torch.nn.L1Loss, (1.0, -1.0), (1.0, -0.995))
+    assert (list(cfg.data.source.train), list(cfg.data.source.test)) == ([0, 300], [300, 1200])
+
+
+@pytest.mark.parametrize(
+    ("data", "values"),
+    [("FF-A", (3.0, 1.0, 100.0)), ("FF-B", (5.0, 30.0, 30.0)), ("FF-C", (8.0, 0.1, 200.0))],
+)
+def test_the_compressors_own_targets_are_the_papers(data, values):
+    source = composed(f"data={data}", experiment="compressor").data.source
+    assert (source.ratio, source.attack_ms, source.release_ms) == values
+    assert source.threshold_db == -20.0
+    assert smoothing_rate(torch.tensor(source.average_ms).double(), 44_100) == pytest.approx(0.03)
+
+
+def test_an_optimiser_may_be_chosen_for_a_compressor():
+    assert composed(experiment="la2a").optimizer._target_.endswith("levenberg_marquardt")
+    assert composed("optimizer=sgd", experiment="la2a").optimizer._target_.endswith("sgd")
 
 
 @pytest.mark.parametrize(
@@ -84,10 +123,11 @@ def tables(of_recordings: bool) -> list[str]:
 @pytest.mark.parametrize("table", tables(of_recordings=False))
 def test_every_cell_of_a_table_composes(table):
     content = OmegaConf.load(CONFIGS / "table" / f"{table}.yaml")
-    for budget in content.budget.values():
+    for name in content.budget:
         for setting in content.settings:
-            for method in content.methods:
-                composed(f"data={setting}", f"method={method}", *budget.overrides)
+            for training in trainings_of(content):
+                cell = Cell(setting, training, 1, Path())
+                composed(f"data={setting}", *overrides_of(cell, content, name), experiment=content.experiment)
 
 
 @pytest.mark.parametrize("table", tables(of_recordings=True))

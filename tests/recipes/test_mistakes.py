@@ -18,6 +18,12 @@ def fails(result, *words: str) -> None:
     [
         ([], ["name an experiment", "phaser"]),
         (["experiment=phasor"], ["no experiment 'phasor'", "did you mean experiment=phaser?"]),
+        (["experiment=compressor", "data=FF-Q"], ["no data 'FF-Q'", "FF-A"]),
+        (["experiment=compressor", "start.trials=4"], ["start.trials must be 0", "LFO", "4"]),
+        (["experiment=compressor", "model.ratio=0.5"], ["ratio", "at least 1", "0.5"]),
+        (["experiment=compressor", "optimizer=sgd", "optimizer.momentum=1"], ["optimizer.momentum", "1"]),
+        (["experiment=compressor", "optimizer=newton", "optimizer.strategy=rev"], ["optimizer.strategy", "rev-rev"]),
+        (["experiment=compressor", "programme.seconds=10"], ["data.train", "10 s"]),
         (["experiment=phaser", "data=SS-Q"], ["no data 'SS-Q'", "SS-A"]),
         (["experiment=phaser", "optimizer.learning_rate=1"], ["learning_rate"]),
         (["experiment=phaser", "optimizer.lr=-1"], ["optimizer.lr", "positive", "-1"]),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recipes.data import LEAD_IN_SECONDS, Tracks
-from recipes.optimizers import adam
+from recipes.data import Tracks
+from recipes.optimizers import adam, sgd
 from recipes.training import Curriculum
 
 
@@ -34,7 +34,7 @@ def test_the_files_own_beginning_carries_loss_from_its_first_sample(tracks):
 
 
 def test_an_evaluated_part_is_run_in_and_scored_whole(tracks):
-    excerpt = tracks.excerpt(slice(2000, 4000), LEAD_IN_SECONDS)
+    excerpt = tracks.excerpt(slice(2000, 4000), 1.0)
     assert (excerpt.start, excerpt.skip) == (1000, 1000)
     assert np.array_equal(excerpt.dry[0, excerpt.skip :], np.arange(2000, 4000))
 
@@ -45,6 +45,11 @@ def test_an_evaluated_part_is_run_in_and_scored_whole(tracks):
 def test_wrong_optimiser_settings_are_named(settings, word):
     with pytest.raises(ValueError, match=word):
         adam([torch.nn.Parameter(torch.zeros(1))], 10, **settings)
+
+
+def test_a_wrong_momentum_is_named():
+    with pytest.raises(ValueError, match="momentum"):
+        sgd([torch.nn.Parameter(torch.zeros(1))], 10, lr=1.0, momentum=1.0)
 
 
 def test_the_learning_rate_falls_to_nothing_by_a_cosine():
