@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch.func import jacfwd, jacrev
 
+from diffapf.filters.allpass import allpass_cascade
+from diffapf.filters.allpole import allpole
 from diffapf.filters.apply_gain import apply_gain
 from diffapf.filters.ballistics import ballistics
+from diffapf.filters.fir import fir
 from diffapf.filters.gain_curve import gain_curve
 from diffapf.filters.iir import lfilter
 from diffapf.filters.nonlinear import nonlinear_recurrence
@@ -46,3 +49,27 @@ def test_third_derivatives_by_all_modes_agree(function, size):
     expected = jacfwd(jacfwd(jacfwd(number)))(p)
     for outer, middle, inner in ((jacrev,) * 3, (jacrev, jacfwd, jacrev), (jacfwd, jacrev, jacfwd)):
         torch.testing.assert_close(outer(middle(inner(number)))(p), expected, **EXACT)
+
+
+ON_A_MOVING_SIGNAL = {
+    "fir": lambda x: fir(x, x.new_tensor([1.0, -1.0])),
+    "allpole": lambda x: allpole(x, x.new_tensor([-0.9])),
+    "lfilter": lambda x: lfilter(x.new_tensor([1.0, -1.0]), x.new_tensor([1.0, -0.9]), x),
+    "sosfilt": lambda x: sosfilt(x.new_tensor([[1.0, -1.0, 0.0, 1.0, -0.9, 0.0]]), x),
+    "allpass": lambda x: allpass_cascade(x, x.new_tensor(0.5), stages=2, c0=0.3, through=1.0),
+    "ballistics": lambda x: ballistics(x, 0.3, 0.1),
+}
+
+
+@pytest.mark.parametrize("function", ON_A_MOVING_SIGNAL.values(), ids=ON_A_MOVING_SIGNAL)
+def test_hessians_by_all_nestings_agree_where_the_coefficients_stand_still(function):
+    """Inside a rule, a level of `torch.func` that is over wraps a tensor of one that is not."""
+    x = torch.randn(1, 50, generator=generator(0), dtype=torch.float64)
+    p = torch.tensor([0.5, 0.7], dtype=torch.float64)
+
+    def number(p):
+        return function(x * p[0] * p[1]).square().sum()
+
+    expected = jacfwd(jacfwd(number))(p)
+    for outer, inner in ((jacrev, jacrev), (jacfwd, jacrev), (jacrev, jacfwd)):
+        torch.testing.assert_close(outer(inner(number))(p), expected, **EXACT)
