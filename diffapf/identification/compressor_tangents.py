@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, jvp, vmap
+from torch.func import functional_call
 
 from diffapf.effects.compressor import Compressor
 from diffapf.effects.level_detector import Boxcar
@@ -52,16 +52,31 @@ def numbers_of(compressor: Compressor) -> dict[str, Tensor]:
 
 
 def moving_numbers(compressor: Compressor, parameters: Parameters, directions: Parameters) -> Numbers:
-    """The numbers at some parameters, by their names in the module, and their tangents; directions `(count, *shape)`."""
-    rest = {name: tensor for name, tensor in parameters.items() if name not in directions}
+    """The numbers at some parameters, by their names in the module, and their tangents; directions `(count, *shape)`.
 
-    def of(free: Parameters) -> dict[str, Tensor]:
-        tensors = {f"module.{name}": tensor for name, tensor in (free | rest).items()}
-        return functional_call(_Numbers(compressor), tensors)
+    By reverse mode: PyTorch's forward mode imports its compiler first, for seconds.
+    """
+    with torch.enable_grad():
+        given = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+        numbers = functional_call(_Numbers(compressor), {f"module.{name}": tensor for name, tensor in given.items()})
+        free = [given[name] for name in directions]
+        slopes = {
+            name: [
+                torch.autograd.grad(number, free, retain_graph=True, materialize_grads=True)
+                for number in value.flatten()
+            ]
+            for name, value in numbers.items()
+        }
+    along = torch.cat([direction.reshape(len(direction), -1).double() for direction in directions.values()], 1)
+    return {
+        name: moving(value.detach(), (along @ _stacked(slopes[name]).T).reshape(len(along), *value.shape))
+        for name, value in numbers.items()
+    }
 
-    free = {name: parameters[name] for name in directions}
-    values, tangents = vmap(lambda along: jvp(of, (free,), (along,)))(directions)  # type: ignore[misc]
-    return {name: moving(values[name][0], tangents[name]) for name in values}
+
+def _stacked(gradients: list[tuple[Tensor, ...]]) -> Tensor:
+    """Of each number the gradients as one row."""
+    return torch.stack([torch.cat([gradient.flatten().double() for gradient in row]) for row in gradients])
 
 
 class _Numbers(torch.nn.Module):

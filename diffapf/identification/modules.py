@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.func import functional_call
 
 from diffapf.identification.layout import Parameters
 from diffapf.identification.least_squares import Fit, least_squares
@@ -111,8 +111,9 @@ def _estimate(name: str, part: Named | SeriesEntry, fit: Fit) -> Estimate:
 
 
 def _error(parameter: Named, error_of_step: float) -> float:
-    step = parameter.step.detach()
-    slope = jvp(lambda step: functional_call(parameter, {"step": step}), (step,), (torch.ones_like(step),))[1]
+    with torch.enable_grad():
+        step = parameter.step.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(functional_call(parameter, {"step": step}), step)
     return abs(float(slope)) * error_of_step if math.isfinite(error_of_step) else math.inf
 
 

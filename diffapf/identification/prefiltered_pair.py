@@ -41,7 +41,8 @@ class MonoPair:
         first, last = (round(time * self.sample_rate) for time in (start_s, stop_s))
         last = min(last, len(self.dry), len(self.wet) - self.offset)
         first = min(max(first, -self.offset, 0), last)
-        return Part(self, max(0, -self.offset, first - round(lead_in_s * self.sample_rate)), first, last)
+        before = round(min(lead_in_s * self.sample_rate, first))
+        return Part(self, max(0, -self.offset, first - before), first, last)
 
 
 @dataclass(frozen=True)
