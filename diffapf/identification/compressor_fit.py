@@ -67,6 +67,7 @@ EXACT = 1e-24  # an ESR that is rounding
 SOLVED = 1e-9  # an ESR that no wrong structure or minimum has
 EXPLAINED = 1e-13  # below it there is nothing left to explain: the floor of 24 bits
 NEAR = 30.0  # times the best ESR of the search: what is worth all starts
+AGREEMENT = 1.01  # of two starts that arrive at the same place: there is no need of more
 INSTANT = 0.99  # the rate of an average that is none
 TIE, PROOF = 1.1, 10.0  # times the best ESR: a tie below the one, proof above the other
 NEVER, HARDLY = 1e-7, 1e-4  # ESR of a gain alone: that of a compressor which never works, and of one that may
@@ -287,9 +288,16 @@ def begin(compressor: Compressor, part: Part) -> None:
 
 
 def search(
-    compressor: Compressor, part: Part, starts: Iterable[Mapping[str, float]], stop: float = SOLVED
+    compressor: Compressor,
+    part: Part,
+    starts: Iterable[Mapping[str, float]],
+    stop: float = SOLVED,
+    agreement: float = 1.0,
 ) -> Compressor:
-    """The best of short descents from several starts, on the part's first seconds; the first that solves it ends them."""
+    """The best of short descents from several starts, on the part's first seconds.
+
+    The first that solves it ends them, and two whose costs are the best, or that times the agreement.
+    """
     first = part.pair.part(part.start_s, min(part.stop_s, part.start_s + SEARCHED_S))
     best: tuple[float, Compressor] | None = None
     for start in starts:
@@ -297,9 +305,10 @@ def search(
         tried.set_parameters({name: value for name, value in start.items() if name in named_parameters(tried)})
         begin(tried, first)
         cost = descend(tried, first, SEARCH_ITERATIONS, SEARCH_TOLERANCE, stop).cost
+        agreed = best is not None and max(cost, best[0]) < agreement * min(cost, best[0])
         if best is None or cost < best[0]:
             best = cost, tried
-        if best[0] <= stop * _energy(first):
+        if agreed or best[0] <= stop * _energy(first):
             break
     assert best is not None
     return best[1]
@@ -392,7 +401,7 @@ class _Comparison:
 
     def _searched(self, options: Options, starts: Sequence[Mapping[str, float]]) -> Compressor:
         compressor = Compressor(self.whole.pair.sample_rate, **options).double()  # type: ignore[arg-type]
-        return search(compressor, self.first, starts)
+        return search(compressor, self.first, starts, agreement=AGREEMENT)
 
     def _compare(self, family: str, start: Compressor) -> None:
         """A row for each knee of a family: the soft one from where the search ended and more starts, the hard from there."""
