@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from diffapf.filters._rows import RowFunction
 
@@ -31,8 +30,14 @@ class Moving:
 
     def along(self, directions: int) -> Tensor:
         """The tangents in so many directions, at least those that it has."""
-        more = (directions - self.directions) * self.value.shape[0]
-        return pad(self.tangents, (0, 0) * (self.tangents.dim() - 1) + (0, more)) if more else self.tangents
+        rows = directions * self.value.shape[0]
+        known = len(self.tangents)
+        if rows == known:
+            return self.tangents
+        tangents = self.tangents.new_empty(rows, *self.tangents.shape[1:])  # `pad` would fill all of it, then copy
+        tangents[:known] = self.tangents
+        tangents[known:] = 0.0
+        return tangents
 
     def map(self, function: Callable[[Tensor], Tensor], slope: Callable[[Tensor, Tensor], Tensor]) -> Moving:
         """An elementwise function of it; `slope(value, function(value))` is its derivative."""

@@ -23,7 +23,7 @@ from diffapf.identification.compressor_tangents import moving_block, moving_numb
 from diffapf.identification.layout import Parameters
 
 PREFILTER = (1.0, -1.0), (1.0, -0.995)
-BLOCK = 16_384  # samples: with fewer Python takes its share of the time, with more the tangents leave the cache
+BLOCK = 32_768  # samples: with fewer Python takes its share of the time, with more the tangents leave the cache
 LEAD_IN_S = 6.0  # before a part that is fitted to: longer than most releases
 
 
