@@ -128,7 +128,7 @@ def test_what_is_no_compressor_is_said_with_exit_code_2(mistake, files, tmp_path
     arguments, words = WRONG_COMPRESSORS[mistake]
     assert fit(files, *arguments, "--knee", "hard", effect="compressor") == 2
     assert words in capsys.readouterr().err
-    assert not (tmp_path / "out" / "model.yaml").exists()
+    assert not (tmp_path / "out").exists()
 
 
 WRONG = {

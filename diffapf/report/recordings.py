@@ -94,7 +94,13 @@ def fit_recordings(
     if finished.names:
         say(f"Going on after “{finished.names[-1]}”, which an earlier run finished.")
     dry, wet = torch.from_numpy(pair.dry[0]), torch.from_numpy(pair.wet[0])
-    fit = kind.fit(dry, wet, pair.sample_rate, train, progress=progress, finished=finished, **options)
+    try:
+        fit = kind.fit(dry, wet, pair.sample_rate, train, progress=progress, finished=finished, **options)
+    except ValueError:  # also what was not found: there is nothing to go on with
+        finished.forget()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
     held_out = kind.held_out(fit, test)
     found = kind.metrics(fit, held_out) | {"train/seconds": round(time.perf_counter() - began, 1)}
     if fit.interrupted:
