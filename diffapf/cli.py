@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from diffapf import audio
+from diffapf.identification.compressor_fit import NotACompressorError
 from diffapf.identification.phaser_fit import NotIdentifiedError
 from diffapf.report.recordings import fit_recordings
 
@@ -38,15 +39,12 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", required=True)
     fit = commands.add_parser("fit", help="fit a model to a dry and a wet recording")
     effects = fit.add_subparsers(title="effects", required=True)
-    words = "Fits a phaser to what went into one and what came out: some seconds of music will do."
-    phaser = effects.add_parser("phaser", help="a phaser with an LFO of its own", description=words)
-    phaser.add_argument("dry", type=Path, help="what went in: an audio file")
-    phaser.add_argument("wet", type=Path, help="what came out, recorded together with it")
-    phaser.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, metrics and report")
-    phaser.add_argument(
-        "--train", type=_span, help="the part to fit to, START:STOP in seconds (the first three quarters)"
+    phaser = _fitted(
+        effects,
+        "phaser",
+        "a phaser with an LFO of its own",
+        "Fits a phaser to what went into one and what came out: some seconds of music will do.",
     )
-    phaser.add_argument("--test", type=_span, help="the part to test on, which nothing is fitted to (what follows)")
     phaser.add_argument(
         "--stages", type=int, action="append", help="number of all-passes; may be repeated (4, 6 and 8)"
     )
@@ -54,9 +52,37 @@ def parser() -> argparse.ArgumentParser:
     phaser.add_argument(
         "--core", choices=("cascade", "paper"), default="cascade", help="paper: the published order-6 filter (cascade)"
     )
-    phaser.add_argument("--restart", action="store_true", help="do not go on where an earlier run was stopped")
-    phaser.set_defaults(run=_fit_phaser)
+    phaser.set_defaults(of_effect=("stages", "loop_delay", "core"))
+    compressor = _fitted(
+        effects,
+        "compressor",
+        "a compressor or levelling amplifier",
+        "Fits a compressor, of the structure that fits best, to what went into one and what came out of it.",
+    )
+    compressor.add_argument(
+        "--knee",
+        choices=("hard", "soft"),
+        action="append",
+        dest="knees",
+        help="which knees to try; may be repeated (both)",
+    )
+    compressor.set_defaults(of_effect=("knees",))
     return root
+
+
+def _fitted(effects: argparse._SubParsersAction, effect: str, summary: str, words: str) -> argparse.ArgumentParser:
+    """The command that fits an effect, with what all of these take."""
+    command = effects.add_parser(effect, help=summary, description=words)
+    command.add_argument("dry", type=Path, help="what went in: an audio file")
+    command.add_argument("wet", type=Path, help="what came out, recorded together with it")
+    command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, metrics and report")
+    command.add_argument(
+        "--train", type=_span, help="the part to fit to, START:STOP in seconds (the first three quarters)"
+    )
+    command.add_argument("--test", type=_span, help="the part to test on, which nothing is fitted to (what follows)")
+    command.add_argument("--restart", action="store_true", help="do not go on where an earlier run was stopped")
+    command.set_defaults(run=_fit, effect=effect)
+    return command
 
 
 def _span(text: str) -> tuple[float, float]:
@@ -67,12 +93,11 @@ def _span(text: str) -> tuple[float, float]:
         raise argparse.ArgumentTypeError(f"must be START:STOP in seconds, as 0:16, got {text!r}") from None
 
 
-def _fit_phaser(options: argparse.Namespace) -> int:
+def _fit(options: argparse.Namespace) -> int:
     _check_folder(options.output)
     pair = audio.read_pair(options.dry, options.wet)
     train, test = _parts(options, pair)
-    structures = {name: given for name in ("stages", "loop_delay") if (given := getattr(options, name)) is not None}
-    structures["core"] = options.core
+    of_effect = {name: given for name in options.of_effect if (given := getattr(options, name)) is not None}
     console = Console(stderr=True)
     with _bar(console) as bar:
         task = bar.add_task("reading", total=1.0)
@@ -82,14 +107,15 @@ def _fit_phaser(options: argparse.Namespace) -> int:
                 options.output,
                 train,
                 test,
-                title=f"Phaser fitted to {options.wet.name}",
+                title=f"{options.effect.capitalize()} fitted to {options.wet.name}",
                 command=options.command,
                 restart=options.restart,
                 say=lambda sentence: console.print(sentence, markup=False),
                 progress=lambda stage, done: bar.update(task, description=stage, completed=done),
-                **structures,
+                effect=options.effect,
+                **of_effect,
             )
-        except NotIdentifiedError as error:
+        except (NotIdentifiedError, NotACompressorError) as error:
             raise ValueError(f"{options.wet} was not fitted: {error}") from None
     print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
     return INTERRUPTED if found.fit.interrupted else 0

@@ -1,9 +1,11 @@
 """What an iteration of Levenberg–Marquardt costs on a phaser of 41 parameters, a second of audio, on one thread.
 
     python scripts/benchmark_least_squares.py [--dtype float32] [--lengths 4096 8192 16384 32768]
+    python scripts/benchmark_least_squares.py --effect compressor [--seconds 20]
 
 The phaser's log break frequency is a Fourier series, v(θ) = Σ c_k cos kθ + s_k sin kθ, θ = 2π f₀ t, on frames of
-10 ms; a biquad before it, the gains g₁ and g₂: issue 12's bar is 60 ms.
+10 ms; a biquad before it, the gains g₁ and g₂: issue 12's bar is 60 ms. The compressor is the published one with a soft
+knee, 7 parameters, by its own tangents, where an iteration is the normal equations alone: issue 13's bar is 4 ms.
 """
 
 from __future__ import annotations
@@ -12,13 +14,16 @@ import argparse
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from diffapf.effects.compressor import Compressor
 from diffapf.effects.phaser import AllpassLoopFilter
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.stability import biquad_triangle
+from diffapf.identification import prefiltered_pair
 from diffapf.identification.layout import Layout
 from diffapf.identification.normal_equations import Stream, cost, linearise
 
@@ -65,6 +70,34 @@ def phaser_residuals(dry: Tensor, wet: Tensor, length: int) -> tuple[Callable, i
     return residuals, -(-len(dry) // length)
 
 
+def compressor_stream(dry: Tensor, length: int) -> tuple[Stream, Layout, dict[str, Tensor]]:
+    """What the compressor's fit makes small, from a start that is not the truth, of a signal whose level moves."""
+    prefiltered_pair.BLOCK = length
+    level = 0.05 + 0.5 * (torch.arange(len(dry)) // (SAMPLE_RATE // 4) % 2)
+    loud = level * dry.double()
+    with torch.no_grad():
+        wet = Compressor(SAMPLE_RATE, threshold_db=-20.0, ratio=3.0, attack_ms=1.0, release_ms=100.0).double()(loud)
+    part = prefiltered_pair.MonoPair(loud, wet, SAMPLE_RATE).part(0.0, len(dry) / SAMPLE_RATE)
+    model = Compressor(SAMPLE_RATE, threshold_db=-25.0, ratio=2.0, knee_db=6.0).double()
+    x = {name: tensor.detach() for name, tensor in model.named_parameters()}
+
+    def residuals(x, block, state):
+        return torch.func.functional_call(
+            _Residuals(model, part), {f"model.{n}": t for n, t in x.items()}, (block, state)
+        )
+
+    return Stream(residuals, part.blocks, tangents=partial(part.tangents, model)), Layout(x), x
+
+
+class _Residuals(torch.nn.Module):
+    def __init__(self, model: Compressor, part: prefiltered_pair.Part):
+        super().__init__()
+        self.model, self.part = model, part
+
+    def forward(self, block, state):
+        return self.part.residuals(self.model, block, state)
+
+
 def best_of(runs: int, function: Callable) -> float:
     """Seconds of the processor in the fastest run, after one to warm up: others on the machine hardly change them."""
     function()
@@ -78,6 +111,7 @@ def best_of(runs: int, function: Callable) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--effect", choices=("phaser", "compressor"), default="phaser")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64")
     parser.add_argument("--lengths", type=int, nargs="+", default=[4096, 8192, 16384, 32768])
     parser.add_argument("--seconds", type=int, default=3)
@@ -85,18 +119,22 @@ def main() -> None:
     parser.add_argument("--groups", action="store_true", help="differentiate the biquad apart")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    dtype = getattr(torch, options.dtype)
+    dtype = getattr(torch, options.dtype if options.effect == "phaser" else "float64")
     dry = torch.randn(options.seconds * SAMPLE_RATE, generator=torch.Generator().manual_seed(0), dtype=dtype)
-    wet, _ = phaser_block(a_phaser(dtype), dry, 0, None)
-    x = {name: value + 0.01 for name, value in a_phaser(dtype).items()}
-    layout = Layout(x, groups=[["b", "l"]] if options.groups else None)
-    print(f"{layout.size} parameters, {options.dtype}, milliseconds (CPU) a second of audio")
     for length in options.lengths:
-        stream = Stream(*phaser_residuals(dry, wet, length))
-        normal_equations = best_of(options.runs, lambda s=stream: linearise(s, layout, layout.vector(x)))
-        trial = best_of(options.runs, lambda s=stream: cost(s, x))
-        figures = f"normal equations {1e3 * normal_equations / options.seconds:6.1f}"
-        print(f"blocks of {length:6d}: {figures}, trial step {1e3 * trial / options.seconds:5.2f}")
+        if options.effect == "compressor":
+            stream, layout, x = compressor_stream(dry, length)
+        else:
+            wet, _ = phaser_block(a_phaser(dtype), dry, 0, None)
+            x = {name: value + 0.01 for name, value in a_phaser(dtype).items()}
+            layout = Layout(x, groups=[["b", "l"]] if options.groups else None)
+            stream = Stream(*phaser_residuals(dry, wet, length))
+        if length == options.lengths[0]:
+            print(f"{options.effect}, {layout.size} parameters, {dtype}, milliseconds (CPU) a second of audio")
+        normal_equations = best_of(options.runs, partial(linearise, stream, layout, layout.vector(x)))
+        trial = best_of(options.runs, partial(cost, stream, x))
+        figures = f"normal equations {1e3 * normal_equations / options.seconds:6.2f}"
+        print(f"blocks of {length:6d}: {figures}, residuals {1e3 * trial / options.seconds:5.2f}")
 
 
 if __name__ == "__main__":

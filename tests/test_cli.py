@@ -7,12 +7,15 @@ import json
 import pytest
 import torch
 
-from diffapf import Phaser, audio
+from diffapf import Compressor, Effect, Phaser, audio
 from diffapf.cli import main
-from diffapf.identification import phaser_fit
+from diffapf.identification import compressor_fit, phaser_fit
+from diffapf.identification.compressor_structures import structures
 from tests.identification.synthetic import Truth, plucks
 
 RATE = 16_000
+LEVEL_OF, GAIN_OF = "smoothed |x| → curve", "|x| → curve → smoothed gain"
+LEVEL = structures(RATE)[LEVEL_OF]
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +23,16 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recordings")
     dry = plucks(5, RATE)
     wet = Truth(1.7, 0.2, wave="triangle").apply(dry, RATE)
-    for name, signal in (("dry", dry), ("wet", wet), ("plain", 0.5 * dry)):
+    with torch.no_grad():
+        squashed = Compressor(RATE, threshold_db=-35.0, ratio=4.0, attack_ms=2.0, release_ms=80.0, **LEVEL)(dry)
+    signals = ("dry", dry), ("wet", wet), ("plain", 0.5 * dry), ("squashed", squashed), ("short", squashed[: RATE // 2])
+    for name, signal in signals:
         audio.write(folder / f"{name}.wav", signal[None], RATE, subtype="FLOAT")
     return folder
 
 
-def fit(files, wet, *options):
-    return main(["fit", "phaser", str(files / "dry.wav"), str(files / wet), *map(str, options)])
+def fit(files, wet, *options, effect="phaser"):
+    return main(["fit", effect, str(files / "dry.wav"), str(files / wet), *map(str, options)])
 
 
 def test_two_files_become_a_model_and_a_report(files, tmp_path, capsys):
@@ -71,6 +77,58 @@ def test_a_fit_that_was_killed_goes_on(files, tmp_path, capsys, monkeypatch):
     assert "Going on after “as published" in capsys.readouterr().err
     assert {file.name for file in (tmp_path / "pedal").iterdir()} >= {"model.yaml", "report.html"}
     assert not (tmp_path / "pedal" / "stages").exists()
+
+
+@pytest.fixture
+def two_structures(monkeypatch):
+    monkeypatch.setattr(
+        compressor_fit, "_all_structures", lambda rate: {name: structures(rate)[name] for name in (GAIN_OF, LEVEL_OF)}
+    )
+
+
+@pytest.mark.usefixtures("two_structures")
+def test_two_files_become_a_compressor_and_a_report(files, tmp_path, capsys):
+    folder = tmp_path / "box"
+    assert fit(files, "squashed.wav", "-o", folder, "--knee", "hard", effect="compressor") == 0
+    said = capsys.readouterr().out
+    assert f"a compressor: {LEVEL_OF}, hard knee" in said and "proof of the structure" in said
+    assert "curve.ratio = 4 ±" in said and "10–90 %" in said and "report.html" in said
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test/esr_prefiltered"] < 1e-9 and metrics["test/esr_plain"] < 1e-9
+    assert metrics[f"{GAIN_OF}, hard knee:validation/esr_prefiltered"] > 1e-6
+    dry, wet = (torch.from_numpy(audio.read(files / f"{name}.wav").samples) for name in ("dry", "squashed"))
+    with torch.no_grad():
+        assert (Effect.load(folder / "model.yaml").double()(dry) - wet).abs().max() < 1e-4
+    labels = {
+        entry["label"]: entry for entry in json.loads((folder / "parameters.json").read_text()) if "label" in entry
+    }
+    assert labels["smoother.attack_ms (10–90 %, c = 2.2)"]["value"] == pytest.approx(2.0, rel=1e-3)
+    assert labels["smoother.attack_ms (63 %, c = 1)"]["value"] == pytest.approx(2.0 / 2.2, rel=1e-3)
+    curves = {curve["title"]: curve for curve in json.loads((folder / "curves.json").read_text())}
+    target, model = (line["y"] for line in curves["Gain reduction"]["series"])
+    assert max(abs(a - b) for a, b in zip(target, model, strict=True) if a == a) < 0.05
+    assert max(value for value in target if value == value) > 3
+    assert "Static curve" in curves and (folder / "report.html").stat().st_size > 10_000
+    assert not (folder / "stages").exists()
+
+
+WRONG_COMPRESSORS = {
+    "never compressed": (("plain.wav", "-o", "out"), "never compressed"),
+    "a phaser": (("wet.wav", "-o", "out"), "not a compressor"),
+    "too short": (("squashed.wav", "-o", "out", "--train", "0:0.5"), "too short"),
+    "less than a second": (("short.wav", "-o", "out"), "short.wav"),
+    "a part beyond the end": (("squashed.wav", "-o", "out", "--train", "0:60"), "--train"),
+}
+
+
+@pytest.mark.usefixtures("two_structures")
+@pytest.mark.parametrize("mistake", WRONG_COMPRESSORS)
+def test_what_is_no_compressor_is_said_with_exit_code_2(mistake, files, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments, words = WRONG_COMPRESSORS[mistake]
+    assert fit(files, *arguments, "--knee", "hard", effect="compressor") == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 WRONG = {

@@ -1,5 +1,6 @@
 """What a fit starts from, found in a dry and a wet recording, and how it descends: no lucky place is needed."""
 
+from diffapf.identification.compressor_fit import CompressorFit, NotACompressorError, fit_compressor
 from diffapf.identification.fit import Fit, Iteration
 from diffapf.identification.hessians import hessian
 from diffapf.identification.least_squares import least_squares
@@ -10,15 +11,18 @@ from diffapf.identification.phaser_fit import NotIdentifiedError, PhaserFit, fit
 from diffapf.identification.robust import Robust
 
 __all__ = [
+    "CompressorFit",
     "Estimate",
     "Fit",
     "Iteration",
     "Minimum",
+    "NotACompressorError",
     "NotIdentifiedError",
     "PhaserFit",
     "PhaserStart",
     "Robust",
     "estimates",
+    "fit_compressor",
     "fit_module",
     "fit_phaser",
     "hessian",

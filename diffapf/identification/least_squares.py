@@ -32,7 +32,7 @@ from diffapf.identification.fit import (
     Iteration,
 )
 from diffapf.identification.layout import Bounds, Groups, Layout, Parameters
-from diffapf.identification.normal_equations import NormalEquations, Stream, cost, linearise
+from diffapf.identification.normal_equations import NormalEquations, OwnTangents, Stream, cost, linearise
 from diffapf.identification.robust import Robust
 from diffapf.identification.step import bounded_step, promised_gain, pushed_outwards
 
@@ -54,6 +54,7 @@ def least_squares(
     groups: Groups | None = None,
     weights: Tensor | Sequence[Tensor] | None = None,
     robust: Robust | None = None,
+    tangents: OwnTangents | None = None,
     longest_steps: Mapping[str, float] | None = None,
     feasible: Callable[[Parameters], bool] | None = None,
     iterations: int = 50,
@@ -78,6 +79,9 @@ def least_squares(
             pass, and saves the derivatives of what a group has no part in, as of a filter before the one that it moves.
         weights: w ≥ 0, one tensor for each block (a single one without `blocks`), that broadcasts to its residuals.
         robust: a `Robust`, for residuals of which some frames are spoilt.
+        tangents: `tangents(parameters, directions, block, state)` → (r, its tangents `(directions, *r.shape)`, next state),
+            for a model that knows them cheaper than `torch.func` does; the first state is None. directions has the tangents
+            of the parameters that are not frozen, `(directions, *shape)`. Groups don't matter then.
         longest_steps: by name, how far each element goes in a step at most; None: any way.
         feasible: `feasible(parameters)` → whether they may be tried at all, as for a filter's stability. What is not
             feasible, or gives a residual that is not finite, is a step that doesn't help.
@@ -104,7 +108,7 @@ def least_squares(
     {'gain': tensor(3.), 'rate': tensor(0.7000)}
     """
     layout = Layout(parameters, frozen, groups)
-    stream = _stream(residuals, blocks, state, weights, robust)
+    stream = _stream(residuals, blocks, state, weights, robust, tangents)
     _check_numbers(iterations, tolerance, damping)
     longest = layout.bounds({name: (-step, step) for name, step in (longest_steps or {}).items()})
     descent = _Descent(stream, layout, layout.bounds(bounds), longest, feasible, tolerance, damping, callback)
@@ -188,10 +192,11 @@ class _Descent:
         parameters = self.layout.parameters(vector)
         if self.feasible is not None and not self.feasible(parameters):
             return None
-        if not cost(self.stream, parameters) < limit:  # nor if it is NaN
+        # most steps help, and own tangents cost little more than the cost
+        if self.stream.tangents is None and not cost(self.stream, parameters) < limit:  # nor if it is NaN
             return None
         equations = linearise(self.stream, self.layout, vector)
-        return (vector, equations) if equations.finite else None
+        return (vector, equations) if equations.finite and equations.cost < limit else None
 
     def _after(self, before: float, now: float) -> str | None:
         gain = (before - now) / before
@@ -226,7 +231,14 @@ class _Descent:
 # ----------------------------------------------------------------------------------------------------------- arguments
 
 
-def _stream(residuals: Callable, blocks: int | None, state: Any, weights: Any, robust: Robust | None) -> Stream:
+def _stream(
+    residuals: Callable,
+    blocks: int | None,
+    state: Any,
+    weights: Any,
+    robust: Robust | None,
+    tangents: OwnTangents | None,
+) -> Stream:
     if not callable(residuals):
         raise TypeError(f"residuals must be a function of the parameters, got {type(residuals).__name__}")
     if robust is not None and not isinstance(robust, Robust):
@@ -236,14 +248,16 @@ def _stream(residuals: Callable, blocks: int | None, state: Any, weights: Any, r
             raise ValueError("a state goes from block to block: give blocks, the number of them, too")
         weights = None if weights is None else [weights]
         _check_weights(weights)
-        return Stream(lambda parameters, block, state: (residuals(parameters), None), 1, None, weights, robust)
+        return Stream(
+            lambda parameters, block, state: (residuals(parameters), None), 1, None, weights, robust, tangents
+        )
     if isinstance(blocks, bool) or not isinstance(blocks, int) or blocks < 1:
         raise ValueError(f"blocks must be a positive number of blocks, got {blocks!r}")
     if weights is not None and (isinstance(weights, Tensor) or len(weights) != blocks):
         got = "one tensor" if isinstance(weights, Tensor) else str(len(weights))
         raise ValueError(f"weights must be a list of tensors, one for each of the {blocks} blocks, got {got}")
     _check_weights(weights)
-    return Stream(residuals, blocks, state, weights, robust)
+    return Stream(residuals, blocks, state, weights, robust, tangents)
 
 
 def _check_weights(weights: Sequence[Tensor] | None) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.func import functional_call
 
 from diffapf.identification.layout import Parameters
 from diffapf.identification.least_squares import Fit, least_squares
@@ -25,6 +26,7 @@ def fit_module(
     state: Any = None,
     frozen: Collection[str] = (),
     groups: Sequence[Collection[str]] | None = None,
+    tangents: Callable[..., Any] | None = None,
     feasible: Callable[[AnyModule], bool] | None = None,
     **options: Any,
 ) -> Fit:
@@ -38,9 +40,10 @@ def fit_module(
         state: the first block's, or a function of the module that returns it.
         frozen: names of parameters, or of modules whose parameters all stay, as "lfo" or "lfo.rate_hz".
         groups: lists of such names, of what is differentiated together.
+        tangents: `tangents(module, parameters, directions, block, state)`; as `least_squares` takes it.
         feasible: `feasible(module)` → whether the module may be tried with the parameters that it has then.
-        options: as `least_squares` takes them: blocks, bounds, weights, robust, iterations, tolerance, damping,
-            callback. Bounds are those of the tensors; of a named parameter `gain` the tensor is `gain.step`.
+        options: as `least_squares` takes them: blocks, bounds, weights, robust, longest_steps, iterations, tolerance,
+            damping, callback. Bounds are those of the tensors; of a named parameter `gain` the tensor is `gain.step`.
 
     Returns:
         A `Fit`, whose parameters are named as in `module.named_parameters()`; `estimates` has them in real units.
@@ -67,6 +70,7 @@ def fit_module(
         state=_with(module, state) if callable(state) else state,
         frozen=stay,
         groups=[[name for name in parameters if _is_named(name, group)] for group in groups or ()],
+        tangents=None if tangents is None else partial(tangents, module),
         feasible=None if feasible is None else _with(module, feasible),
         **options,
     )
@@ -107,8 +111,9 @@ def _estimate(name: str, part: Named | SeriesEntry, fit: Fit) -> Estimate:
 
 
 def _error(parameter: Named, error_of_step: float) -> float:
-    step = parameter.step.detach()
-    slope = jvp(lambda step: functional_call(parameter, {"step": step}), (step,), (torch.ones_like(step),))[1]
+    with torch.enable_grad():
+        step = parameter.step.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(functional_call(parameter, {"step": step}), step)
     return abs(float(slope)) * error_of_step if math.isfinite(error_of_step) else math.inf
 
 

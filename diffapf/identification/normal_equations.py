@@ -7,7 +7,8 @@ The state s is whatever one block hands to the next, as a recursive filter's reg
 carried from block to block with it, so the sums are those of the whole signal, exactly. Nothing of a block outlives it
 but the state: memory grows with the parameters times a block's samples, however long the signal.
 
-All directions of a group of parameters go through a block at once, `vmap` over `jvp`: one call of each filter's kernel.
+All directions of a group of parameters go through a block at once, `vmap` over `jvp`: one call of each filter's kernel. A
+model may know its own tangents instead.
 """
 
 from __future__ import annotations
@@ -25,17 +26,19 @@ from diffapf.identification.layout import Layout, Parameters
 from diffapf.identification.robust import Robust
 
 Residuals = Callable[[Parameters, int, Any], tuple[Tensor, Any]]
+OwnTangents = Callable[[Parameters, Parameters, int, Any], tuple[Tensor, Tensor, Any]]
 
 
 @dataclass
 class Stream:
-    """What `least_squares` takes as residuals, blocks, state, weights and robust; see there."""
+    """What `least_squares` takes as residuals, blocks, state, weights, robust and tangents; see there."""
 
     residuals: Residuals
     blocks: int = 1
     state: Any = None
     weights: Sequence[Tensor] | None = None
     robust: Robust | None = None
+    tangents: OwnTangents | None = None
 
 
 @dataclass
@@ -68,7 +71,9 @@ def cost(stream: Stream, parameters: Parameters) -> float:
 @torch.no_grad()
 def linearise(stream: Stream, layout: Layout, vector: Tensor) -> NormalEquations:
     """The cost and the normal equations at a point."""
-    passes = [_Pass(stream, layout, layout.tensors(vector), group) for group in layout.groups]
+    groups = layout.groups if stream.tangents is None else [list(layout.free)]
+    kind = _Pass if stream.tangents is None else _OwnPass
+    passes = [kind(stream, layout, layout.tensors(vector), group) for group in groups]
     total: Tensor | float = 0.0
     gradient: Tensor | float = 0.0
     information: Tensor | float = 0.0
@@ -83,7 +88,7 @@ def linearise(stream: Stream, layout: Layout, vector: Tensor) -> NormalEquations
         gradient = gradient + weighted @ residuals.reshape(-1).double()
         information = information + weighted @ rows.T
         count, dtype = count + residuals.numel(), residuals.dtype
-    place = torch.cat([layout.places(group) for group in layout.groups]).argsort()
+    place = torch.cat([layout.places(group) for group in groups]).argsort()
     gradient, information = gradient.cpu()[place], information.cpu()[place][:, place]  # type: ignore[union-attr]
     resolution = 1e-12 if dtype == torch.float64 else 1e-10  # float32 tangents of filters have errors of −120 dB
     return NormalEquations(float(total), count, gradient, information, resolution)
@@ -161,6 +166,19 @@ class _Pass:
 
     def _all(self, moving: Parameters) -> Parameters:
         return self.layout.complete({**self.parameters, **moving})
+
+
+class _OwnPass:
+    """All parameters on their way through the blocks of a model that knows its tangents."""
+
+    def __init__(self, stream: Stream, layout: Layout, parameters: Parameters, group: Sequence[str]):
+        self.stream, self.parameters = stream, layout.complete(parameters)
+        self.directions, self.state = layout.directions(group), None
+
+    def block(self, block: int) -> tuple[Tensor, Tensor]:
+        assert self.stream.tangents is not None
+        residuals, rows, self.state = self.stream.tangents(self.parameters, self.directions, block, self.state)
+        return residuals, rows
 
 
 def _push_forward(

@@ -18,6 +18,8 @@ METHODS = {
     "constant": "constant LFO rate",
     "drift": "drifting rate",
     "tracked": "LFO phase tracked",
+    "prefiltered": "pre-filtered",
+    "plain": "not filtered",
     "": "ESR",
 }
 PARTS = {"train": "Training", "val": "Validation", "validation": "Validation", "test": "Test"}

@@ -14,8 +14,26 @@ from diffapf.modulation import FourierLFO
 from diffapf.report import write_report
 from diffapf.report.curves import HERTZ, TIME, notch_curve, series
 from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_json, write_tracks
+from diffapf.report.metrics import judge
 
 PHASE = {"label": "phase of the LFO", "unit": "cycles"}
+
+
+ESRS = {"constant": "at a constant rate", "drift": "rate drifting on", "tracked": "phase tracked"}
+
+
+def held_out(fit: PhaserFit, test: tuple[float, float]) -> Stretch:
+    """The part to test on."""
+    return fit.pair.stretch(*test)
+
+
+def summary(fit: PhaserFit, found: dict[str, float]) -> str:
+    """The verdict and the test's errors, in words for a terminal."""
+    lines = [fit.start.verdict]
+    for name, words in ESRS.items():
+        esr = judge(found[f"test/esr_{name}"])
+        lines.append(f"test ESR {esr.percent:>10}  {words} ({esr.word})")
+    return "\n".join(lines)
 
 
 def write_phaser_fit(

@@ -13,30 +13,44 @@ from typing import Any
 import torch
 
 from diffapf import audio
+from diffapf.identification.compressor_fit import CompressorFit, fit_compressor
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.phaser_fit import PhaserFit, Progress, fit_phaser
-from diffapf.report.metrics import judge
-from diffapf.report.phaser_fit import metrics, write_phaser_fit
+from diffapf.report import compressor_fit as of_compressor
+from diffapf.report import phaser_fit as of_phaser
 
-ESRS = {"constant": "at a constant rate", "drift": "rate drifting on", "tracked": "phase tracked"}
+
+@dataclass(frozen=True)
+class Kind:
+    """How an effect is found in recordings, and how that becomes a page; for what the functions take, see each of them."""
+
+    fit: Callable[..., Any]
+    held_out: Callable[..., Any]
+    metrics: Callable[..., dict[str, float]]
+    write: Callable[..., Path]
+    summary: Callable[..., str]
+
+
+KINDS = {
+    "phaser": Kind(fit_phaser, of_phaser.held_out, of_phaser.metrics, of_phaser.write_phaser_fit, of_phaser.summary),
+    "compressor": Kind(
+        fit_compressor,
+        of_compressor.held_out,
+        of_compressor.metrics,
+        of_compressor.write_compressor_fit,
+        of_compressor.summary,
+    ),
+}
 
 
 @dataclass(frozen=True)
 class FittedRecordings:
-    """What came of two files; `metrics` as in the folder's `metrics.json`, `page` the report's path."""
+    """What came of two files; `metrics` as in the folder's `metrics.json`, `page` the report's path, `summary` its words."""
 
-    fit: PhaserFit
+    fit: PhaserFit | CompressorFit
     metrics: dict[str, float]
     page: Path
-
-    @property
-    def summary(self) -> str:
-        """The verdict and the test's errors, in words for a terminal."""
-        lines = [self.fit.start.verdict]
-        for name, words in ESRS.items():
-            esr = judge(self.metrics[f"test/esr_{name}"])
-            lines.append(f"test ESR {esr.percent:>10}  {words} ({esr.word})")
-        return "\n".join(lines)
+    summary: str
 
 
 def fit_recordings(
@@ -49,9 +63,10 @@ def fit_recordings(
     restart: bool = False,
     say: Callable[[str], None] = lambda sentence: None,
     progress: Progress | None = None,
+    effect: str = "phaser",
     **options: Any,
 ) -> FittedRecordings:
-    """Fits a phaser to a pair of recordings and writes preset, metrics and report into a folder.
+    """Fits an effect to a pair of recordings and writes preset, metrics and report into a folder.
 
     Stages that are finished are kept in the folder until all are: where a fit of the same recordings and options was
     killed, or interrupted, this one goes on.
@@ -62,14 +77,16 @@ def fit_recordings(
         title, command: what the page is called, and what made it.
         restart: forget what another run finished.
         say: called with what a user should know before it begins, a sentence at a time.
-        progress, options: as `fit_phaser` takes them: stages, loop_delay, core.
+        effect: "phaser" or "compressor".
+        progress, options: as `fit_phaser` takes them: stages, loop_delay, core; or `fit_compressor`: structures, knees.
 
     Raises:
-        NotIdentifiedError, ValueError, TypeError: as `fit_phaser`; nothing is written then.
+        NotIdentifiedError, NotACompressorError, ValueError, TypeError: as these; no page is written then.
     """
+    kind = KINDS[effect]
     began = time.perf_counter()
     notes = remarks(pair)
-    finished = FinishedStages(folder / "stages", fingerprint(pair, train=train, **options))
+    finished = FinishedStages(folder / "stages", fingerprint(pair, effect=effect, train=train, **options))
     if restart:
         finished.forget()
     for sentence in notes:
@@ -77,15 +94,21 @@ def fit_recordings(
     if finished.names:
         say(f"Going on after “{finished.names[-1]}”, which an earlier run finished.")
     dry, wet = torch.from_numpy(pair.dry[0]), torch.from_numpy(pair.wet[0])
-    fit = fit_phaser(dry, wet, pair.sample_rate, train, progress=progress, finished=finished, **options)
-    held_out = fit.pair.stretch(*test)
-    found = metrics(fit, held_out) | {"train/seconds": round(time.perf_counter() - began, 1)}
+    try:
+        fit = kind.fit(dry, wet, pair.sample_rate, train, progress=progress, finished=finished, **options)
+    except ValueError:  # also what was not found: there is nothing to go on with
+        finished.forget()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    held_out = kind.held_out(fit, test)
+    found = kind.metrics(fit, held_out) | {"train/seconds": round(time.perf_counter() - began, 1)}
     if fit.interrupted:
         notes.append("The fit was interrupted; this is the best model until then. The same command goes on.")
-    page = write_phaser_fit(folder, fit, held_out, found, title, command, notes)
+    page = kind.write(folder, fit, held_out, found, title, command, notes)
     if not fit.interrupted:
         finished.forget()
-    return FittedRecordings(fit, found, page)
+    return FittedRecordings(fit, found, page, kind.summary(fit, found))
 
 
 def fingerprint(pair: audio.Pair, **options: Any) -> str:

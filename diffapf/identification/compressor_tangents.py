@@ -1,0 +1,160 @@
+"""A compressor's output and its tangents, block after block, by the operators' own rules: for Levenberg–Marquardt.
+
+The parameters come in the order of the signal (average, curve, attack and release, make-up), so that each stage has the
+tangents of what lies before it; see `filters/_moving.py`. The numbers that operators take are differentiated once for all
+blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from diffapf.effects.compressor import Compressor
+from diffapf.effects.level_detector import Boxcar
+from diffapf.effects.time_constants import smoothing_rate
+from diffapf.filters._moving import Moving, moving, push, still
+from diffapf.filters.apply_gain import ApplyGain
+from diffapf.filters.ballistics import Ballistics
+from diffapf.filters.gain_curve import DECIBELS_OF_E, UNITS, GainCurve
+from diffapf.identification.layout import Parameters
+
+Numbers = dict[str, Moving]
+
+
+def has_tangents(compressor: Compressor) -> bool:
+    """Whether this file knows a compressor's derivatives; `torch.func` knows those of all."""
+    return compressor.look_ahead is None and compressor.mix is None and compressor.detector.link is None
+
+
+def numbers_of(compressor: Compressor) -> dict[str, Tensor]:
+    """What the operators take, with the one row of a mono signal."""
+    detector, curve, smoother = compressor.detector, compressor.curve, compressor.smoother
+    threshold = curve.threshold_db()
+    zero = torch.zeros_like(threshold)
+    numbers = [
+        threshold,
+        zero + 1 if curve.ratio is None else 1 - 1 / curve.ratio(),
+        zero if curve.knee_db is None else curve.knee_db(),
+    ]
+    if curve.expander_threshold_db is not None and curve.expander_ratio is not None:
+        numbers += [curve.expander_threshold_db(), 1 / curve.expander_ratio() - 1]
+    found = {"curve": torch.stack(numbers), "gain": torch.stack([zero, 10 ** (compressor.makeup_db() / 20)])}
+    times = {"average": detector.average_ms, "attack": smoother.attack_ms, "release": smoother.release_ms}
+    for name, time in times.items():
+        if time is not None:
+            found[name] = smoothing_rate(time(), compressor.sample_rate, smoother.time_convention)
+    return {name: value[None] for name, value in found.items()}
+
+
+def moving_numbers(compressor: Compressor, parameters: Parameters, directions: Parameters) -> Numbers:
+    """The numbers at some parameters, by their names in the module, and their tangents; directions `(count, *shape)`.
+
+    By reverse mode: PyTorch's forward mode imports its compiler first, for seconds.
+    """
+    with torch.enable_grad():
+        given = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
+        numbers = functional_call(_Numbers(compressor), {f"module.{name}": tensor for name, tensor in given.items()})
+        free = [given[name] for name in directions]
+        slopes = {
+            name: [
+                torch.autograd.grad(number, free, retain_graph=True, materialize_grads=True)
+                for number in value.flatten()
+            ]
+            for name, value in numbers.items()
+        }
+    along = torch.cat([direction.reshape(len(direction), -1).double() for direction in directions.values()], 1)
+    return {
+        name: moving(value.detach(), (along @ _stacked(slopes[name]).T).reshape(len(along), *value.shape))
+        for name, value in numbers.items()
+    }
+
+
+def _stacked(gradients: list[tuple[Tensor, ...]]) -> Tensor:
+    """Of each number the gradients as one row."""
+    return torch.stack([torch.cat([gradient.flatten().double() for gradient in row]) for row in gradients])
+
+
+class _Numbers(torch.nn.Module):
+    def __init__(self, compressor: Compressor):
+        super().__init__()
+        self.module = compressor
+
+    def forward(self) -> dict[str, Tensor]:
+        return numbers_of(self.module)
+
+
+def moving_block(compressor: Compressor, numbers: Numbers, x: Tensor, memory: list[Any]) -> tuple[Moving, list[Any]]:
+    """The output for a block `(1, time)` of one channel, and the memory for the next; the first one's is empty."""
+    path = _Path(compressor, numbers, list(memory))
+    gain = path.gain(x)
+    kind = (1 / DECIBELS_OF_E if compressor.smoothed == "gain_db" else 0.0,)
+    return push(ApplyGain, x, gain, numbers["gain"], kind), path.after
+
+
+class _Path:
+    """As `Compressor._gain` goes, with the smoothers' memories."""
+
+    def __init__(self, compressor: Compressor, numbers: Numbers, before: list[Any]):
+        self.compressor, self.numbers, self.before = compressor, numbers, before
+        self.after: list[Any] = []
+
+    def gain(self, x: Tensor) -> Moving:
+        detector, smoothed = self.compressor.detector, self.compressor.smoothed
+        level = still(detector.rectified(x))
+        if detector.average_ms is not None:
+            rate = self.numbers["average"]
+            level = self._smoothed(level.value, rate, rate, 0.0)
+        elif detector.boxcar_ms is not None:
+            length = max(1, round(detector.boxcar_ms * detector.sample_rate / 1000))
+            value, memory = Boxcar(length).run(level.value, self.before.pop(0) if self.before else None)
+            self.after.append(memory)
+            level = still(value)
+        if smoothed in ("gain", "gain_db"):
+            decibels = smoothed == "gain_db"
+            return self._attack_release(self._curve(level, detector.unit, decibels), 0.0 if decibels else 1.0, True)
+        rest = detector.floor_db if smoothed == "level_db" else 0.0
+        level = self._attack_release(self._converted(level), rest, False)
+        return self._curve(level, "dB" if smoothed == "level_db" else smoothed, False)
+
+    def _curve(self, level: Moving, unit: str, decibels: bool) -> Moving:
+        kind = UNITS[unit], 0.0 if decibels else 1 / DECIBELS_OF_E
+        return push(GainCurve, level if level.directions else level.value, self.numbers["curve"], kind)
+
+    def _converted(self, level: Moving) -> Moving:
+        """The level as attack and release take it."""
+        detector, smoothed = self.compressor.detector, self.compressor.smoothed
+        if smoothed == "level_db":
+            factor = 10.0 if detector.unit == "power" else 20.0
+            floor = 10 ** (detector.floor_db / factor)
+            return level.map(
+                lambda value: factor * torch.log10(value.clamp_min(floor)),
+                lambda value, _: (value >= floor) * factor / math.log(10) / value,
+            )
+        if smoothed == detector.unit:
+            return level
+        if smoothed == "power":
+            return level.map(torch.square, lambda value, _: 2 * value)
+        tiny = torch.finfo(level.value.dtype).tiny
+        return level.map(lambda value: value.clamp_min(tiny).sqrt(), lambda _, root: 0.5 / root)
+
+    def _attack_release(self, level: Moving, rest: float, of_gain: bool) -> Moving:
+        attack = self.numbers["attack"]
+        release = self.numbers.get("release", attack)
+        if self.compressor.smoother.kind == "branching" or release is attack:
+            falls, rises = (attack, release) if of_gain else (release, attack)
+            return self._smoothed(level, falls, rises, rest)
+        instant = still(torch.ones_like(attack.value))
+        held = self._smoothed(level, *((instant, release) if of_gain else (release, instant)), rest)
+        return self._smoothed(held, attack, attack, rest)
+
+    def _smoothed(self, level: Moving | Tensor, falls: Moving, rises: Moving, rest: float) -> Moving:
+        signal = level.value if isinstance(level, Moving) and not level.directions else level
+        start = self.before.pop(0) if self.before else still(torch.full_like(falls.value, rest))
+        y = push(Ballistics, signal, falls, rises, start)
+        self.after.append(y[-1])
+        return y

@@ -1,0 +1,160 @@
+"""What `fit_compressor` found, as a results folder and its page."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool1d
+
+from diffapf.effects.time_constants import CONVENTIONS
+from diffapf.identification.compressor_fit import CompressorFit
+from diffapf.identification.prefiltered_pair import Part
+from diffapf.report import write_report
+from diffapf.report.curves import TIME, series
+from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_json, write_tracks
+from diffapf.report.metrics import judge
+
+FROM_THE_START = math.inf  # the lead-in of a test, in s: attacks and releases before it are known
+WINDOW_S = 0.01  # over which a gain is measured
+AUDIBLE_DB = -60.0  # of the dry signal, below which a gain says nothing
+DECIBELS = {"label": "gain reduction", "unit": "dB"}
+CONVENTION_WORDS = dict(zip(CONVENTIONS, ("10–90 %, c = 2.2", "63 %, c = 1", "JUCE, c = 2π"), strict=True))
+
+
+def held_out(fit: CompressorFit, test: tuple[float, float]) -> Part:
+    """The part to test on, run through from the recording's start."""
+    return fit.pair.part(*test, lead_in_s=FROM_THE_START)
+
+
+def metrics(fit: CompressorFit, test: Part) -> dict[str, float]:
+    """ESRs of pre-filtered and of plain signals; of the structures that were compared, and of a gain alone, pre-filtered."""
+    found = {}
+    for name, part in (("test", test), ("train", fit.train)):
+        found[f"{name}/esr_prefiltered"] = part.esr(fit.compressor)
+        found[f"{name}/esr_plain"] = part.esr(fit.compressor, plain=True)
+    for row in fit.rows:
+        found |= {
+            f"{row.name}:test/esr_prefiltered": test.esr(row.compressor),
+            f"{row.name}:validation/esr_prefiltered": row.validation_esr,
+            f"{row.name}:train/esr_prefiltered": row.train_esr,
+        }
+    return found | {"a gain alone:train/esr_prefiltered": fit.gain_esr}
+
+
+def summary(fit: CompressorFit, found: dict[str, float]) -> str:
+    """The findings, the test's errors and the parameters, in words for a terminal."""
+    lines = list(fit.findings)
+    for name, words in (("prefiltered", "pre-filtered"), ("plain", "plain")):
+        esr = judge(found[f"test/esr_{name}"])
+        lines.append(f"test ESR {esr.percent:>10}  {words} ({esr.word})")
+    convention = CONVENTION_WORDS.get(fit.compressor.smoother.time_convention, "")
+    return "\n".join([*lines, *(f"  {estimate}" for estimate in fit.estimates), f"  times: {convention}"])
+
+
+def write_compressor_fit(
+    folder: Path,
+    fit: CompressorFit,
+    test: Part,
+    found: dict[str, float],
+    title: str,
+    command: str,
+    notes: list[str],
+) -> Path:
+    """Writes preset, metrics (`found`), parameters, curves, audio and page into a folder; returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.no_grad():
+        fit.compressor.save(folder / "model.yaml")
+        write_json(folder / "metrics.json", found)
+        write_json(folder / "parameters.json", _parameters(fit))
+        write_json(folder / "curves.json", [_reduction(fit, test), _static_curve(fit)])
+        for name, part in (("train", fit.train), ("test", test)):
+            tracks = {"dry": _counted(part, part.dry), "target": _counted(part, part.wet)}
+            tracks["prediction"] = part.prediction(fit.compressor)
+            heard = round(HEARD_SECONDS * fit.pair.sample_rate)
+            tracks = {name: track[None, :heard] for name, track in tracks.items()}
+            write_tracks(folder / "audio" / name, tracks, round(fit.pair.sample_rate))
+        write_json(folder / "run.json", _description(fit, test, title, command, found["train/seconds"], notes))
+    return write_report(folder)
+
+
+def _counted(part: Part, signal: Tensor) -> Tensor:
+    return signal[part.first - part.lead_in :]
+
+
+def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
+    """Those of the model; the times of attack and release also as other makers count them."""
+    errors = {estimate.name: estimate.error for estimate in fit.estimates}
+    own, records = fit.compressor.smoother.time_convention, []
+    for spec in fit.compressor.parameters_spec():
+        record = parameter_record(spec, standard_error=errors[spec.name])
+        if not spec.name.startswith("smoother."):
+            records.append(record)
+            continue
+        for convention, words in CONVENTION_WORDS.items():
+            numbers = ("value", "minimum", "maximum", "standard_error")
+            scaled = {name: record[name] * convention / own for name in numbers if record.get(name) is not None}
+            records.append({**record, **scaled, "name": spec.name, "label": f"{spec.name} ({words})"})
+    return records
+
+
+def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
+    """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up."""
+    window = round(WINDOW_S * fit.pair.sample_rate)
+    heard = round(HEARD_SECONDS * fit.pair.sample_rate)
+
+    def energy(signal: Tensor) -> Tensor:
+        return avg_pool1d(signal[None, :heard].square(), window)[0]
+
+    dry = energy(_counted(test, test.dry))
+    makeup = fit.compressor.makeup_db()
+    audible = dry > 10 ** (AUDIBLE_DB / 10)
+    seconds = (torch.arange(len(dry), dtype=torch.float64) + 0.5) * WINDOW_S
+    lines = []
+    for name, signal, style in (
+        ("target", _counted(test, test.wet), "line"),
+        ("model", test.prediction(fit.compressor), "dashed"),
+    ):
+        reduction = makeup - 10 * torch.log10(energy(signal).clamp_min(1e-20) / dry.clamp_min(1e-20))
+        lines.append(series(name, seconds, torch.where(audible, reduction, torch.nan), style))
+    return {
+        "title": "Gain reduction",
+        "x": TIME,
+        "y": DECIBELS,
+        "series": lines,
+        "caption": "On the test part, over 10 ms at a time; where the dry signal is below −60 dBFS there is nothing to see.",
+    }
+
+
+def _static_curve(fit: CompressorFit) -> dict[str, Any]:
+    level = torch.linspace(-60.0, 0.0, 241, dtype=torch.float64)
+    axis = {"label": "input level", "unit": "dB"}
+    return {
+        "title": "Static curve",
+        "x": axis,
+        "y": {"label": "output level", "unit": "dB"},
+        "series": [
+            series("model", level, level + fit.compressor.curve(level)),
+            series("no compression", level, level, "dashed"),
+        ],
+        "caption": "The level that comes out of a level that lasts, without make-up.",
+    }
+
+
+def _description(
+    fit: CompressorFit, test: Part, title: str, command: str, seconds: float, notes: list[str]
+) -> dict[str, Any]:
+    parts = (("train", fit.train), ("test", test))
+    spans = ", ".join(f"{name} {part.start_s:.3g}–{part.stop_s:.3g} s" for name, part in parts)
+    return run_record(
+        title,
+        f"{spans} · Levenberg–Marquardt in the time domain",
+        command,
+        seconds,
+        headline=("test/esr_prefiltered", "test/esr_plain"),
+        findings=(f"Identified: {fit.verdict}.", *fit.findings[1:]),
+        notes=notes,
+    )
