@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool1d
 
 from diffapf.effects.compressor import Compressor, CompressorState
 from diffapf.effects.static_curve import StaticCurve
+from diffapf.identification.compressor_tangents import has_tangents
 from diffapf.parameters import named_parameters
 from diffapf.report.curves import TIME, heard_times, series
 from diffapf.report.folder import HEARD_SECONDS
@@ -32,6 +33,9 @@ class CompressorKind(Kind):
     def run_block(self, effect: Any, x: Tensor, start: int, memory: Any) -> tuple[Tensor, Any]:
         y, state = effect.run(x, CompressorState(memory or ()))
         return y, state.memories
+
+    def has_tangents(self, effect: Any, x: Tensor) -> bool:
+        return x.shape[0] == 1 and x.dtype == torch.float64 and has_tangents(effect)
 
     def for_method(self, effect: Any, method: str) -> Compressor:
         return tied(effect) if method == "fs" else effect

@@ -35,6 +35,10 @@ class Kind:
         """The next block in the time domain, and the memory after it, in tuples of tensors; None at first."""
         raise NotImplementedError
 
+    def has_tangents(self, effect: Any, x: Tensor) -> bool:
+        """Whether `moving_error` can differentiate it for a signal like x, cheaper than `torch.func`."""
+        return False
+
     def rate_hz(self, effect: Any) -> float | None:
         """The LFO's rate; None without one."""
         return None

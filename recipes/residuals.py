@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from diffapf.identification.aligned_pair import BLOCK, UNKNOWN_S
+from diffapf.identification.layout import Parameters
+from diffapf.identification.prefiltered_pair import moving_error
 from diffapf.losses import Prefiltered
 from recipes.data import Excerpt
 from recipes.kinds import Kind
@@ -48,6 +50,20 @@ class Residuals:
         if self.filtered is not None:
             error, past = self.filtered.filtered(error, past)
         return error, (memory, past)
+
+    @property
+    def has_tangents(self) -> bool:
+        """Whether `tangents` can be used: for effects that know their own, behind a filter of one pole."""
+        return self.filtered is not None and len(self.filtered.a) == len(self.filtered.b) == 2
+
+    def tangents(
+        self, effect: Any, parameters: Parameters, directions: Parameters, block: int, state: Any
+    ) -> tuple[Tensor, Tensor, Any]:
+        """`of_block` with its derivatives: the error in one row, as `fit_module` takes it."""
+        assert self.filtered is not None
+        span = slice(block * BLOCK, (block + 1) * BLOCK)
+        dry, wet = self.excerpt.dry[:, span], self.excerpt.wet[:, span]
+        return moving_error(effect, parameters, directions, dry, wet, self.filtered.filtered, state)
 
     def of_whole(self, effect: Any) -> Tensor:
         """By the effect's own method."""

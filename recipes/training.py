@@ -146,6 +146,8 @@ class LeastSquaresTraining(EffectTraining):
         in_blocks = isinstance(self.method, TimeDomain)
         options: dict[str, Any] = {"blocks": residuals.blocks, "weights": residuals.weights} if in_blocks else {}
         options["longest_steps"] = self.kind.longest_steps(self.effect)
+        if in_blocks and residuals.has_tangents and self.kind.has_tangents(self.effect, window.dry):
+            options["tangents"] = residuals.tangents
         function = residuals.of_block if in_blocks else residuals.of_whole
         fit = self.optimizers().step(lambda: (self.effect, function, options))  # type: ignore[union-attr,call-arg,arg-type]
         self.log("train/esr", fit.cost / residuals.energy, batch_size=1)  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ Source: the pre-filter of Yu et al., DAFx 2024, section 5.3.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,15 +94,10 @@ class Part:
         self, compressor: Compressor, parameters: Parameters, directions: Parameters, block: int, state: Any
     ) -> tuple[Tensor, Tensor, Any]:
         """The same with its derivatives."""
-        if state is None:
-            state = moving_numbers(compressor, parameters, directions), [], still(self.dry.new_zeros(1, 1))
-        numbers, memory, registers = state
         span = slice(block * BLOCK, (block + 1) * BLOCK)
-        y, memory = moving_block(compressor, numbers, self.dry[None, span], memory)
-        error, carried = prefiltered(y.value - self.wet[span], registers.value)
-        count = len(next(iter(directions.values())))
-        rows, moved = prefiltered(y.along(count), registers.along(count))
-        return error[0], rows, (numbers, memory, Moving(carried, moved))
+        return moving_error(
+            compressor, parameters, directions, self.dry[None, span], self.wet[None, span], prefiltered, state
+        )
 
     @torch.no_grad()
     def prediction(self, compressor: Compressor) -> Tensor:
@@ -115,6 +111,26 @@ class Part:
         pair = torch.stack([y - self.wet, self.wet])
         error, target = (pair if plain else prefiltered(pair)[0])[:, self.first - self.lead_in :].square().sum(-1)
         return float(error / target.clamp_min(torch.finfo(target.dtype).tiny))
+
+
+def moving_error(
+    compressor: Compressor,
+    parameters: Parameters,
+    directions: Parameters,
+    dry: Tensor,
+    wet: Tensor,
+    filtered: Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]],
+    state: Any,
+) -> tuple[Tensor, Tensor, Any]:
+    """A block `(1, time)` of output − target, filtered, its tangents `(directions, time)`, and the state after it."""
+    if state is None:
+        state = moving_numbers(compressor, parameters, directions), [], still(dry.new_zeros(1, 1))
+    numbers, memory, registers = state
+    y, memory = moving_block(compressor, numbers, dry, memory)
+    error, carried = filtered(y.value - wet, registers.value)
+    count = len(next(iter(directions.values())))
+    rows, moved = filtered(y.along(count), registers.along(count))
+    return error[0], rows, (numbers, memory, Moving(carried, moved))
 
 
 def prefiltered(signals: Tensor, registers: Tensor | None = None) -> tuple[Tensor, Tensor]:
