@@ -497,15 +497,14 @@ def _findings(
     if not others:
         return math.inf, found
     margin = _floored(others[0]) / _floored(chosen)
+    following = f"The next structure, “{others[0].name}”{', after a short search' if others[0].searched else ''},"
     if margin > PROOF:
         words = (
             "proof of the structure" if chosen.validation_esr < 1e-5 else "clear, though the compressor has more to it"
         )
-        found.append(f"The next structure, “{others[0].name}”, leaves {margin:.3g} times as much: {words}.")
+        found.append(f"{following} leaves {margin:.3g} times as much: {words}.")
     elif margin > TIE:
-        found.append(
-            f"The next structure, “{others[0].name}”, leaves only {margin:.2g} times as much: likely, not proven."
-        )
+        found.append(f"{following} leaves only {margin:.2g} times as much: likely, not proven.")
     if chosen.validation_esr > 1e-5:
         found.append("Above an ESR of 0.001 % a parameter is what suits this model best, not a knob's true position.")
     return margin, found
