@@ -1,4 +1,4 @@
-"""An experiment without a start of its own: the model is found in the recordings, as `diffapf fit phaser` finds it."""
+"""An experiment without a start of its own: the model is found in the recordings, as `diffapf fit` finds it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ WITHOUT_EFFECT = (
     "baselines",
     "dtype",
 )
+OPTIONS = {"phaser": ("stages", "loop_delay", "core"), "compressor": ("knees",)}  # of `identify`, for each effect
 STEPS = 100  # of the bar
 
 
 def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecordings:
     """Identification, then Levenberg–Marquardt in stages; overrides: what the user has set, as typed.
 
-    Raises ValueError for settings that only a training by descent heeds, and where no phaser was found.
+    Raises ValueError for settings that only a training by descent heeds, or another effect, and where none was found.
     """
-    _check(overrides)
+    effect = cfg.model._target_.rpartition(".")[2].lower()
+    _check(overrides, effect)
     pair: Pair = hydra.utils.instantiate(cfg.data.source)
     tracks = pair.tracks
-    options = {name: value for name, value in OmegaConf.to_container(cfg.identify).items() if value is not None}  # type: ignore[union-attr]
+    settings: dict = OmegaConf.to_container(cfg.identify)  # type: ignore[assignment]
+    options = {name: settings[name] for name in OPTIONS[effect] if settings[name] is not None}
     with progress_bar() as bar:
         task = bar.add_task("Fit", total=STEPS, words="reading")
         return fit_recordings(
@@ -50,11 +53,12 @@ def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecord
             command=shlex.join(["python", *sys.argv]),
             say=lambda sentence: console.print(sentence, markup=False),
             progress=lambda stage, done: bar.update(task, completed=STEPS * done, words=stage),
+            effect=effect,
             **options,
         )
 
 
-def _check(overrides: Sequence[str]) -> None:
+def _check(overrides: Sequence[str], effect: str) -> None:
     for override in overrides:
         name = override.lstrip("+~").partition("=")[0]
         if name.partition(".")[0] in WITHOUT_EFFECT:
@@ -62,6 +66,9 @@ def _check(overrides: Sequence[str]) -> None:
                 f"{override} has no effect where the model is found in the recordings (protocol=identify, the default of "
                 "data=recordings): leave it out, or train by descent with protocol=descent"
             )
+        if name.startswith("identify.") and name.partition(".")[2] not in OPTIONS[effect]:
+            wanted = ", ".join(f"identify.{option}" for option in OPTIONS[effect])
+            raise ValueError(f"{override} is no setting of a {effect}'s identification, which takes {wanted}")
 
 
 def _fitted_part(pair: Pair) -> tuple[float, float]:

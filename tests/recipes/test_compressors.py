@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import soundfile
 import torch
 
+from data.programme import programme
 from diffapf import Compressor, Effect
 from diffapf.filters.methods import FrequencySampling
 from diffapf.losses import ESR, Prefiltered
@@ -111,3 +113,21 @@ def test_the_reduction_that_is_heard_is_the_gain():
     times, reduction = measured_reduction(dry, 0.5 * dry, 44_100)
     assert times.max() < 0.5
     torch.testing.assert_close(reduction, torch.full_like(reduction, 6.0206), atol=1e-3, rtol=0)
+
+
+def test_recordings_are_identified(command, tmp_path):
+    """As `diffapf fit compressor` does; what only a phaser has is no setting of it."""
+    dry = torch.from_numpy(programme(5.0))
+    with torch.no_grad():
+        wet = Compressor(44_100, -30.0, 4.0, 5.0, 80.0).double()(dry)
+    files = [f"data.{name}={tmp_path / f'{name}.wav'}" for name in ("dry", "wet")]
+    for name, signal in (("dry", dry), ("wet", wet)):
+        soundfile.write(tmp_path / f"{name}.wav", signal.numpy(), 44_100, subtype="DOUBLE")
+    settings = ["experiment=compressor", "data=recordings", *files, f"run={tmp_path / 'run'}"]
+    result = command("train.py", *settings, "data.train=[0,4]", "identify.knees=[hard]")
+    assert result.returncode == 0, result.stderr
+    assert metrics_of(tmp_path / "run")["test/esr_prefiltered"] < 1e-10
+    assert "curve.ratio = 4" in result.stdout
+    refused = command("train.py", *settings, "identify.core=paper")
+    assert refused.returncode == 2
+    assert "identify.knees" in refused.stderr + refused.stdout

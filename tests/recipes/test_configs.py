@@ -102,6 +102,12 @@ def test_recordings_are_identified_unless_another_protocol_is_asked_for(override
     assert (composed(*overrides).identify is not None) == identified
 
 
+@pytest.mark.parametrize("experiment", ["phaser", "compressor"])
+def test_the_model_is_found_in_recordings_whatever_the_experiment(experiment):
+    assert composed("data=recordings", experiment=experiment).identify is not None
+    assert composed("data=recordings", "protocol=descent", experiment=experiment).identify is None
+
+
 def test_least_squares_needs_few_steps():
     assert composed("optimizer=lm").trainer.max_steps < 50 < composed().trainer.max_steps
     assert composed("optimizer=lm", "trainer.max_steps=3").trainer.max_steps == 3
