@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scripts.benchmarking.cell import Case, Measurement
+from scripts.benchmarking.compressor import compressor_cases
 from scripts.benchmarking.figure import draw
 from scripts.benchmarking.filters import filter_cases
 from scripts.benchmarking.floors import Machine
@@ -109,7 +110,7 @@ def results(text: str) -> list[Row]:
 
 
 def all_cases(quick: bool) -> list[Case | Measurement]:
-    return [*filter_cases(quick), *phaser_cases(quick), *overheads()]
+    return [*filter_cases(quick), *phaser_cases(quick), *compressor_cases(quick), *overheads()]
 
 
 def measure(
