@@ -89,8 +89,7 @@ class RowFunction:
 
         PyTorch would find out too, in 0.3 ms.
         """
-        # the wrapper of a level that is over may hold one of a level that is not
-        arguments = [unwrap_if_dead(each) if isinstance(each, Tensor) else each for each in arguments]
+        arguments = [_alive(each) if isinstance(each, Tensor) else each for each in arguments]
         wrapped = (maybe_get_level(argument) for argument in arguments if isinstance(argument, Tensor))
         if level.level() in wrapped:
             return cls._variants["transforms"].apply(*arguments)
@@ -135,12 +134,21 @@ def _with_zeros(function: type[RowFunction], ctx, *gradients):
     return function.backward(ctx, *gradients)
 
 
+def _alive(tensor: Tensor) -> Tensor:
+    """The tensor without wrappers of `torch.func` levels that are over; they may hold one another, or one of a level that
+    is not over.
+    """
+    while (inner := unwrap_if_dead(tensor)) is not tensor:
+        tensor = inner
+    return tensor
+
+
 def _plain(arguments: tuple) -> tuple[list, bool]:
     """The arguments without the wrappers of `torch.func` levels that are over, and whether any requires a gradient."""
     plain, differentiable = [], False
     for argument in arguments:
         if isinstance(argument, Tensor):
-            argument = unwrap_if_dead(argument)
+            argument = _alive(argument)
             differentiable = differentiable or argument.requires_grad
         plain.append(argument)
     return plain, differentiable
