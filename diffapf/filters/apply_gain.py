@@ -13,7 +13,7 @@ from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows
 from diffapf.filters.gain_curve import DECIBELS_OF_E
 from diffapf.kernels import run
-from diffapf.kernels.reference import linear_gain
+from diffapf.kernels.reference import gained, gained_slopes
 
 
 def apply_gain(
@@ -129,16 +129,11 @@ class ApplyGainTangent(RowFunction):
         return push_forward(_tangent_composition(ctx.kind), saved, tangents[:6])[0]
 
 
-def _of_numbers(x, gain, numbers, kind):
-    return x * (numbers[:, :1] + numbers[:, 1:] * linear_gain(gain, kind))
-
-
 def _adjoint_composition(kind, with_x):
     def adjoint(gradient, x, gain, numbers):
-        dry, wet, along, now = numbers[:, :1], numbers[:, 1:], gradient * x, linear_gain(gain, kind)
-        dgain = along * wet * (kind[0] * now if kind[0] else 1.0)
-        dnumbers = torch.stack([along.sum(1), (along * now).sum(1)], 1)
-        return (gradient * (dry + wet * now) if with_x else gradient[:, :0]), dgain, dnumbers
+        by_x, by_gain, by_wet = gained_slopes(x, gain, numbers, kind)
+        dnumbers = torch.stack([(gradient * x).sum(1), (gradient * by_wet).sum(1)], 1)
+        return (gradient * by_x if with_x else gradient[:, :0]), gradient * by_gain, dnumbers
 
     return adjoint
 
@@ -147,10 +142,9 @@ def _tangent_composition(kind):
     def tangent(dnumbers, dx, dgain, x, gain, numbers):
         directions = dnumbers.shape[0] // max(x.shape[0], 1)
         x, gain, numbers = (each.repeat(directions, 1) for each in (x, gain, numbers))
-        now = linear_gain(gain, kind)
-        moved = _of_numbers(x, gain, dnumbers, kind)
-        if dgain.shape[1]:
-            moved = moved + x * numbers[:, 1:] * dgain * (kind[0] * now if kind[0] else 1.0)
-        return (moved + dx * (numbers[:, :1] + numbers[:, 1:] * now) if dx.shape[1] else moved,)
+        by_x, by_gain, _ = gained_slopes(x, gain, numbers, kind)
+        moved = gained(x, gain, dnumbers, kind)
+        moved = moved + by_gain * dgain if dgain.shape[1] else moved
+        return (moved + by_x * dx if dx.shape[1] else moved,)
 
     return tangent

@@ -805,21 +805,32 @@ def linear_gain(gain: Tensor, kind: tuple[float]) -> Tensor:
     return torch.exp(kind[0] * gain) if kind[0] else gain
 
 
+def gained(x: Tensor, gain: Tensor, numbers: Tensor, kind: tuple[float]) -> Tensor:
+    """x (d + w γ), of PyTorch's own operations."""
+    return x * (numbers[:, :1] + numbers[:, 1:] * linear_gain(gain, kind))
+
+
+def gained_slopes(x: Tensor, gain: Tensor, numbers: Tensor, kind: tuple[float]) -> tuple[Tensor, Tensor, Tensor]:
+    """Its derivatives by x, by the gain and by w; that by d is x."""
+    now = linear_gain(gain, kind)
+    by_gain = x * numbers[:, 1:] * (kind[0] * now if kind[0] else 1.0)
+    return numbers[:, :1] + numbers[:, 1:] * now, by_gain, x * now
+
+
 def apply_gain(x: Tensor, gain: Tensor, numbers: Tensor, kind: tuple[float], y: Tensor) -> None:
     """y = x (d + w γ)."""
-    y[:] = x * (numbers[:, :1] + numbers[:, 1:] * linear_gain(gain, kind))
+    y[:] = gained(x, gain, numbers, kind)
 
 
 def apply_gain_adjoint(
     g: Tensor, x: Tensor, gain: Tensor, numbers: Tensor, kind: tuple[float], dx: Tensor, dgain: Tensor, dnumbers: Tensor
 ) -> None:
     """dx = g (d + w γ);  dgain = g x w γ';  dd = Σ g x;  dw = Σ g x γ. dx may have no samples: then nobody asks for it."""
-    dry, wet, along, now = numbers[:, :1], numbers[:, 1:], g * x, linear_gain(gain, kind)
+    by_x, by_gain, by_wet = gained_slopes(x, gain, numbers, kind)
     if dx.shape[1]:
-        dx[:] = g * (dry + wet * now)
-    dgain[:] = along * wet * (kind[0] * now if kind[0] else 1.0)
-    dnumbers[:, 0] = along.sum(1)
-    dnumbers[:, 1] = (along * now).sum(1)
+        dx[:] = g * by_x
+    dgain[:] = g * by_gain
+    dnumbers[:] = torch.stack([(g * x).sum(1), (g * by_wet).sum(1)], 1)
 
 
 def apply_gain_tangent(
@@ -834,10 +845,9 @@ def apply_gain_tangent(
 ) -> None:
     """dy of the tangents; x, gain and numbers may have fewer rows; a dx or a dgain without samples is 0."""
     directions = dnumbers.shape[0] // max(x.shape[0], 1)
-    now = linear_gain(gain, kind)
-    slope = numbers[:, 1:] * (kind[0] * now if kind[0] else 1.0) * x
-    dy[:] = dnumbers[:, :1] * x.repeat(directions, 1) + dnumbers[:, 1:] * (x * now).repeat(directions, 1)
+    by_x, by_gain, by_wet = (each.repeat(directions, 1) for each in gained_slopes(x, gain, numbers, kind))
+    dy[:] = dnumbers[:, :1] * x.repeat(directions, 1) + dnumbers[:, 1:] * by_wet
     if dgain.shape[1]:
-        dy += slope.repeat(directions, 1) * dgain
+        dy += by_gain * dgain
     if dx.shape[1]:
-        dy += (numbers[:, :1] + numbers[:, 1:] * now).repeat(directions, 1) * dx
+        dy += by_x * dx
