@@ -172,12 +172,8 @@ class AllpassOutput(RowFunction):
         x, p, loop, through, zi = saved
         z, _ = AllpassLoop.apply(x[:, :, None], p, loop, zi)
         moving = (x[:, :0] if each is None else each for each in (dx, dp))
-        dy, dzf = AllpassTangent.apply(*moving, _or_zeros(dloop, loop), _or_zeros(dzi, zi), p, loop, z, zi)
-        if dx is not None:
-            dy = dy + through[:, None] * dx
-        if dthrough is not None:
-            dy = dy + dthrough[:, None] * x
-        return dy, dzf, None
+        numbers = _or_zeros(dloop, loop), _or_zeros(dthrough, through), _or_zeros(dzi, zi)
+        return *AllpassOutputTangent.apply(*moving, *numbers, x, p, loop, through, z, zi), None
 
 
 class AllpassOutputAdjoint(RowFunction):
@@ -206,15 +202,18 @@ def _output_gradients(g, *inputs):
     return pull_back(_output_by_signals, inputs, (g, torch.zeros_like(inputs[-1])))
 
 
-class AllpassTangent(RowFunction):
-    """(ẋ, ṗ, the loop's and zi's tangents, p, loop, z, zi) → the tangents of (w, zf); of what stands still, no samples."""
+class AllpassOutputTangent(RowFunction):
+    """(ẋ, ṗ, the tangents of loop, through and zi, x, p, loop, through, z, zi) → the tangents of (y, zf).
 
-    COEFFICIENTS = (4, 5, 6, 7)
+    ẋ and ṗ have no samples where x or p stands still.
+    """
+
+    COEFFICIENTS = (5, 6, 7, 8, 9, 10)
 
     @staticmethod
-    def forward(dx, dp, dloop, dzi, p, loop, z, zi):
+    def forward(dx, dp, dloop, dthrough, dzi, x, p, loop, through, z, zi):
         results = dzi.new_empty(dzi.shape[0], p.shape[1]), dzi.new_empty(dzi.shape)
-        run("allpass_tangent", dx, dp, dloop, dzi, p, loop, z, zi, out=results)
+        run("allpass_output_tangent", dx, dp, dloop, dthrough, dzi, x, p, loop, through, z, zi, out=results)
         return results
 
     @staticmethod
@@ -226,15 +225,16 @@ class AllpassTangent(RowFunction):
         return push_forward(_tangent_by_signals, saved, tangents)
 
 
-def _tangent_by_signals(dx, dp, dloop, dzi, p, loop, z, zi):
-    """M ż = ṡ − Ṁ z of all signals."""
-    rows = dzi.shape[0]
-    p, loop, z, zi = (each.repeat(rows // each.shape[0], *[1] * (each.dim() - 1)) for each in (p, loop, z, zi))
+def _tangent_by_signals(dx, dp, dloop, dthrough, dzi, *inputs):
+    """M ż = ṡ − Ṁ z of all signals, and the dry path's part."""
+    shares = dzi.shape[0] // inputs[1].shape[0]
+    x, p, loop, through, z, zi = (each.repeat(shares, *[1] * (each.dim() - 1)) for each in inputs)
     s = _sources(dp if dp.shape[1] else torch.zeros_like(p), dloop, z, zi)
     if dx.shape[1]:
         s = s + pad(dx[:, :, None], (0, z.shape[2] - 1))
     dz, dw = AllpassLoop.apply(s, p, loop, dzi)
-    return dw, _final_state(dz, dzi)
+    dy = dw + dthrough[:, None] * x
+    return dy + through[:, None] * dx if dx.shape[1] else dy, _final_state(dz, dzi)
 
 
 class AllpassLoop(RowFunction):

@@ -272,8 +272,42 @@ class DirectForm(RowFunction):
 
     @staticmethod
     def tangent(ctx, saved, *tangents):
+        if ctx.form == "tdf2" and _fixed(saved[1], ctx.timing):
+            return _tangent_of_fixed_filter(saved, tangents)
         moved = push_forward(_composition(ctx.timing, ctx.form), saved[:4], tangents[:4])
         return (*moved, None) if FORMS[ctx.form].keeps_w else moved
+
+
+def _tangent_of_fixed_filter(saved, tangents) -> tuple[Tensor, Tensor]:
+    """ẏ = (B ẋ + Ḃ x − Ȧ y + ż)/A and the registers': x/A, y/A and 1/A are the same in every direction, a direction but
+    weighs them.
+    """
+    x, b, a, zi = saved
+    dx = tangents[0]
+    db, da, dzi = (torch.zeros_like(of) if d is None else d for of, d in zip(saved[1:], tangents[1:4], strict=True))
+    order, time = a.shape[2], x.shape[1]
+    y, _ = DirectForm.apply(x, b, a, zi, FIXED, "tdf2")
+    impulse = torch.cat([x.new_ones(x.shape[0], 1), x.new_zeros(x.shape[0], time)], 1)[:, :time]
+    inputs, rest = torch.cat([x, y, impulse]), torch.zeros_like(zi).repeat(3, 1)
+    of_x, of_y, of_impulse = AllPole.apply(inputs, a.repeat(3, 1, 1), rest, FIXED).chunk(3)
+    delayed = [*_delays(of_x, 0, order), *_delays(of_y, 1, order), *_delays(of_impulse, 0, order - 1)]
+    dy = torch.einsum("rk,rkn->rn", torch.cat([db[:, 0], -da[:, 0], dzi], 1), torch.stack(delayed, 1))
+    if dx is not None:
+        dy = dy + DirectForm.apply(dx, b, a, torch.zeros_like(zi), FIXED, "tdf2")[0]
+    dzf = pad(dzi, (0, time))[:, time:] + _registers(x, db[:, 0, 1:]) - _registers(y, da[:, 0])
+    dzf = dzf - _registers(dy, a[:, 0])
+    return dy, dzf if dx is None else dzf + _registers(dx, b[:, 0, 1:])
+
+
+def _delays(signal: Tensor, first: int, last: int) -> list[Tensor]:
+    return [pad(signal, (delay, 0))[:, : signal.shape[1]] for delay in range(first, last + 1)]
+
+
+def _registers(signal: Tensor, taps: Tensor) -> Tensor:
+    """What a signal leaves in each register of "tdf2": Σⱼ tapsⱼ s[N−1−(j−i)], j ≥ i."""
+    order = taps.shape[1]
+    newest = pad(signal, (order, 0))[:, signal.shape[1] :].flip(1)
+    return torch.einsum("rij,rj->ri", torch.stack(_delays(newest, 0, order - 1), 1), taps)
 
 
 class DirectFormAdjoint(RowFunction):

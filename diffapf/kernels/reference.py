@@ -219,26 +219,30 @@ def of_output(allpass: Kernel, allpass_adjoint: Kernel) -> tuple[Kernel, Kernel]
 allpass_output, allpass_output_adjoint = of_output(allpass, allpass_adjoint)
 
 
-def allpass_tangent(
+def allpass_output_tangent(
     dx: Tensor,
     dp: Tensor,
     dloop: Tensor,
+    dthrough: Tensor,
     dzi: Tensor,
+    x: Tensor,
     p: Tensor,
     loop: Tensor,
+    through: Tensor,
     z: Tensor,
     zi: Tensor,
-    dw: Tensor,
+    dy: Tensor,
     dzf: Tensor,
 ) -> None:
-    """How w and the state after the last sample move with (x, p, loop, zi): `allpass` of the sources −Ṁ z, which are
+    """How y = w + g x and the state after the last sample move with (x, p, loop, g, zi): ẇ is `allpass` of the sources −Ṁ z,
 
         ẋ[n],   ṗ[n] (yₖ₋₁[n] + yₖ[n−1]),   q̇₀ w[n] + q̇₁ w[n−1] + q̇₂ w[n−2] + ȧ f[n−1]
 
-    dx and dp have no samples where x or p does not move. p, loop, z and zi may have fewer rows than the tangents.
+    dx and dp have no samples where x or p does not move. The others may have fewer rows than the tangents.
     """
-    shares = dw.shape[0] // max(p.shape[0], 1)
-    p, loop, zi, z = p.repeat(shares, 1), loop.repeat(shares, 1), zi.repeat(shares, 1), z.repeat(shares, 1, 1)
+    shares = dy.shape[0] // max(p.shape[0], 1)
+    x, p, loop, zi = (each.repeat(shares, 1) for each in (x, p, loop, zi))
+    through, z = through.repeat(shares), z.repeat(shares, 1, 1)
     s = torch.zeros_like(z)
     if dx.shape[1]:
         s[:, :, 0] = dx
@@ -246,10 +250,13 @@ def allpass_tangent(
         s[:, :, 1:-1] = dp[:, :, None] * stage_inputs(z, zi)
     s[:, :, -1] = (dloop[:, None] * loop_inputs(z, zi)).sum(2)
     dz = torch.zeros_like(z)
-    allpass(s, p, loop, dzi, dz, dw)
+    allpass(s, p, loop, dzi, dz, dy)
     after = torch.cat([dzi[:, None, :-1], dz], 1)
     before = torch.cat([dzi[:, -1:], after[:, :, -2]], 1)
     dzf[:] = torch.cat([after[:, -1], before[:, -2:-1]], 1)
+    dy += dthrough[:, None] * x
+    if dx.shape[1]:
+        dy += through[:, None] * dx
 
 
 def stage_inputs(z: Tensor, zi: Tensor) -> Tensor:

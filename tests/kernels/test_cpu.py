@@ -109,12 +109,13 @@ def allpass_output_adjoint(random: Random, rows, time, stages, parts):
     return (random.normal(rows, time), *inputs, *kept), gradients
 
 
-def allpass_tangent(random: Random, rows, time, stages, sources):
+def allpass_output_tangent(random: Random, rows, time, stages, sources):
     """Three directions for each row; x and p move in all of them, or one of both does."""
-    p, z, zi = random.within(0.95, rows, time), random.normal(rows, time, stages + 2), random.normal(rows, stages + 3)
+    (x, p, loop, through, zi), _ = allpass_output(random, rows, time, stages, None)
     dx, dp = (random.normal(3 * rows, time if moves else 0) for moves in (sources or time % 2, sources or not time % 2))
-    tangents = dx, dp, random.normal(3 * rows, 4), random.normal(3 * rows, stages + 3)
-    return (*tangents, p, random.loop(rows), z, zi), [(3 * rows, time), (3 * rows, stages + 3)]
+    tangents = dx, dp, random.normal(3 * rows, 4), random.normal(3 * rows), random.normal(3 * rows, stages + 3)
+    z = random.normal(rows, time, stages + 2)
+    return (*tangents, x, p, loop, through, z, zi), [(3 * rows, time), (3 * rows, stages + 3)]
 
 
 def form(name: str, registers: int, keeps_w: bool):
@@ -265,7 +266,7 @@ OTHERS = [
     dense_recurrence_adjoint,
 ]
 FILTERS = [allpole, allpole_adjoint, allpole_adjoint_without_coefficients, fir, fir_transpose, fir_outer]
-LOOPS = [allpass, allpass_transpose, allpass_output, allpass_output_adjoint, allpass_tangent]
+LOOPS = [allpass, allpass_transpose, allpass_output, allpass_output_adjoint, allpass_output_tangent]
 
 
 def double(value):

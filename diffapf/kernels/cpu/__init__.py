@@ -15,7 +15,7 @@ from diffapf.kernels.cpu.allpass import (
     allpass,
     allpass_output,
     allpass_output_adjoint,
-    allpass_tangent,
+    allpass_output_tangent,
     allpass_transpose,
 )
 from diffapf.kernels.cpu.allpole import allpole, allpole_adjoint
@@ -41,7 +41,7 @@ __all__ = [
     "allpass",
     "allpass_output",
     "allpass_output_adjoint",
-    "allpass_tangent",
+    "allpass_output_tangent",
     "allpass_transpose",
     "allpole",
     "allpole_adjoint",

@@ -279,32 +279,32 @@ def _with_product(value, x, factor, b, n):
 
 
 @step
-def _tangent_step(arrays, dw, r, n, point, registers):
+def _tangent_step(arrays, dy, r, n, point, registers):
     """A lane's registers a sample on."""
-    dx, dp, dloop, filtered = arrays  # dw is not among them: Numba would take what is stored there for dead
-    p, solved, q, inputs, of_loop = point
+    dx, dp, dloop, dthrough, filtered = arrays  # dy is not among them: Numba would take what is stored there for dead
+    x, through, p, solved, q, inputs, of_loop = point
     memory, f, w2 = registers[:-2], registers[-2], registers[-1]
     responses = _moved_responses(memory, p, 0.0, dp, inputs, r, n)
     known = dloop[r, 0] * of_loop[0] + dloop[r, 1] * of_loop[1] + dloop[r, 2] * of_loop[2] + dloop[r, 3] * of_loop[3]
     known += loop_memory(filtered, q[2], w2, q[3], f) + loop_memory(filtered, q[1], memory[-1], 0.0, 0.0)
     e = (with_sample(known, dx, r, n) + q[0] * responses[-1]) * solved
     stages = _driven(responses, p, p, e)
-    dw[r, n] = stages[-1]
+    dy[r, n] = with_product(stages[-1] + dthrough[r] * x, dx, through, r, n)
     return (e,) + stages + (q[0] * stages[-1] + known, memory[-1])  # noqa: RUF005
 
 
-def _tangent_steps(arrays, dw, lanes, n, point, registers):
+def _tangent_steps(arrays, dy, lanes, n, point, registers):
     """`_tangent_step` of each of the rows `lanes`."""
 
 
 @overload(_tangent_steps, jit_options=INLINED)
-def _tangent_steps_typed(arrays, dw, lanes, n, point, registers):
+def _tangent_steps_typed(arrays, dy, lanes, n, point, registers):
     if len(lanes) == 0:
-        return lambda arrays, dw, lanes, n, point, registers: ()
+        return lambda arrays, dy, lanes, n, point, registers: ()
 
-    def first_and_others(arrays, dw, lanes, n, point, registers):
-        one = _tangent_step(arrays, dw, lanes[0], n, point, registers[0])
-        return (one,) + _tangent_steps(arrays, dw, lanes[1:], n, point, registers[1:])  # noqa: RUF005
+    def first_and_others(arrays, dy, lanes, n, point, registers):
+        one = _tangent_step(arrays, dy, lanes[0], n, point, registers[0])
+        return (one,) + _tangent_steps(arrays, dy, lanes[1:], n, point, registers[1:])  # noqa: RUF005
 
     return first_and_others
 
@@ -336,13 +336,15 @@ def _initial_typed(dzi, lanes, registers):
 
 
 @jit
-def _allpass_tangent(first, last, dx, dp, dloop, dzi, p, loop, z, zi, dw, dzf, filtered, count, registers):
+def _allpass_output_tangent(
+    first, last, dx, dp, dloop, dthrough, dzi, x, p, loop, through, z, zi, dy, dzf, filtered, count, registers
+):
     """A unit is a row of p and as many of the rows that read it as there are lanes."""
-    arrays = dx, dp, dloop, filtered
+    arrays = dx, dp, dloop, dthrough, filtered
     rows, signals = p.shape[0], registers[:-1]
     for unit in range(first, last):
         b = unit % rows
-        lanes = _lanes(b + unit // rows * len(count) * rows, dw.shape[0] - rows + b, rows, count)
+        lanes = _lanes(b + unit // rows * len(count) * rows, dy.shape[0] - rows + b, rows, count)
         states = _initial(dzi, lanes, registers)
         q = loop[b, 0], loop[b, 1], loop[b, 2], loop[b, 3]
         earlier, w2 = loaded(zi, (b,), 0, signals), zi[b, len(signals)]
@@ -354,8 +356,9 @@ def _allpass_tangent(first, last, dx, dp, dloop, dzi, p, loop, z, zi, dw, dzf, f
             for _ in range(len(registers) - 4):
                 gain *= pn
             of_loop = np.float64(now[-2]), np.float64(earlier[-2]), np.float64(w2), np.float64(earlier[-1])
-            point = pn, 1.0 / (1.0 - q[0] * gain), q, _stage_inputs(now[:-1], earlier[:-1]), of_loop
-            states = _tangent_steps(arrays, dw, lanes, n, point, states)
+            solved, inputs = 1.0 / (1.0 - q[0] * gain), _stage_inputs(now[:-1], earlier[:-1])
+            point = np.float64(x[b, n]), through[b], pn, solved, q, inputs, of_loop
+            states = _tangent_steps(arrays, dy, lanes, n, point, states)
             earlier, w2 = now, earlier[-2]
         for j in range(len(count)):
             for k in range(len(registers)):
@@ -425,24 +428,28 @@ def allpass_output_adjoint(
     over_rows(_of_initial_state, p.shape[0], 0, (p, filters, later, dzi), (p.dtype,))
 
 
-def allpass_tangent(
+def allpass_output_tangent(
     dx: Tensor,
     dp: Tensor,
     dloop: Tensor,
+    dthrough: Tensor,
     dzi: Tensor,
+    x: Tensor,
     p: Tensor,
     loop: Tensor,
+    through: Tensor,
     z: Tensor,
     zi: Tensor,
-    dw: Tensor,
+    dy: Tensor,
     dzf: Tensor,
 ) -> None:
-    tangents, stages = dw.shape[0] // max(p.shape[0], 1), zi.shape[1] - 3
+    tangents, stages = dy.shape[0] // max(p.shape[0], 1), zi.shape[1] - 3
     lanes = max(min(tangents, LANES), 1)
     units = p.shape[0] * -(-tangents // LANES)
     filters, filtered = _loops(loop)
     constants = filtered, (0,) * lanes, (0.0,) * (stages + 3)
     moving = tuple(each if each.shape[1] else None for each in (dx, dp))
-    arguments = (*moving, dloop.double(), dzi.double(), p, filters, z, zi, dw, dzf)
+    numbers = dloop.double(), dthrough.double(), dzi.double()
+    arguments = (*moving, *numbers, x, p, filters, through.double(), z, zi, dy, dzf)
     key = (p.dtype, *(each is None for each in moving), *constants)
-    over_rows(_allpass_tangent, units, dw.numel() * 8 * stages, arguments, key, constants)
+    over_rows(_allpass_output_tangent, units, dy.numel() * 8 * stages, arguments, key, constants)
