@@ -19,13 +19,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diffapf.identification.descent import Callback, Descent, check_numbers
 from diffapf.identification.fit import CONVERGED, NO_STEP_HELPS, NOTHING_PROMISED, Iteration
 from diffapf.identification.hessians import STRATEGIES, hessian
 from diffapf.identification.layout import Bounds, Layout, Parameters
-from diffapf.identification.modules import _check_names, _is_named, _with
 
 LEAST_CURVATURE = 1e-12  # of the largest eigenvalue
 
@@ -103,34 +102,6 @@ def newton(
         place.hessian,
         descent.at_bounds,
     )
-
-
-def minimise_module(
-    module: nn.Module, loss: Callable[[nn.Module], Tensor], *, frozen: Collection[str] = (), **options
-) -> Minimum:
-    """Moves a module's trainable parameters to where a loss is least, by `newton`, and leaves them there.
-
-    Args:
-        module: its parameters with `requires_grad=False` stay as they are.
-        loss: `loss(module)` → scalar.
-        frozen: names of parameters, or of modules whose parameters all stay.
-        options: as `newton` takes them.
-
-    >>> layer = nn.Linear(1, 1)
-    >>> found = minimise_module(layer, lambda layer: (layer(torch.tensor([[1.0], [2.0]])) - 3.0).square().sum())
-    >>> round(layer.bias.item(), 4)
-    3.0
-    """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-    parameters = dict(module.named_parameters())
-    _check_names("frozen", frozen, parameters)
-    stay = [name for name, tensor in parameters.items() if not tensor.requires_grad or _is_named(name, frozen)]
-    found = newton(_with(module, loss), parameters, frozen=stay, **options)
-    with torch.no_grad():
-        for name, tensor in parameters.items():
-            tensor.copy_(found.parameters[name])
-    return found
 
 
 @dataclass(frozen=True)
