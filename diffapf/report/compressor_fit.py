@@ -72,17 +72,13 @@ def write_compressor_fit(
         write_json(folder / "parameters.json", _parameters(fit))
         write_json(folder / "curves.json", [_reduction(fit, test), _static_curve(fit)])
         for name, part in (("train", fit.train), ("test", test)):
-            tracks = {"dry": _counted(part, part.dry), "target": _counted(part, part.wet)}
+            tracks = {"dry": part.counted(part.dry), "target": part.counted(part.wet)}
             tracks["prediction"] = part.prediction(fit.compressor)
             heard = round(HEARD_SECONDS * fit.pair.sample_rate)
             tracks = {name: track[None, :heard] for name, track in tracks.items()}
             write_tracks(folder / "audio" / name, tracks, round(fit.pair.sample_rate))
         write_json(folder / "run.json", _description(fit, test, title, command, found["train/seconds"], notes))
     return write_report(folder)
-
-
-def _counted(part: Part, signal: Tensor) -> Tensor:
-    return signal[part.first - part.lead_in :]
 
 
 def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
@@ -109,13 +105,13 @@ def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
     def energy(signal: Tensor) -> Tensor:
         return avg_pool1d(signal[None, :heard].square(), window)[0]
 
-    dry = energy(_counted(test, test.dry))
+    dry = energy(test.counted(test.dry))
     makeup = fit.compressor.makeup_db()
     audible = dry > 10 ** (AUDIBLE_DB / 10)
     seconds = (torch.arange(len(dry), dtype=torch.float64) + 0.5) * WINDOW_S
     lines = []
     for name, signal, style in (
-        ("target", _counted(test, test.wet), "line"),
+        ("target", test.counted(test.wet), "line"),
         ("model", test.prediction(fit.compressor), "dashed"),
     ):
         reduction = makeup - 10 * torch.log10(energy(signal).clamp_min(1e-20) / dry.clamp_min(1e-20))
