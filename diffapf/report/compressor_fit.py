@@ -8,20 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d
 
 from diffapf.effects.compressor import Compressor
 from diffapf.effects.time_constants import CONVENTIONS
 from diffapf.identification.compressor_fit import CompressorFit
 from diffapf.identification.prefiltered_pair import Part
-from diffapf.report.curves import TIME, series
+from diffapf.report.curves import DECIBELS, TIME, series, short_time_reduction
 from diffapf.report.folder import HEARD_SECONDS, fit_subtitle, parameter_record, run_record, write_folder
 from diffapf.report.metrics import judge
 
 FROM_THE_START = math.inf  # the lead-in of a test, in s: attacks and releases before it are known
-WINDOW_S = 0.01  # over which a gain is measured
 AUDIBLE_DB = -60.0  # of the dry signal, below which a gain says nothing
-DECIBELS = {"label": "gain reduction", "unit": "dB"}
 CONVENTION_WORDS = dict(zip(CONVENTIONS, ("10–90 %, c = 2.2", "63 %, c = 1", "JUCE, c = 2π"), strict=True))
 
 
@@ -107,23 +104,17 @@ def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
 
 def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
     """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up."""
-    window = round(WINDOW_S * fit.pair.sample_rate)
     heard = round(HEARD_SECONDS * fit.pair.sample_rate)
-
-    def energy(signal: Tensor) -> Tensor:
-        return avg_pool1d(signal[None, :heard].square(), window)[0]
-
-    dry = energy(test.counted(test.dry))
     makeup = fit.compressor.makeup_db()
-    audible = dry > 10 ** (AUDIBLE_DB / 10)
-    seconds = (torch.arange(len(dry), dtype=torch.float64) + 0.5) * WINDOW_S
     lines = []
     for name, signal, style in (
         ("target", test.counted(test.wet), "line"),
         ("model", test.prediction(fit.compressor), "dashed"),
     ):
-        reduction = makeup - 10 * torch.log10(energy(signal).clamp_min(1e-20) / dry.clamp_min(1e-20))
-        lines.append(series(name, seconds, torch.where(audible, reduction, torch.nan), style))
+        dry = test.counted(test.dry)[:heard]
+        seconds, reduction, energy = short_time_reduction(dry, signal[:heard], fit.pair.sample_rate)
+        shown = torch.where(energy > 10 ** (AUDIBLE_DB / 10), makeup + reduction, torch.nan)
+        lines.append(series(name, seconds, shown, style))
     return {
         "title": "Gain reduction",
         "x": TIME,
