@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffapf.effects.compressor import Compressor, CompressorState
 from diffapf.effects.static_curve import StaticCurve
+from diffapf.identification.compressor_fit import LONGEST_STEPS
 from diffapf.identification.compressor_tangents import has_tangents
 from diffapf.parameters import named_parameters
 from diffapf.report.curves import DECIBELS, TIME, heard_times, series, short_time_reduction
@@ -18,7 +19,6 @@ from diffapf.report.folder import HEARD_SECONDS
 from recipes.data import Pair
 from recipes.kinds import Kind
 
-LONGEST_STEPS = {"dB": 6.0, "ms": 1.2, "": 1.0}  # of levels; of the logarithms of times; of log(ratio − 1)
 QUIET = 1e-3  # of the loudest 10 ms: below, that gain is not shown
 
 
@@ -42,8 +42,7 @@ class CompressorKind(Kind):
 
     def longest_steps(self, effect: Any) -> dict[str, float]:
         # beyond what the derivatives know of, and a threshold above all levels is a dead end: it has no gradient
-        named = named_parameters(effect).items()
-        return {f"{name}.step": LONGEST_STEPS[number.spec(name).unit] for name, number in named}
+        return {f"{name}.step": LONGEST_STEPS[name] for name in named_parameters(effect)}
 
     def truths(self, pair: Pair) -> dict[str, float]:
         truth = pair.tracks.truth

@@ -37,14 +37,18 @@ LONGEST_OFFSET_S = 0.1
 SEARCHED_S = 6.0  # what starts are tried on
 SEARCH_ITERATIONS, ITERATIONS = 10, 40
 SEARCH_TOLERANCE, TOLERANCE = 1e-3, 1e-7
-LONGEST_STEPS = {
+LONGEST_STEPS = {  # of levels; of the logarithms of times, widths and ratios
     "curve.threshold_db": 6.0,
     "curve.ratio": 1.0,
     "curve.knee_db": 1.2,
+    "curve.expander_threshold_db": 6.0,
+    "curve.expander_ratio": 1.0,
     "detector.average_ms": 1.2,
     "smoother.attack_ms": 1.2,
     "smoother.release_ms": 1.2,
+    "look_ahead.look_ahead_ms": 1.2,
     "makeup_db": 3.0,
+    "mix": 1.0,
 }
 # Beyond these a parameter does nothing any more, and would run away for ever. In the units of the parameters.
 RANGES = {
