@@ -24,8 +24,8 @@ from diffapf.filters.iir import fixed_filter
 from diffapf.identification.compressor_tangents import moving_block, moving_numbers
 from diffapf.identification.layout import Parameters
 from diffapf.identification.spans import Pair, Span
+from diffapf.losses import PREFILTER
 
-PREFILTER = (1.0, -1.0), (1.0, -0.995)
 LEAD_IN_S = 6.0  # before a part that is fitted to: longer than most releases
 
 
