@@ -34,7 +34,7 @@ class RowFunction:
     _variants: dict[str, type[torch.autograd.Function]]
 
     def __init_subclass__(cls) -> None:
-        if cls.setup_context is RowFunction.setup_context:
+        if cls.OPTIONS:
             cls.setup_context = staticmethod(_saving(cls.OPTIONS))  # type: ignore[method-assign]
         rules: dict[str, Callable] = {
             "forward": cls.forward,
@@ -64,7 +64,9 @@ class RowFunction:
 
     @staticmethod
     def setup_context(ctx, arguments, output):
-        raise NotImplementedError
+        """Saves the arguments; for functions whose derivatives read these and nothing else."""
+        ctx.save_for_backward(*arguments)
+        ctx.save_for_forward(*arguments)
 
     @staticmethod
     def backward(ctx, *gradients):
@@ -110,11 +112,12 @@ def _function(name: str, rules: dict[str, Callable]) -> type[torch.autograd.Func
 
 def _saving(options: tuple[str, ...]) -> Callable:
     """A `setup_context` that saves the arguments, of which the last ones are options."""
+    last_first = options[::-1]
 
     def setup_context(ctx, arguments, output):
-        tensors = arguments[: len(arguments) - len(options)]
-        for name, option in zip(options, arguments[len(tensors) :], strict=True):
-            setattr(ctx, name, option)
+        tensors = list(arguments)
+        for name in last_first:
+            setattr(ctx, name, tensors.pop())
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
 
