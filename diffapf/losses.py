@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from diffapf.filters.fir import fir
 from diffapf.filters.iir import lfilter
 
+PREFILTER = (1.0, -1.0), (1.0, -0.995)  # b and a of a high-pass that takes away an offset
+
 
 def esr(prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Tensor:
     """The error-to-signal ratio Σ(y − ŷ)²/Σy² over all samples and channels: 0.01 is 1 %, −20 dB.
@@ -55,7 +57,7 @@ class Prefiltered(nn.Module):
     tensor(0.9925)
     """
 
-    def __init__(self, loss: nn.Module, b: Sequence[float] = (1.0, -1.0), a: Sequence[float] = (1.0, -0.995)):
+    def __init__(self, loss: nn.Module, b: Sequence[float] = PREFILTER[0], a: Sequence[float] = PREFILTER[1]):
         super().__init__()
         self.loss, self.b, self.a = loss, tuple(b), tuple(a)
 

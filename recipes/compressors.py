@@ -8,20 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d
 
 from diffapf.effects.compressor import Compressor, CompressorState
 from diffapf.effects.static_curve import StaticCurve
+from diffapf.identification.compressor_fit import LONGEST_STEPS
 from diffapf.identification.compressor_tangents import has_tangents
 from diffapf.parameters import named_parameters
-from diffapf.report.curves import TIME, heard_times, series
+from diffapf.report.curves import DECIBELS, TIME, heard_times, series, short_time_reduction
 from diffapf.report.folder import HEARD_SECONDS
 from recipes.data import Pair
 from recipes.kinds import Kind
 
-DECIBELS = {"label": "gain reduction", "unit": "dB"}
-LONGEST_STEPS = {"dB": 6.0, "ms": 1.2, "": 1.0}  # of levels; of the logarithms of times; of log(ratio − 1)
-ENVELOPE_SECONDS = 0.01  # over which the gain between two recordings is measured
 QUIET = 1e-3  # of the loudest 10 ms: below, that gain is not shown
 
 
@@ -45,8 +42,7 @@ class CompressorKind(Kind):
 
     def longest_steps(self, effect: Any) -> dict[str, float]:
         # beyond what the derivatives know of, and a threshold above all levels is a dead end: it has no gradient
-        named = named_parameters(effect).items()
-        return {f"{name}.step": LONGEST_STEPS[number.spec(name).unit] for name, number in named}
+        return {f"{name}.step": LONGEST_STEPS[name] for name in named_parameters(effect)}
 
     def truths(self, pair: Pair) -> dict[str, float]:
         truth = pair.tracks.truth
@@ -106,9 +102,6 @@ def static_gain(curve: StaticCurve, levels_db: Tensor) -> Tensor:
 
 def measured_reduction(dry: Tensor, wet: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
     """(seconds, dB) by which each 10 ms of `wet` are below those of `dry`, where these are not quiet."""
-    window = round(ENVELOPE_SECONDS * sample_rate)
-    before, after = (avg_pool1d(x.double().square()[None], window)[0] for x in (dry, wet))
-    heard = before > QUIET**2 * before.max()
-    times = (torch.arange(len(before), dtype=torch.float64) + 0.5) * window / sample_rate
-    floor = torch.finfo(torch.float64).tiny
-    return times[heard], 10 * torch.log10(before[heard] / after[heard].clamp_min(floor))
+    times, reduction, energy = short_time_reduction(dry, wet, sample_rate)
+    heard = energy > QUIET**2 * energy.max()
+    return times[heard], reduction[heard]

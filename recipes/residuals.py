@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffapf.identification.aligned_pair import BLOCK, UNKNOWN_S
+from diffapf.identification.aligned_pair import UNKNOWN_S
 from diffapf.identification.layout import Parameters
 from diffapf.identification.prefiltered_pair import moving_error
+from diffapf.identification.spans import BLOCK
 from diffapf.losses import Prefiltered
 from recipes.data import Excerpt
 from recipes.kinds import Kind

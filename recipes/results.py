@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from diffapf.report import write_report
-from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_json, write_tracks
+from torch import Tensor
+
+from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_folder
 from recipes.data import Pair
 from recipes.fit import METHODS, Trained, predict
 from recipes.kinds import kind_of
@@ -24,18 +25,21 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
         metrics |= {f"{baseline.method}:{name}": value for name, value in baseline.metrics.items()}
     parameters = main.effect.parameters_spec()
     metrics |= {f"param/{spec.name.replace('.', '_')}": spec.value for spec in parameters}
-    for trained in results:
-        name = "model" if trained is main else f"model_{trained.method}"
-        trained.effect.save(folder / f"{name}.yaml")
-    write_json(folder / "metrics.json", metrics)
+    for trained in results[1:]:
+        trained.effect.save(folder / f"model_{trained.method}.yaml")
+    _write_history(folder / "history.csv", results)
     kind = kind_of(main.effect)
     truths = kind.truths(pair)
-    write_json(folder / "parameters.json", [parameter_record(spec, truth=truths.get(spec.name)) for spec in parameters])
-    _write_history(folder / "history.csv", results)
-    write_json(folder / "curves.json", kind.curves(main.effect, pair))
-    _write_audio(folder / "audio", pair, results)
-    write_json(folder / "run.json", _description(pair, results, seconds, title))
-    return write_report(folder)
+    return write_folder(
+        folder,
+        main.effect,
+        metrics=metrics,
+        parameters=[parameter_record(spec, truth=truths.get(spec.name)) for spec in parameters],
+        curves=kind.curves(main.effect, pair),
+        tracks={part: _tracks(pair, part, results) for part in ("train", "test")},
+        sample_rate=pair.sample_rate,
+        run=_description(pair, results, seconds, title),
+    )
 
 
 def _description(pair: Pair, results: list[Trained], seconds: float, title: str) -> dict[str, Any]:
@@ -70,16 +74,15 @@ def _write_history(path: Path, results: list[Trained]) -> None:
         writer.writerows(rows[step] for step in sorted(rows))
 
 
-def _write_audio(folder: Path, pair: Pair, results: list[Trained]) -> None:
-    rate = pair.sample_rate
-    for part in ("train", "test"):
-        span = pair.tracks.parts[part]
-        heard = slice(span.start, min(span.stop, span.start + round(HEARD_SECONDS * rate)))
-        tracks = {"dry": pair.tracks.dry[:, heard], "target": pair.tracks.wet[:, heard]}
-        for trained in results:
-            name = "prediction" if trained is results[0] else f"prediction ({trained.method.upper()} trained)"
-            tracks[name] = predict(trained.effect, pair, heard, METHODS["td"]())[0]
-        write_tracks(folder / part, tracks, rate)
+def _tracks(pair: Pair, part: str, results: list[Trained]) -> dict[str, Tensor]:
+    """What is heard of a part."""
+    span = pair.tracks.parts[part]
+    heard = slice(span.start, min(span.stop, span.start + round(HEARD_SECONDS * pair.sample_rate)))
+    tracks = {"dry": pair.tracks.dry[:, heard], "target": pair.tracks.wet[:, heard]}
+    for trained in results:
+        name = "prediction" if trained is results[0] else f"prediction ({trained.method.upper()} trained)"
+        tracks[name] = predict(trained.effect, pair, heard, METHODS["td"]())[0]
+    return tracks
 
 
 def relative(path: Path) -> str:

@@ -40,7 +40,7 @@ def measure(strategy: str, seconds: float, parameters: int, repeats: int) -> dic
     from data.programme import programme
     from diffapf import Compressor
     from diffapf.identification import hessian
-    from diffapf.identification.modules import _with
+    from diffapf.identification.modules import of_parameters
 
     torch.set_num_threads(1)
     detector = {"rectifier": "absolute", "average": None} if parameters == 5 else {}
@@ -50,13 +50,13 @@ def measure(strategy: str, seconds: float, parameters: int, repeats: int) -> dic
     model = Compressor(44_100, -16.0, 3.0, 8.0, 120.0, **detector)
     loss = torch.nn.MSELoss(reduction="sum")
     names = [name for name, _ in model.named_parameters()]
-    of_parameters = _with(model, lambda module: loss(module(x), target))
+    of_whole = of_parameters(model, lambda module: loss(module(x), target))
 
     def of(vector: torch.Tensor) -> torch.Tensor:
-        return of_parameters(dict(zip(names, vector, strict=True)))
+        return of_whole(dict(zip(names, vector, strict=True)))
 
     short = x[..., :100]
-    of_short = _with(model, lambda module: loss(module(short), target[..., :100]))
+    of_short = of_parameters(model, lambda module: loss(module(short), target[..., :100]))
     zero = torch.zeros(len(names))
     hessian(lambda v: of_short(dict(zip(names, v, strict=True))), zero, strategy)  # compiles, and loads what is needed
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -23,9 +23,10 @@ from diffapf.effects.compressor import Compressor
 from diffapf.effects.phaser import AllpassLoopFilter
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.stability import biquad_triangle
-from diffapf.identification import prefiltered_pair
+from diffapf.identification import spans
 from diffapf.identification.layout import Layout
 from diffapf.identification.normal_equations import Stream, cost, linearise
+from diffapf.identification.prefiltered_pair import MonoPair, Part
 
 SAMPLE_RATE, HOP = 44_100, 441
 HARMONICS = 16
@@ -72,12 +73,12 @@ def phaser_residuals(dry: Tensor, wet: Tensor, length: int) -> tuple[Callable, i
 
 def compressor_stream(dry: Tensor, length: int) -> tuple[Stream, Layout, dict[str, Tensor]]:
     """What the compressor's fit makes small, from a start that is not the truth, of a signal whose level moves."""
-    prefiltered_pair.BLOCK = length
+    spans.BLOCK = length
     level = 0.05 + 0.5 * (torch.arange(len(dry)) // (SAMPLE_RATE // 4) % 2)
     loud = level * dry.double()
     with torch.no_grad():
         wet = Compressor(SAMPLE_RATE, threshold_db=-20.0, ratio=3.0, attack_ms=1.0, release_ms=100.0).double()(loud)
-    part = prefiltered_pair.MonoPair(loud, wet, SAMPLE_RATE).part(0.0, len(dry) / SAMPLE_RATE)
+    part = MonoPair(loud, wet, SAMPLE_RATE).part(0.0, len(dry) / SAMPLE_RATE)
     model = Compressor(SAMPLE_RATE, threshold_db=-25.0, ratio=2.0, knee_db=6.0).double()
     x = {name: tensor.detach() for name, tensor in model.named_parameters()}
 
@@ -90,7 +91,7 @@ def compressor_stream(dry: Tensor, length: int) -> tuple[Stream, Layout, dict[st
 
 
 class _Residuals(torch.nn.Module):
-    def __init__(self, model: Compressor, part: prefiltered_pair.Part):
+    def __init__(self, model: Compressor, part: Part):
         super().__init__()
         self.model, self.part = model, part
 

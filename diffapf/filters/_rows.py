@@ -20,7 +20,8 @@ class RowFunction:
 
     Subclasses write static `forward(*arguments)`, `backward(ctx, *gradients)` and, unless their derivatives read just the
     arguments, `setup_context(ctx, arguments, output)`, as of a `torch.autograd.Function`, and the forward-mode rule as
-    `tangent(ctx, saved_tensors, *tangents)`, None for an argument that does not move.
+    `tangent(ctx, saved_tensors, *tangents)`, None for an argument that does not move. Where they do, arguments that are no
+    tensors are the last ones, and `ctx` has them by their names in `OPTIONS`.
 
     Rows are independent, so `vmap` folds the mapped dimension into them: one kernel call, never a loop. The arguments at
     `COEFFICIENTS` may have fewer rows than the first one, the signal: its row r uses theirs modulo their number. So many
@@ -28,10 +29,13 @@ class RowFunction:
     """
 
     COEFFICIENTS: tuple[int, ...] = ()
+    OPTIONS: tuple[str, ...] = ()
     TAKES_NO_GRADIENT = False  # whether `backward` takes None for a result that nobody uses
     _variants: dict[str, type[torch.autograd.Function]]
 
     def __init_subclass__(cls) -> None:
+        if cls.OPTIONS:
+            cls.setup_context = staticmethod(_saving(cls.OPTIONS))  # type: ignore[method-assign]
         rules: dict[str, Callable] = {
             "forward": cls.forward,
             "setup_context": cls.setup_context,
@@ -60,7 +64,7 @@ class RowFunction:
 
     @staticmethod
     def setup_context(ctx, arguments, output):
-        """Saves the arguments; for functions all of whose arguments are tensors that their derivatives read."""
+        """Saves the arguments; for functions whose derivatives read these and nothing else."""
         ctx.save_for_backward(*arguments)
         ctx.save_for_forward(*arguments)
 
@@ -104,6 +108,20 @@ def in_forward_mode() -> bool:
 
 def _function(name: str, rules: dict[str, Callable]) -> type[torch.autograd.Function]:
     return type(name, (torch.autograd.Function,), {key: staticmethod(rule) for key, rule in rules.items()})
+
+
+def _saving(options: tuple[str, ...]) -> Callable:
+    """A `setup_context` that saves the arguments, of which the last ones are options."""
+    last_first = options[::-1]
+
+    def setup_context(ctx, arguments, output):
+        tensors = list(arguments)
+        for name in last_first:
+            setattr(ctx, name, tensors.pop())
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    return setup_context
 
 
 def _with_context(function: type[RowFunction]) -> Callable:

@@ -368,18 +368,13 @@ class TanhOfFramesTangent(RowFunction):
     """(v̇, p) → ṗ = (1 − p²) v̇ at each sample, interpolated."""
 
     COEFFICIENTS = (1,)
+    OPTIONS = ("timing",)
 
     @staticmethod
     def forward(dv, p, timing):
         dp = p.new_empty(dv.shape[0], p.shape[1])
         run("tanh_of_frames_tangent", dv, p, timing, out=(dp,))
         return dp
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        dv, p, ctx.timing = inputs
-        ctx.save_for_backward(dv, p)
-        ctx.save_for_forward(dv, p)
 
     @staticmethod
     def backward(ctx, g):

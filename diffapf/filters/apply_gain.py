@@ -53,17 +53,13 @@ def apply_gain(
 class ApplyGain(RowFunction):
     """(x, gain, numbers) → y; the numbers of a row are (d, w)."""
 
+    OPTIONS = ("kind",)
+
     @staticmethod
     def forward(x, gain, numbers, kind):
         y = torch.empty_like(x, memory_format=torch.contiguous_format)
         run("apply_gain", x, gain, numbers, kind, out=(y,))
         return y
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        *tensors, ctx.kind = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, gradient):
@@ -82,17 +78,13 @@ class ApplyGain(RowFunction):
 class ApplyGainAdjoint(RowFunction):
     """(∂L/∂y, x, gain, numbers) → (dx, dgain, dnumbers); dx has no samples where it is not wanted."""
 
+    OPTIONS = ("kind", "with_x")
+
     @staticmethod
     def forward(gradient, x, gain, numbers, kind, with_x):
         results = x.new_empty(len(x), x.shape[1] if with_x else 0), x.new_empty(x.shape), x.new_empty(numbers.shape)
         run("apply_gain_adjoint", gradient, x, gain, numbers, kind, out=results)
         return results
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        *tensors, ctx.kind, ctx.with_x = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, *along):
@@ -107,18 +99,13 @@ class ApplyGainTangent(RowFunction):
     """(the tangents of the numbers, x and gain, x, gain, numbers) → y's; of what stands still, no samples."""
 
     COEFFICIENTS = (3, 4, 5)
+    OPTIONS = ("kind",)
 
     @staticmethod
     def forward(dnumbers, dx, dgain, x, gain, numbers, kind):
         dy = x.new_empty(dnumbers.shape[0], x.shape[1])
         run("apply_gain_tangent", dx, dgain, dnumbers, x, gain, numbers, kind, out=(dy,))
         return dy
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        *tensors, ctx.kind = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, gradient):

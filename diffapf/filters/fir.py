@@ -74,18 +74,13 @@ class FIR(RowFunction):
     """(x from 1−N on, b) → y."""
 
     COEFFICIENTS = (1,)
+    OPTIONS = ("timing",)
 
     @staticmethod
     def forward(x, b, timing):
         y = x.new_empty(x.shape[0], x.shape[1] - b.shape[2] + 1)
         run("fir", x, b, timing, out=(y,))
         return y
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        x, b, ctx.timing = inputs
-        ctx.save_for_backward(x, b)
-        ctx.save_for_forward(x, b)
 
     @staticmethod
     def backward(ctx, g):
@@ -107,18 +102,13 @@ class FIRTranspose(RowFunction):
     """(g, b) → the gradient of x: Σₖ bₖ[n+k] g[n+k]."""
 
     COEFFICIENTS = (1,)
+    OPTIONS = ("timing",)
 
     @staticmethod
     def forward(g, b, timing):
         dx = g.new_empty(g.shape[0], g.shape[1] + b.shape[2] - 1)
         run("fir_transpose", g, b, timing, out=(dx,))
         return dx
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        g, b, ctx.timing = inputs
-        ctx.save_for_backward(g, b)
-        ctx.save_for_forward(g, b)
 
     @staticmethod
     def backward(ctx, x):
@@ -139,17 +129,13 @@ class FIRTranspose(RowFunction):
 class FIROuter(RowFunction):
     """(g, x from 1−N on) → the gradient of b: g[n] x[n−k], summed into b's frames."""
 
+    OPTIONS = ("timing", "frames")
+
     @staticmethod
     def forward(g, x, timing, frames):
         db = g.new_empty(g.shape[0], frames, x.shape[1] - g.shape[1] + 1)
         run("fir_outer", g, x, timing, out=(db,))
         return db
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        g, x, ctx.timing, ctx.frames = inputs
-        ctx.save_for_backward(g, x)
-        ctx.save_for_forward(g, x)
 
     @staticmethod
     def backward(ctx, b):

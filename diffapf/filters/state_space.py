@@ -155,18 +155,14 @@ class DenseRecurrence(RowFunction):
 class DenseRecurrenceAdjoint(RowFunction):
     """(∂L/∂v, A, v0, v) → (dA, du, dv0); dA has no frames where it is not wanted."""
 
+    OPTIONS = ("with_matrices",)
+
     @staticmethod
     def forward(g, A, v0, v, with_matrices):
         results = tuple(like.new_empty(like.shape) for like in (A if with_matrices else A[:, :0], v, v0))
         A, v0, v = (tensor.conj() for tensor in (A, v0, v))
         run("dense_recurrence_adjoint", g, A, v0, v, out=results)
         return results
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        *tensors, ctx.with_matrices = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, *along):

@@ -4,8 +4,8 @@ from diffapf.identification.compressor_fit import CompressorFit, NotACompressorE
 from diffapf.identification.fit import Fit, Iteration
 from diffapf.identification.hessians import hessian
 from diffapf.identification.least_squares import least_squares
-from diffapf.identification.modules import Estimate, estimates, fit_module
-from diffapf.identification.newton import Minimum, minimise_module, newton
+from diffapf.identification.modules import Estimate, estimates, fit_module, minimise_module
+from diffapf.identification.newton import Minimum, newton
 from diffapf.identification.phaser import PhaserStart, identify_phaser
 from diffapf.identification.phaser_fit import NotIdentifiedError, PhaserFit, fit_phaser
 from diffapf.identification.robust import Robust

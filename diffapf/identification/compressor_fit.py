@@ -37,14 +37,18 @@ LONGEST_OFFSET_S = 0.1
 SEARCHED_S = 6.0  # what starts are tried on
 SEARCH_ITERATIONS, ITERATIONS = 10, 40
 SEARCH_TOLERANCE, TOLERANCE = 1e-3, 1e-7
-LONGEST_STEPS = {
+LONGEST_STEPS = {  # of levels; of the logarithms of times, widths and ratios
     "curve.threshold_db": 6.0,
     "curve.ratio": 1.0,
     "curve.knee_db": 1.2,
+    "curve.expander_threshold_db": 6.0,
+    "curve.expander_ratio": 1.0,
     "detector.average_ms": 1.2,
     "smoother.attack_ms": 1.2,
     "smoother.release_ms": 1.2,
+    "look_ahead.look_ahead_ms": 1.2,
     "makeup_db": 3.0,
+    "mix": 1.0,
 }
 # Beyond these a parameter does nothing any more, and would run away for ever. In the units of the parameters.
 RANGES = {
@@ -204,7 +208,7 @@ def aligned(dry: Tensor, wet: Tensor, sample_rate: float) -> MonoPair:
 
 def _gain_alone(part: Part) -> tuple[float, float]:
     """The best constant gain and the ESR that it leaves; says why, if that is all there is, or if it is not positive."""
-    dry, wet = prefiltered(torch.stack([part.dry, part.wet]))[0][:, part.first - part.lead_in :]
+    dry, wet = part.counted(prefiltered(torch.stack([part.dry, part.wet]))[0])
     energy = float(wet.square().sum())
     if not energy or not dry.any():
         raise NotACompressorError(f"the {'wet' if dry.any() else 'dry'} file is silent in the training part")
@@ -236,7 +240,6 @@ def descend(
     """Moves a compressor's parameters to where its error over a part is least; `stop`: an ESR that is good enough."""
     compressor.double()
     free = {name for name, tensor in compressor.named_parameters() if tensor.requires_grad}
-    energy = _energy(part)
     fit = fit_module(
         compressor,
         part.residuals,
@@ -247,15 +250,11 @@ def descend(
         longest_steps={f"{name}.step": step for name, step in LONGEST_STEPS.items() if f"{name}.step" in free},
         iterations=iterations,
         tolerance=tolerance,
-        callback=lambda number, cost, damping, parameters: cost <= stop * energy,
+        callback=lambda number, cost, damping, parameters: cost <= stop * part.energy,
     )
     if fit.why == INTERRUPTED:
         raise KeyboardInterrupt
     return fit
-
-
-def _energy(part: Part) -> float:
-    return float(prefiltered(part.wet[None])[0][:, part.first - part.lead_in :].square().sum())
 
 
 def _bounds(compressor: Compressor) -> dict[str, tuple[float, float]]:
@@ -282,7 +281,7 @@ def begin(compressor: Compressor, part: Part) -> None:
     loud = float(level[:: max(1, len(level) // 100_000)].quantile(LOUD)) - HEADROOM_DB
     threshold.set(min(threshold().item(), loud))
     compressor.makeup_db.set(0.0)
-    signals = torch.stack([part.prediction(compressor), part.wet[part.first - part.lead_in :]])
+    signals = torch.stack([part.prediction(compressor), part.counted(part.wet)])
     predicted, target = prefiltered(signals)[0].square().sum(-1).tolist()
     compressor.makeup_db.set(10 * math.log10(target / predicted) if predicted > 0 else 0.0)
 
@@ -308,7 +307,7 @@ def search(
         agreed = best is not None and max(cost, best[0]) < agreement * min(cost, best[0])
         if best is None or cost < best[0]:
             best = cost, tried
-        if agreed or best[0] <= stop * _energy(first):
+        if agreed or best[0] <= stop * first.energy:
             break
     assert best is not None
     return best[1]

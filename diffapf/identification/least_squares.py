@@ -14,33 +14,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from diffapf.identification.fit import (
-    ALL_ITERATIONS,
-    CONVERGED,
-    EXACT,
-    INTERRUPTED,
-    NO_STEP_HELPS,
-    NOTHING_PROMISED,
-    STOPPED,
-    Fit,
-    Iteration,
-)
+from diffapf.identification.descent import Callback, Descent, check_numbers
+from diffapf.identification.fit import Fit
 from diffapf.identification.layout import Bounds, Groups, Layout, Parameters
 from diffapf.identification.normal_equations import NormalEquations, OwnTangents, Stream, cost, linearise
 from diffapf.identification.robust import Robust
-from diffapf.identification.step import bounded_step, promised_gain, pushed_outwards
-
-FACTOR = 8.0  # by which λ falls and rises
-LEAST_DAMPING, MOST_DAMPING = 1e-15, 1e12
-SMALL_GAINS = 2  # in a row, and the descent is over
-
-Callback = Callable[[int, float, float, Parameters], bool | None]
 
 
 def least_squares(
@@ -109,50 +93,34 @@ def least_squares(
     """
     layout = Layout(parameters, frozen, groups)
     stream = _stream(residuals, blocks, state, weights, robust, tangents)
-    _check_numbers(iterations, tolerance, damping)
+    check_numbers(iterations, tolerance, damping)
+    if not damping:
+        raise ValueError("damping must be positive: it starts there and adapts")
     longest = layout.bounds({name: (-step, step) for name, step in (longest_steps or {}).items()})
-    descent = _Descent(stream, layout, layout.bounds(bounds), longest, feasible, tolerance, damping, callback)
-    return descent.run(layout.vector(parameters), iterations)
+    descent = _LeastSquares(layout, layout.bounds(bounds), longest, tolerance, damping, callback, stream, feasible)
+    why = descent.run(layout.vector(parameters), iterations)
+    equations = descent.model
+    return Fit(
+        parameters=layout.parameters(descent.vector),
+        cost=equations.cost,
+        count=equations.count,
+        why=why,
+        history=descent.history,
+        information=equations.information,
+        gradient=equations.gradient,
+        at_bounds=descent.at_bounds,
+        layout=layout,
+        resolution=equations.resolution,
+    )
 
 
 @dataclass
-class _Descent:
-    """The loop. What has been reached is in `vector` and `equations`, which always belong together."""
-
+class _LeastSquares(Descent[NormalEquations]):
     stream: Stream
-    layout: Layout
-    bounds: tuple[Tensor, Tensor]
-    longest: tuple[Tensor, Tensor]
     feasible: Callable[[Parameters], bool] | None
-    tolerance: float
-    damping: float
-    callback: Callback | None
-    small_gains: int = 0
-    rejected: int = 0
-    history: list[Iteration] = field(default_factory=list)
-    best: tuple[Tensor, NormalEquations] = field(init=False)
 
-    def run(self, vector: Tensor, iterations: int) -> Fit:
-        self.best = vector, self._start(vector)
-        try:
-            why = self._report(0)
-            for number in range(1, iterations + 1):
-                if why or self.best[1].cost == 0:
-                    break
-                why = self._iteration()
-                why = self._report(number) or why
-        except KeyboardInterrupt:
-            why = INTERRUPTED
-        return self._fit(why or (ALL_ITERATIONS if self.best[1].cost else EXACT))
-
-    def _start(self, vector: Tensor) -> NormalEquations:
-        parameters = self.layout.parameters(vector)
-        lowest, highest = self.bounds
-        outside = ~((vector >= lowest) & (vector <= highest))
-        if outside.any():
-            names = [name for name, out in zip(self.layout.labels, outside, strict=True) if out]
-            raise ValueError(f"the start must be finite and within its bounds; {', '.join(names)} is not")
-        if self.feasible is not None and not self.feasible(parameters):
+    def at_start(self, vector: Tensor) -> NormalEquations:
+        if not self._feasible(vector):
             raise ValueError("the start is not feasible: `feasible(parameters)` must be true of it")
         equations = linearise(self.stream, self.layout, vector)
         if not equations.finite:
@@ -160,72 +128,20 @@ class _Descent:
             raise ValueError(f"the {what} at the start are not all finite: start where the model is stable")
         return equations
 
-    def _iteration(self) -> str | None:
-        """Tries steps until one helps, and takes it. Returns why there is none, or why it was the last."""
-        vector, equations = self.best
-        information, gradient, before = equations.information, equations.gradient, equations.cost
-        self.rejected = 0
-        while self.damping <= MOST_DAMPING:
-            step = bounded_step(information, gradient, self.damping, *self._room(vector))
-            promised = -1.0 if step is None else promised_gain(information, gradient, step)
-            reached = None if step is None or promised <= 0 else self._reached(vector + step, before)
-            if reached is not None:
-                self.damping = max(self.damping / FACTOR, LEAST_DAMPING)
-                self.best = reached
-                return self._after(before, reached[1].cost)
-            self.damping *= FACTOR
-            self.rejected += 1
-            if 0 <= promised < self.tolerance * before:  # shorter steps promise less still
-                return NOTHING_PROMISED
-        return NO_STEP_HELPS
-
-    def _room(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """How far a step may go, down and up."""
-        return (
-            torch.maximum(self.bounds[0] - vector, self.longest[0]),
-            torch.minimum(self.bounds[1] - vector, self.longest[1]),
-        )
-
-    def _reached(self, vector: Tensor, limit: float) -> tuple[Tensor, NormalEquations] | None:
-        """The point and its normal equations if it may be tried, costs less than the limit, and can be left again."""
-        vector = torch.minimum(torch.maximum(vector, self.bounds[0]), self.bounds[1])  # x + (bound − x) rounds
-        parameters = self.layout.parameters(vector)
-        if self.feasible is not None and not self.feasible(parameters):
+    def below(self, limit: float, vector: Tensor) -> NormalEquations | None:
+        if not self._feasible(vector):
             return None
         # most steps help, and own tangents cost little more than the cost
-        if self.stream.tangents is None and not cost(self.stream, parameters) < limit:  # nor if it is NaN
+        if self.stream.tangents is None and not cost(self.stream, self.layout.parameters(vector)) < limit:  # nor NaN
             return None
         equations = linearise(self.stream, self.layout, vector)
-        return (vector, equations) if equations.finite and equations.cost < limit else None
+        return equations if equations.finite and equations.cost < limit else None
 
-    def _after(self, before: float, now: float) -> str | None:
-        gain = (before - now) / before
-        self.small_gains = self.small_gains + 1 if gain < self.tolerance else 0
-        return None if self.small_gains < SMALL_GAINS else CONVERGED
+    def exact(self) -> bool:
+        return self.model.cost == 0
 
-    def _report(self, number: int) -> str | None:
-        vector, equations = self.best
-        self.history.append(Iteration(number, equations.cost, self.damping, self.rejected))
-        if self.callback is None:
-            return None
-        stop = self.callback(number, equations.cost, self.damping, self.layout.parameters(vector))
-        return STOPPED if stop else None
-
-    def _fit(self, why: str) -> Fit:
-        vector, equations = self.best
-        held = pushed_outwards(equations.gradient, self.bounds[0] - vector, self.bounds[1] - vector)
-        return Fit(
-            parameters=self.layout.parameters(vector),
-            cost=equations.cost,
-            count=equations.count,
-            why=why,
-            history=self.history,
-            information=equations.information,
-            gradient=equations.gradient,
-            at_bounds=[name for name, at in zip(self.layout.labels, held, strict=True) if at],
-            layout=self.layout,
-            resolution=equations.resolution,
-        )
+    def _feasible(self, vector: Tensor) -> bool:
+        return self.feasible is None or self.feasible(self.layout.parameters(vector))
 
 
 # ----------------------------------------------------------------------------------------------------------- arguments
@@ -266,13 +182,3 @@ def _check_weights(weights: Sequence[Tensor] | None) -> None:
             raise TypeError(f"weights must be tensors, got {type(tensor).__name__} for block {block}")
         if not ((tensor >= 0) & (tensor < torch.inf)).all():
             raise ValueError(f"weights must be finite and not negative; those of block {block} are not")
-
-
-def _check_numbers(iterations: int, tolerance: float, damping: float) -> None:
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 0:
-        raise ValueError(f"iterations must be a number of steps, at least 0, got {iterations!r}")
-    for name, value in (("tolerance", tolerance), ("damping", damping)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be a finite number, at least 0, got {value!r}")
-    if not damping:
-        raise ValueError("damping must be positive: it starts there and adapts")

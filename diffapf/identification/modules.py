@@ -1,4 +1,4 @@
-"""Least squares on the trainable parameters of any module, with values and standard errors in real units."""
+"""Least squares and Newton on the trainable parameters of any module, with values and standard errors in real units."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from diffapf.identification.fit import Fit
 from diffapf.identification.layout import Parameters
-from diffapf.identification.least_squares import Fit, least_squares
+from diffapf.identification.least_squares import least_squares
+from diffapf.identification.newton import Minimum, newton
 from diffapf.parameters import Named, SeriesEntry, named_parameters
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
@@ -57,27 +59,65 @@ def fit_module(
     >>> [round(value, 4) for value in (*layer.weight[0].tolist(), layer.bias.item())]
     [3.0, -1.0, 0.5]
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-    parameters = dict(module.named_parameters())
-    stay = [name for name, tensor in parameters.items() if not tensor.requires_grad or _is_named(name, frozen)]
-    _check_names("frozen", frozen, parameters)
+    parameters, stay = _parameters(module, frozen)
     for group in groups or ():
         _check_names("groups", group, parameters)
     fit = least_squares(
-        _with(module, residuals),
+        of_parameters(module, residuals),
         parameters,
-        state=_with(module, state) if callable(state) else state,
+        state=of_parameters(module, state) if callable(state) else state,
         frozen=stay,
         groups=[[name for name in parameters if _is_named(name, group)] for group in groups or ()],
         tangents=None if tangents is None else partial(tangents, module),
-        feasible=None if feasible is None else _with(module, feasible),
+        feasible=None if feasible is None else of_parameters(module, feasible),
         **options,
     )
-    with torch.no_grad():
-        for name, tensor in parameters.items():
-            tensor.copy_(fit.parameters[name])
+    _move(parameters, fit.parameters)
     return fit
+
+
+def minimise_module(
+    module: AnyModule, loss: Callable[[AnyModule], Tensor], *, frozen: Collection[str] = (), **options: Any
+) -> Minimum:
+    """Moves a module's trainable parameters to where a loss is least, by `newton`, and leaves them there.
+
+    Args:
+        module: its parameters with `requires_grad=False` stay as they are.
+        loss: `loss(module)` → scalar.
+        frozen: names of parameters, or of modules whose parameters all stay.
+        options: as `newton` takes them.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> found = minimise_module(layer, lambda layer: (layer(torch.tensor([[1.0], [2.0]])) - 3.0).square().sum())
+    >>> round(layer.bias.item(), 4)
+    3.0
+    """
+    parameters, stay = _parameters(module, frozen)
+    found = newton(of_parameters(module, loss), parameters, frozen=stay, **options)
+    _move(parameters, found.parameters)
+    return found
+
+
+def of_parameters(module: nn.Module, function: Callable) -> Callable:
+    """function(module, …) as a function of the module's parameters."""
+    call = _Call(module, function)
+
+    def call_with(parameters: Parameters, *arguments: Any) -> Any:
+        tensors: dict[str, Tensor] = {f"module.{name}": tensor for name, tensor in parameters.items()}
+        return functional_call(call, tensors, arguments)
+
+    return call_with
+
+
+class _Call(nn.Module):
+    """A function of a module as a module's forward, for `functional_call`."""
+
+    def __init__(self, module: nn.Module, function: Callable):
+        super().__init__()
+        self.module, self.function = module, function
+
+    def forward(self, *arguments: Any) -> Any:
+        return self.function(self.module, *arguments)
 
 
 @dataclass(frozen=True)
@@ -117,6 +157,21 @@ def _error(parameter: Named, error_of_step: float) -> float:
     return abs(float(slope)) * error_of_step if math.isfinite(error_of_step) else math.inf
 
 
+def _parameters(module: nn.Module, frozen: Collection[str]) -> tuple[Parameters, list[str]]:
+    """A module's own, and the names of those that stay."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
+    parameters: Parameters = dict(module.named_parameters())
+    _check_names("frozen", frozen, parameters)
+    return parameters, [n for n, tensor in parameters.items() if not tensor.requires_grad or _is_named(n, frozen)]
+
+
+@torch.no_grad()
+def _move(parameters: Parameters, found: Parameters) -> None:
+    for name, tensor in parameters.items():
+        tensor.copy_(found[name])
+
+
 def _is_named(parameter: str, names: Collection[str]) -> bool:
     return any(parameter == name or parameter.startswith(f"{name}.") for name in names)
 
@@ -127,25 +182,3 @@ def _check_names(what: str, names: Collection[str], parameters: Collection[str])
     unknown = [name for name in names if not any(_is_named(parameter, [name]) for parameter in parameters)]
     if unknown:
         raise ValueError(f"{what} names {unknown}, but the module's parameters are {sorted(parameters)}")
-
-
-class _Call(nn.Module):
-    """A function of a module as a module's forward, for `functional_call`."""
-
-    def __init__(self, module: nn.Module, function: Callable):
-        super().__init__()
-        self.module, self.function = module, function
-
-    def forward(self, *arguments: Any) -> Any:
-        return self.function(self.module, *arguments)
-
-
-def _with(module: nn.Module, function: Callable) -> Callable:
-    """function(module, …) as a function of the module's parameters."""
-    call = _Call(module, function)
-
-    def of_parameters(parameters: Parameters, *arguments: Any) -> Any:
-        tensors: dict[str, Tensor] = {f"module.{name}": tensor for name, tensor in parameters.items()}
-        return functional_call(call, tensors, arguments)
-
-    return of_parameters

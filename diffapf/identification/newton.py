@@ -16,30 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from diffapf.identification.fit import (
-    ALL_ITERATIONS,
-    CONVERGED,
-    INTERRUPTED,
-    NO_STEP_HELPS,
-    NOTHING_PROMISED,
-    STOPPED,
-    Iteration,
-)
+from diffapf.identification.descent import Callback, Descent, check_numbers
+from diffapf.identification.fit import CONVERGED, NO_STEP_HELPS, NOTHING_PROMISED, Iteration
 from diffapf.identification.hessians import STRATEGIES, hessian
 from diffapf.identification.layout import Bounds, Layout, Parameters
-from diffapf.identification.modules import _check_names, _is_named, _with
-from diffapf.identification.step import bounded_step, pushed_outwards
 
-FACTOR = 8.0  # by which λ falls and rises
-LEAST_DAMPING, MOST_DAMPING = 1e-15, 1e12
 LEAST_CURVATURE = 1e-12  # of the largest eigenvalue
-SMALL_GAINS = 2  # in a row, and the descent is over
-
-Callback = Callable[[int, float, float, Parameters], bool | None]
 
 
 @dataclass(frozen=True)
@@ -100,106 +87,72 @@ def newton(
     [1.0, 1.0]
     """
     layout = Layout(parameters, frozen)
-    _check(loss, strategy, iterations, tolerance, damping)
+    _check(loss, strategy)
+    check_numbers(iterations, tolerance, damping)
     longest = layout.bounds({name: (-step, step) for name, step in (longest_steps or {}).items()})
-    descent = _Descent(loss, layout, layout.bounds(bounds), longest, strategy, tolerance, damping, callback)
-    return descent.run(layout.vector(parameters), iterations)
+    descent = _Newton(layout, layout.bounds(bounds), longest, tolerance, damping, callback, loss, strategy)
+    why = descent.run(layout.vector(parameters), iterations)
+    place = descent.model
+    return Minimum(
+        layout.parameters(descent.vector),
+        place.cost,
+        why,
+        descent.history,
+        place.slope,
+        place.hessian,
+        descent.at_bounds,
+    )
 
 
-def minimise_module(
-    module: nn.Module, loss: Callable[[nn.Module], Tensor], *, frozen: Collection[str] = (), **options
-) -> Minimum:
-    """Moves a module's trainable parameters to where a loss is least, by `newton`, and leaves them there.
-
-    Args:
-        module: its parameters with `requires_grad=False` stay as they are.
-        loss: `loss(module)` → scalar.
-        frozen: names of parameters, or of modules whose parameters all stay.
-        options: as `newton` takes them.
-
-    >>> layer = nn.Linear(1, 1)
-    >>> found = minimise_module(layer, lambda layer: (layer(torch.tensor([[1.0], [2.0]])) - 3.0).square().sum())
-    >>> round(layer.bias.item(), 4)
-    3.0
-    """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a torch.nn.Module, got {type(module).__name__}")
-    parameters = dict(module.named_parameters())
-    _check_names("frozen", frozen, parameters)
-    stay = [name for name, tensor in parameters.items() if not tensor.requires_grad or _is_named(name, frozen)]
-    found = newton(_with(module, loss), parameters, frozen=stay, **options)
-    with torch.no_grad():
-        for name, tensor in parameters.items():
-            tensor.copy_(found.parameters[name])
-    return found
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Place:
-    """A point, its loss, and the derivatives there."""
+    """A loss and its derivatives at a point; halved, they are those of a quadratic model."""
 
-    vector: Tensor
-    loss: float
-    gradient: Tensor
+    cost: float
+    slope: Tensor  # ∇L
     hessian: Tensor
 
     @property
+    def gradient(self) -> Tensor:
+        return self.slope / 2
+
+    @cached_property
+    def information(self) -> Tensor:
+        return magnitude(self.hessian) / 2
+
+    @property
     def finite(self) -> bool:
-        return math.isfinite(self.loss) and bool(self.gradient.isfinite().all() & self.hessian.isfinite().all())
+        return math.isfinite(self.cost) and bool(self.slope.isfinite().all() & self.hessian.isfinite().all())
 
 
 @dataclass
-class _Descent:
-    """The loop."""
-
+class _Newton(Descent[_Place]):
     loss: Callable[[Parameters], Tensor]
-    layout: Layout
-    bounds: tuple[Tensor, Tensor]
-    longest: tuple[Tensor, Tensor]
     strategy: str
-    tolerance: float
-    damping: float
-    callback: Callback | None
-    small_gains: int = 0
-    rejected: int = 0
-    history: list[Iteration] = field(default_factory=list)
-    best: _Place = field(init=False)
 
-    def run(self, vector: Tensor, iterations: int) -> Minimum:
-        self.best = self._start(vector)
-        why = None
-        try:
-            why = self._report(0)
-            for number in range(1, iterations + 1):
-                if why:
-                    break
-                why = self._iteration()
-                why = self._report(number) or why
-        except KeyboardInterrupt:
-            why = INTERRUPTED
-        best = self.best
-        held = pushed_outwards(best.gradient, self.bounds[0] - best.vector, self.bounds[1] - best.vector)
-        return Minimum(
-            self.layout.parameters(best.vector),
-            best.loss,
-            why or ALL_ITERATIONS,
-            self.history,
-            best.gradient,
-            best.hessian,
-            [name for name, at in zip(self.layout.labels, held, strict=True) if at],
-        )
-
-    def _start(self, vector: Tensor) -> _Place:
-        outside = ~((vector >= self.bounds[0]) & (vector <= self.bounds[1]))
-        if outside.any():
-            names = [name for name, out in zip(self.layout.labels, outside, strict=True) if out]
-            raise ValueError(f"the start must be finite and within its bounds; {', '.join(names)} is not")
+    def at_start(self, vector: Tensor) -> _Place:
         place = self._place(vector)
         if not place.finite:
             raise ValueError(
                 "the loss at the start, or its derivatives, are not finite: start where the model is stable"
             )
         return place
+
+    def below(self, limit: float, vector: Tensor) -> _Place | None:
+        with torch.no_grad():
+            if not float(self._of_vector(vector)) < limit:  # nor if it is NaN
+                return None
+        place = self._place(vector)
+        return place if place.finite else None
+
+    def promises_nothing(self, gain: float) -> bool:
+        return super().promises_nothing(gain) or gain == self.tolerance * abs(
+            self.model.cost
+        )  # both are 0 at a loss of 0
+
+    def _place(self, vector: Tensor) -> _Place:
+        value, gradient, matrix = hessian(self._of_vector, vector, self.strategy)
+        return _Place(float(value), gradient.double().cpu(), matrix.double().cpu())
 
     def _of_vector(self, vector: Tensor) -> Tensor:
         """The loss of the free parameters as one vector, through which it is differentiated."""
@@ -210,52 +163,6 @@ class _Descent:
         if not isinstance(value, Tensor) or value.dim() or not value.is_floating_point():
             raise TypeError("loss must return a real tensor without dimensions")
         return value
-
-    def _place(self, vector: Tensor) -> _Place:
-        value, gradient, matrix = hessian(self._of_vector, vector, self.strategy)
-        return _Place(vector, float(value), gradient.double().cpu(), matrix.double().cpu())
-
-    def _iteration(self) -> str | None:
-        """Tries steps until one helps, and takes it. Returns why there is none, or why it was the last."""
-        best = self.best
-        curvature = magnitude(best.hessian)
-        room = (
-            torch.maximum(self.bounds[0] - best.vector, self.longest[0]),
-            torch.minimum(self.bounds[1] - best.vector, self.longest[1]),
-        )
-        self.rejected = 0
-        while self.damping <= MOST_DAMPING:
-            step = bounded_step(curvature, best.gradient, self.damping, *room)
-            promised = -1.0 if step is None else -float(step @ (best.gradient + curvature @ step / 2))
-            place = None if step is None or promised <= 0 else self._reached(best.vector + step)
-            if place is not None:
-                self.damping = max(self.damping / FACTOR, LEAST_DAMPING)
-                self.best = place
-                return self._after(best.loss - place.loss, abs(best.loss))
-            self.damping = max(self.damping * FACTOR, LEAST_DAMPING)
-            self.rejected += 1
-            if 0 <= promised <= self.tolerance * abs(best.loss):  # shorter steps promise less still
-                return NOTHING_PROMISED
-        return NO_STEP_HELPS
-
-    def _reached(self, vector: Tensor) -> _Place | None:
-        vector = torch.minimum(torch.maximum(vector, self.bounds[0]), self.bounds[1])  # x + (bound − x) rounds
-        with torch.no_grad():
-            if not float(self._of_vector(vector)) < self.best.loss:  # nor if it is NaN
-                return None
-        place = self._place(vector)
-        return place if place.finite else None
-
-    def _after(self, gain: float, before: float) -> str | None:
-        self.small_gains = self.small_gains + 1 if gain < self.tolerance * before else 0
-        return None if self.small_gains < SMALL_GAINS else CONVERGED
-
-    def _report(self, number: int) -> str | None:
-        self.history.append(Iteration(number, self.best.loss, self.damping, self.rejected))
-        if self.callback is None:
-            return None
-        stop = self.callback(number, self.best.loss, self.damping, self.layout.parameters(self.best.vector))
-        return STOPPED if stop else None
 
 
 def magnitude(matrix: Tensor) -> Tensor:
@@ -272,13 +179,8 @@ def magnitude(matrix: Tensor) -> Tensor:
     return (vectors * values) @ vectors.T * (scale[:, None] * scale)
 
 
-def _check(loss: object, strategy: str, iterations: object, tolerance: object, damping: object) -> None:
+def _check(loss: object, strategy: str) -> None:
     if not callable(loss):
         raise TypeError(f"loss must be a function of the parameters, got {type(loss).__name__}")
     if strategy not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
-    if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 0:
-        raise ValueError(f"iterations must be a number of steps, at least 0, got {iterations!r}")
-    for name, value in (("tolerance", tolerance), ("damping", damping)):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be a finite number, at least 0, got {value!r}")

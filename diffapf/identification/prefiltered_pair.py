@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,46 +23,31 @@ from diffapf.filters._moving import Moving, still
 from diffapf.filters.iir import fixed_filter
 from diffapf.identification.compressor_tangents import moving_block, moving_numbers
 from diffapf.identification.layout import Parameters
+from diffapf.identification.spans import Pair, Span
+from diffapf.losses import PREFILTER
 
-PREFILTER = (1.0, -1.0), (1.0, -0.995)
-BLOCK = 32_768  # samples: with fewer Python takes its share of the time, with more the tangents leave the cache
 LEAD_IN_S = 6.0  # before a part that is fitted to: longer than most releases
 
 
-@dataclass(frozen=True)
-class MonoPair:
-    """Dry and wet `(time,)`, of which sample n + offset of the wet one belongs to sample n of the dry one."""
-
-    dry: Tensor
-    wet: Tensor
-    sample_rate: float
-    offset: int = 0
+class MonoPair(Pair):
+    """A pair of one channel each, `(time,)`."""
 
     def part(self, start_s: float, stop_s: float, lead_in_s: float = LEAD_IN_S) -> Part:
         """From a time to another, in seconds, as far as there are samples of both."""
-        first, last = (round(time * self.sample_rate) for time in (start_s, stop_s))
-        last = min(last, len(self.dry), len(self.wet) - self.offset)
-        first = min(max(first, -self.offset, 0), last)
-        before = round(min(lead_in_s * self.sample_rate, first))
-        return Part(self, max(0, -self.offset, first - before), first, last)
+        first, last = self._between(start_s, stop_s)
+        first = min(first, last)
+        return Part(self, first, last, round(min(lead_in_s * self.sample_rate, first)))
 
 
 @dataclass(frozen=True)
-class Part:
-    """The samples from `first` to `last` of a pair, of which those from `lead_in` on are run through."""
+class Part(Span[MonoPair]):
+    """A span that is run through from `before` samples before it, as far as there are any."""
 
-    pair: MonoPair
-    lead_in: int
-    first: int
-    last: int
+    before: int
 
     @property
-    def start_s(self) -> float:
-        return self.first / self.pair.sample_rate
-
-    @property
-    def stop_s(self) -> float:
-        return self.last / self.pair.sample_rate
+    def lead_in(self) -> int:
+        return max(0, -self.pair.offset, self.first - self.before)
 
     @property
     def dry(self) -> Tensor:
@@ -71,45 +57,46 @@ class Part:
     def wet(self) -> Tensor:
         return self.pair.wet[self.lead_in + self.pair.offset : self.last + self.pair.offset]
 
-    @property
-    def blocks(self) -> int:
-        return -(-(self.last - self.lead_in) // BLOCK)
-
     def weights(self) -> list[Tensor] | None:
         """0 for the lead-in, 1 for what counts; None for all 1."""
-        if self.lead_in == self.first:
-            return None
-        counts = (torch.arange(self.lead_in, self.last) >= self.first).to(self.pair.wet.dtype)
-        return list(counts.split(BLOCK))
+        return None if self.lead_in == self.first else self._weights_from(self.first)
+
+    @cached_property
+    def energy(self) -> float:
+        """Of the pre-filtered wet signal, over which the cost of a fit is an ESR."""
+        return float(self.counted(prefiltered(self.wet[None])[0]).square().sum())
+
+    def signals(self, block: int) -> tuple[Tensor, Tensor]:
+        """A block of both."""
+        begin, end = self.of_block(block)
+        return self.pair.dry[begin:end], self.pair.wet[begin + self.pair.offset : end + self.pair.offset]
 
     def residuals(self, compressor: Compressor, block: int, state: Any) -> tuple[Tensor, Any]:
         """A block of what `fit_module` makes small, and the state after it."""
         memories, registers = state or ((), None)
-        span = slice(block * BLOCK, (block + 1) * BLOCK)
-        y, after = compressor.run(self.dry[span], CompressorState(memories))
-        error, registers = prefiltered((y - self.wet[span])[None], registers)
+        dry, wet = self.signals(block)
+        y, after = compressor.run(dry, CompressorState(memories))
+        error, registers = prefiltered((y - wet)[None], registers)
         return error[0], (after.memories, registers)
 
     def tangents(
         self, compressor: Compressor, parameters: Parameters, directions: Parameters, block: int, state: Any
     ) -> tuple[Tensor, Tensor, Any]:
         """The same with its derivatives."""
-        span = slice(block * BLOCK, (block + 1) * BLOCK)
-        return moving_error(
-            compressor, parameters, directions, self.dry[None, span], self.wet[None, span], prefiltered, state
-        )
+        dry, wet = self.signals(block)
+        return moving_error(compressor, parameters, directions, dry[None], wet[None], prefiltered, state)
 
     @torch.no_grad()
     def prediction(self, compressor: Compressor) -> Tensor:
         """The output, without its lead-in."""
-        return compressor(self.dry)[self.first - self.lead_in :]
+        return self.counted(compressor(self.dry))
 
     @torch.no_grad()
     def esr(self, compressor: Compressor, plain: bool = False) -> float:
         """Σ (y − ŷ)²/Σ y², of pre-filtered signals or of plain ones."""
         y = compressor(self.dry)
         pair = torch.stack([y - self.wet, self.wet])
-        error, target = (pair if plain else prefiltered(pair)[0])[:, self.first - self.lead_in :].square().sum(-1)
+        error, target = self.counted(pair if plain else prefiltered(pair)[0]).square().sum(-1)
         return float(error / target.clamp_min(torch.finfo(target.dtype).tiny))
 
 

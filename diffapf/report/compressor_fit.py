@@ -8,20 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d
 
+from diffapf.effects.compressor import Compressor
 from diffapf.effects.time_constants import CONVENTIONS
 from diffapf.identification.compressor_fit import CompressorFit
 from diffapf.identification.prefiltered_pair import Part
-from diffapf.report import write_report
-from diffapf.report.curves import TIME, series
-from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_json, write_tracks
+from diffapf.report.curves import DECIBELS, TIME, series, short_time_reduction
+from diffapf.report.folder import HEARD_SECONDS, fit_subtitle, parameter_record, run_record, write_folder
 from diffapf.report.metrics import judge
 
 FROM_THE_START = math.inf  # the lead-in of a test, in s: attacks and releases before it are known
-WINDOW_S = 0.01  # over which a gain is measured
 AUDIBLE_DB = -60.0  # of the dry signal, below which a gain says nothing
-DECIBELS = {"label": "gain reduction", "unit": "dB"}
 CONVENTION_WORDS = dict(zip(CONVENTIONS, ("10–90 %, c = 2.2", "63 %, c = 1", "JUCE, c = 2π"), strict=True))
 
 
@@ -55,6 +52,7 @@ def summary(fit: CompressorFit, found: dict[str, float]) -> str:
     return "\n".join([*lines, *(f"  {estimate}" for estimate in fit.estimates), f"  times: {convention}"])
 
 
+@torch.no_grad()
 def write_compressor_fit(
     folder: Path,
     fit: CompressorFit,
@@ -65,24 +63,27 @@ def write_compressor_fit(
     notes: list[str],
 ) -> Path:
     """Writes preset, metrics (`found`), parameters, curves, audio and page into a folder; returns the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
-        fit.compressor.save(folder / "model.yaml")
-        write_json(folder / "metrics.json", found)
-        write_json(folder / "parameters.json", _parameters(fit))
-        write_json(folder / "curves.json", [_reduction(fit, test), _static_curve(fit)])
-        for name, part in (("train", fit.train), ("test", test)):
-            tracks = {"dry": _counted(part, part.dry), "target": _counted(part, part.wet)}
-            tracks["prediction"] = part.prediction(fit.compressor)
-            heard = round(HEARD_SECONDS * fit.pair.sample_rate)
-            tracks = {name: track[None, :heard] for name, track in tracks.items()}
-            write_tracks(folder / "audio" / name, tracks, round(fit.pair.sample_rate))
-        write_json(folder / "run.json", _description(fit, test, title, command, found["train/seconds"], notes))
-    return write_report(folder)
+    return write_folder(
+        folder,
+        fit.compressor,
+        metrics=found,
+        parameters=_parameters(fit),
+        curves=[_reduction(fit, test), _static_curve(fit)],
+        tracks={"train": _tracks(fit.compressor, fit.train), "test": _tracks(fit.compressor, test)},
+        sample_rate=round(fit.pair.sample_rate),
+        run=_description(fit, test, title, command, found["train/seconds"], notes),
+    )
 
 
-def _counted(part: Part, signal: Tensor) -> Tensor:
-    return signal[part.first - part.lead_in :]
+def _tracks(compressor: Compressor, part: Part) -> dict[str, Tensor]:
+    """What is heard of a part."""
+    heard = round(HEARD_SECONDS * part.pair.sample_rate)
+    tracks = {
+        "dry": part.counted(part.dry),
+        "target": part.counted(part.wet),
+        "prediction": part.prediction(compressor),
+    }
+    return {name: track[None, :heard] for name, track in tracks.items()}
 
 
 def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
@@ -103,23 +104,17 @@ def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
 
 def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
     """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up."""
-    window = round(WINDOW_S * fit.pair.sample_rate)
     heard = round(HEARD_SECONDS * fit.pair.sample_rate)
-
-    def energy(signal: Tensor) -> Tensor:
-        return avg_pool1d(signal[None, :heard].square(), window)[0]
-
-    dry = energy(_counted(test, test.dry))
     makeup = fit.compressor.makeup_db()
-    audible = dry > 10 ** (AUDIBLE_DB / 10)
-    seconds = (torch.arange(len(dry), dtype=torch.float64) + 0.5) * WINDOW_S
     lines = []
     for name, signal, style in (
-        ("target", _counted(test, test.wet), "line"),
+        ("target", test.counted(test.wet), "line"),
         ("model", test.prediction(fit.compressor), "dashed"),
     ):
-        reduction = makeup - 10 * torch.log10(energy(signal).clamp_min(1e-20) / dry.clamp_min(1e-20))
-        lines.append(series(name, seconds, torch.where(audible, reduction, torch.nan), style))
+        dry = test.counted(test.dry)[:heard]
+        seconds, reduction, energy = short_time_reduction(dry, signal[:heard], fit.pair.sample_rate)
+        shown = torch.where(energy > 10 ** (AUDIBLE_DB / 10), makeup + reduction, torch.nan)
+        lines.append(series(name, seconds, shown, style))
     return {
         "title": "Gain reduction",
         "x": TIME,
@@ -147,11 +142,9 @@ def _static_curve(fit: CompressorFit) -> dict[str, Any]:
 def _description(
     fit: CompressorFit, test: Part, title: str, command: str, seconds: float, notes: list[str]
 ) -> dict[str, Any]:
-    parts = (("train", fit.train), ("test", test))
-    spans = ", ".join(f"{name} {part.start_s:.3g}–{part.stop_s:.3g} s" for name, part in parts)
     return run_record(
         title,
-        f"{spans} · Levenberg–Marquardt in the time domain",
+        fit_subtitle(fit.train, test),
         command,
         seconds,
         headline=("test/esr_prefiltered", "test/esr_plain"),

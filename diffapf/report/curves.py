@@ -1,4 +1,4 @@
-"""Curves that the pages of several commands and recipes show: their axes, and what an LFO does to a phaser."""
+"""Curves that the pages of several commands and recipes show: their axes, what an LFO does to a phaser, and a gain."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool1d
 
 from diffapf.effects.phaser import Phaser
 from diffapf.report.folder import HEARD_SECONDS
 
 TIME = {"label": "time", "unit": "s"}
+DECIBELS = {"label": "gain reduction", "unit": "dB"}
 HERTZ = {"label": "frequency", "unit": "Hz", "scale": "log"}
+GAIN_WINDOW_S = 0.01  # over which a gain is measured
+SILENCE = 1e-20  # energy that counts as none
 
 
 def series(name: str, x: Tensor, y: Tensor, style: str = "line") -> dict[str, Any]:
@@ -35,3 +39,11 @@ def notch_curve(phaser: Phaser, start_s: float, stop_s: float) -> dict[str, Any]
         "series": [series(f"notch {i + 1}", shown, notch) for i, notch in enumerate(notches.T)],
         "over": "test/prediction",
     }
+
+
+def short_time_reduction(dry: Tensor, wet: Tensor, sample_rate: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(seconds, dB by which the energy of each 10 ms of `wet` is below that of `dry`, that energy of `dry`)."""
+    window = round(GAIN_WINDOW_S * sample_rate)
+    before, after = (avg_pool1d(x.double().square()[None], window)[0] for x in (dry, wet))
+    seconds = (torch.arange(len(before), dtype=torch.float64) + 0.5) * window / sample_rate
+    return seconds, 10 * torch.log10(before.clamp_min(SILENCE) / after.clamp_min(SILENCE)), before

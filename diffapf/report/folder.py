@@ -13,7 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from diffapf import audio
+from diffapf.effects.effect import Effect
+from diffapf.identification.spans import Span
 from diffapf.parameters import ParameterSpec
+from diffapf.report import write_report
 
 HEARD_SECONDS = 10.0  # of each part, on the page
 USUAL_PACKAGES = ("diffapf", "torch", "numba", "numpy")
@@ -73,8 +76,35 @@ def parameter_record(spec: ParameterSpec, **more: float | None) -> dict[str, Any
     return {name: getattr(spec, name) for name in names} | known
 
 
-def write_tracks(folder: Path, tracks: Mapping[str, Tensor], sample_rate: int) -> None:
-    """A part's tracks, `(channels, time)`, and what the prediction leaves of the target."""
+def fit_subtitle(train: Span, test: Span) -> str:
+    """The parts of a fit, and how it was made."""
+    spans = (f"{name} {part.start_s:.3g}–{part.stop_s:.3g} s" for name, part in (("train", train), ("test", test)))
+    return f"{', '.join(spans)} · Levenberg–Marquardt in the time domain"
+
+
+def write_folder(
+    folder: Path,
+    effect: Effect,
+    *,
+    metrics: Mapping[str, Any],
+    parameters: Sequence[Mapping[str, Any]],
+    curves: Sequence[Mapping[str, Any]],
+    tracks: Mapping[str, Mapping[str, Tensor]],
+    sample_rate: int,
+    run: Mapping[str, Any],
+) -> Path:
+    """Writes a results folder and its page, whose path it returns; tracks: by part and name, `(channels, time)`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    effect.save(folder / "model.yaml")
+    for part, of_part in tracks.items():
+        _write_tracks(folder / "audio" / part, of_part, sample_rate)
+    for name, content in (("metrics", metrics), ("parameters", parameters), ("curves", curves), ("run", run)):
+        write_json(folder / f"{name}.json", content)
+    return write_report(folder)
+
+
+def _write_tracks(folder: Path, tracks: Mapping[str, Tensor], sample_rate: int) -> None:
+    """A part's tracks, and what the prediction leaves of the target."""
     folder.mkdir(parents=True, exist_ok=True)
     difference = {"difference": tracks["target"] - tracks["prediction"]}
     for name, track in (dict(tracks) | difference).items():

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from diffapf.effects.phaser import Phaser
 from diffapf.identification.aligned_pair import Stretch
 from diffapf.identification.phaser_fit import PhaserFit, Row
 from diffapf.modulation import FourierLFO
-from diffapf.report import write_report
 from diffapf.report.curves import HERTZ, TIME, notch_curve, series
-from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_json, write_tracks
+from diffapf.report.folder import HEARD_SECONDS, fit_subtitle, parameter_record, run_record, write_folder
 from diffapf.report.metrics import judge
 
 PHASE = {"label": "phase of the LFO", "unit": "cycles"}
@@ -36,6 +36,7 @@ def summary(fit: PhaserFit, found: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+@torch.no_grad()
 def write_phaser_fit(
     folder: Path,
     fit: PhaserFit,
@@ -46,18 +47,17 @@ def write_phaser_fit(
     notes: list[str],
 ) -> Path:
     """Writes preset, metrics (`found`), parameters, curves, audio and page into a folder; returns the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with torch.no_grad():
-        fit.phaser.save(folder / "model.yaml")
-        write_json(folder / "metrics.json", found)
-        errors = {estimate.name: estimate.error for estimate in fit.estimates}
-        records = [parameter_record(spec, standard_error=errors[spec.name]) for spec in fit.phaser.parameters_spec()]
-        write_json(folder / "parameters.json", records)
-        write_json(folder / "curves.json", _curves(fit, test))
-        for name, stretch in (("train", fit.train), ("test", test)):
-            _write_part(folder / "audio" / name, fit.phaser, stretch)
-        write_json(folder / "run.json", _description(fit, test, title, command, found["train/seconds"], notes))
-    return write_report(folder)
+    errors = {estimate.name: estimate.error for estimate in fit.estimates}
+    return write_folder(
+        folder,
+        fit.phaser,
+        metrics=found,
+        parameters=[parameter_record(spec, standard_error=errors[spec.name]) for spec in fit.phaser.parameters_spec()],
+        curves=_curves(fit, test),
+        tracks={"train": _tracks(fit.phaser, fit.train), "test": _tracks(fit.phaser, test)},
+        sample_rate=round(fit.pair.sample_rate),
+        run=_description(fit, test, title, command, found["train/seconds"], notes),
+    )
 
 
 def metrics(fit: PhaserFit, test: Stretch) -> dict[str, float]:
@@ -82,16 +82,16 @@ def _of_row(row: Row, test: Stretch) -> dict[str, float]:
     }
 
 
-def _write_part(folder: Path, phaser: Phaser, stretch: Stretch) -> None:
+def _tracks(phaser: Phaser, stretch: Stretch) -> dict[str, Tensor]:
+    """What is heard of a part."""
     pair = stretch.pair
     heard = Stretch(pair, stretch.first, min(stretch.last, stretch.first + round(HEARD_SECONDS * pair.sample_rate)))
     late = slice(heard.first + pair.offset, heard.last + pair.offset)
-    tracks = {
+    return {
         "dry": pair.dry[None, heard.first : heard.last],
         "target": pair.wet[None, late],
         "prediction": heard.prediction(phaser)[None],
     }
-    write_tracks(folder, tracks, round(pair.sample_rate))
 
 
 def _curves(fit: PhaserFit, test: Stretch) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def _curves(fit: PhaserFit, test: Stretch) -> list[dict[str, Any]]:
     ]
 
 
-def _drift(fit: PhaserFit, seconds: torch.Tensor) -> torch.Tensor:
+def _drift(fit: PhaserFit, seconds: Tensor) -> Tensor:
     lfo = cast(FourierLFO, fit.drifting.lfo)
     return lfo.cycles(seconds) - lfo.rate_hz() * (seconds - lfo.origin) - lfo.phase()
 
@@ -136,12 +136,10 @@ def _drift(fit: PhaserFit, seconds: torch.Tensor) -> torch.Tensor:
 def _description(
     fit: PhaserFit, test: Stretch, title: str, command: str, seconds: float, notes: list[str]
 ) -> dict[str, Any]:
-    parts = (("train", fit.train), ("test", test))
-    spans = ", ".join(f"{name} {part.start_s:.3g}–{part.stop_s:.3g} s" for name, part in parts)
     late = f"The wet file is {fit.pair.offset} samples late; compensated." if fit.pair.offset else ""
     return run_record(
         title,
-        f"{spans} · Levenberg–Marquardt in the time domain",
+        fit_subtitle(fit.train, test),
         command,
         seconds,
         headline=("test/esr_constant", "test/esr_tracked"),

@@ -44,6 +44,25 @@ class Cell:
         return f"M = {self.order}, B = {self.batch}, T = {self.length}, {self.precision}"
 
 
+def step_of(
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    model: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+    target: torch.Tensor,
+) -> Call:
+    """A training step, whose prediction is what is compared."""
+
+    def step() -> tuple[torch.Tensor]:
+        optimizer.zero_grad()
+        prediction = model(x)
+        loss(prediction, target).backward()
+        optimizer.step()
+        return (prediction.detach(),)
+
+    return step
+
+
 @dataclass(frozen=True)
 class Contest:
     """The calls that race. Each peer's first results must be those of `reference`, by default ours. `notes` are told."""

@@ -11,7 +11,7 @@ from diffapf import Compressor, FrequencySampling
 from diffapf.effects.time_constants import smoothing_rate
 from diffapf.losses import Prefiltered
 from recipes.compressors import tied
-from scripts.benchmarking.cell import Call, Case, Cell, Contest
+from scripts.benchmarking.cell import Call, Case, Cell, Contest, step_of
 from scripts.benchmarking.peers import Peers
 
 SAMPLE_RATE = 44_100
@@ -56,16 +56,7 @@ def signals(cell: Cell) -> tuple[Tensor, Tensor]:
 def training_step(model: Compressor, x: Tensor, target: Tensor, run: Callable[[Tensor], Tensor] | None = None) -> Call:
     """As published: the mean absolute error of pre-filtered signals, and SGD, here of a rate that moves nothing."""
     optimizer = torch.optim.SGD(model.parameters(), 1e-12)
-    loss = Prefiltered(torch.nn.L1Loss())
-
-    def step() -> tuple[Tensor]:
-        optimizer.zero_grad()
-        prediction = (run or model)(x)
-        loss(prediction, target).backward()
-        optimizer.step()
-        return (prediction.detach(),)
-
-    return step
+    return step_of(optimizer, Prefiltered(torch.nn.L1Loss()), run or model, x, target)
 
 
 def torchcomp_graph(model: Compressor, peers: Peers) -> Callable[[Tensor], Tensor]:

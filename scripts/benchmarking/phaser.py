@@ -14,7 +14,7 @@ from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.design import allpass_logit
 from diffapf.losses import esr
 from diffapf.modulation import upsample
-from scripts.benchmarking.cell import Call, Case, Cell, Contest
+from scripts.benchmarking.cell import Call, Case, Cell, Contest, step_of
 from scripts.benchmarking.peers import Peers
 
 PUBLISHED, SWAPPED = "the published graph on torchlpc", "our paper core, all-pole by torchlpc"
@@ -45,16 +45,7 @@ def phaser(core: str) -> Phaser:
 
 
 def training_step(model: Phaser, x: Tensor, target: Tensor, run: Callable[[Tensor], Tensor] | None = None) -> Call:
-    optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
-
-    def step() -> tuple[Tensor]:
-        optimizer.zero_grad()
-        prediction = (run or model)(x)
-        esr(prediction, target).backward()
-        optimizer.step()
-        return (prediction.detach(),)
-
-    return step
+    return step_of(torch.optim.Adam(model.parameters(), 1e-4, fused=True), esr, run or model, x, target)
 
 
 def published(peer: Callable, x: Tensor, target: Tensor) -> Call:

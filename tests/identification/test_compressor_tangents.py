@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from diffapf import Compressor
-from diffapf.identification import prefiltered_pair
+from diffapf.identification import spans
 from diffapf.identification.layout import Layout
 from diffapf.identification.modules import fit_module
 from diffapf.identification.normal_equations import Stream, cost, linearise
@@ -43,7 +43,7 @@ def part():
 
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_own_tangents_are_forward_modes(name, part, monkeypatch):
-    monkeypatch.setattr(prefiltered_pair, "BLOCK", 5000)
+    monkeypatch.setattr(spans, "BLOCK", 5000)
     settings = {"threshold_db": -27.0, "attack_ms": 5.0, "release_ms": 70.0} | STRUCTURES[name]
     compressor = Compressor(RATE, **settings).double()
     parameters = {name: tensor.detach() + 0.01 for name, tensor in compressor.named_parameters()}

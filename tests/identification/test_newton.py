@@ -6,6 +6,7 @@ import torch
 from diffapf import Compressor
 from diffapf.identification import hessian, minimise_module, newton
 from diffapf.identification.hessians import STRATEGIES
+from diffapf.identification.modules import of_parameters
 
 DOUBLE = torch.float64
 
@@ -48,9 +49,7 @@ def test_every_strategy_gives_the_same_hessian_of_a_compressor(compressing, stra
 
 
 def loss_of(module, loss, parameters):
-    from diffapf.identification.modules import _with
-
-    return _with(module, loss)(parameters)
+    return of_parameters(module, loss)(parameters)
 
 
 def test_it_is_quadratic_where_levenberg_and_marquardt_would_be():

@@ -9,7 +9,7 @@ import torch
 
 from diffapf import Phaser
 from diffapf.identification import phaser_fit
-from diffapf.identification.aligned_pair import BLOCK, AlignedPair
+from diffapf.identification.aligned_pair import AlignedPair
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.phaser_fit import NotIdentifiedError, fit_phaser, tracked
 from diffapf.identification.phaser_pieces import (
@@ -20,6 +20,7 @@ from diffapf.identification.phaser_pieces import (
     with_filter_order,
     with_harmonics,
 )
+from diffapf.identification.spans import BLOCK
 from diffapf.modulation import FourierLFO
 from tests.identification.synthetic import Truth, plucks
 
