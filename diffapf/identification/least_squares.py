@@ -2,9 +2,9 @@
 
     (JᵀJ + λ diag JᵀJ) d = −Jᵀr,   lowest ≤ x + d ≤ highest
 
-A step that lowers the cost is taken and λ divided by 8, any other is not and λ multiplied by 8: between Gauss–Newton,
-which is quadratic near the end, and short steps down the scaled gradient, which help from anywhere. Derivatives are
-forward mode's (`normal_equations.py`), for models of few parameters and long signals.
+A step that lowers the cost is taken and λ falls, any other is not and λ rises (`descent.py`): between Gauss–Newton, which
+is quadratic near the end, and short steps down the scaled gradient, which help from anywhere. Derivatives are forward
+mode's (`normal_equations.py`), for models of few parameters and long signals.
 
 Source: Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", SIAM Journal 1963; Nocedal and
 Wright, "Numerical Optimization", 2nd ed., chapter 10.
@@ -131,8 +131,9 @@ class _LeastSquares(Descent[NormalEquations]):
     def below(self, limit: float, vector: Tensor) -> NormalEquations | None:
         if not self._feasible(vector):
             return None
-        # most steps help, and own tangents cost little more than the cost
-        if self.stream.tangents is None and not cost(self.stream, self.layout.parameters(vector)) < limit:  # nor NaN
+        # the first step mostly helps, and own tangents cost little more than the cost
+        likely = self.stream.tangents is not None and not self.rejected
+        if not likely and not cost(self.stream, self.layout.parameters(vector)) < limit:  # nor if it is NaN
             return None
         equations = linearise(self.stream, self.layout, vector)
         return equations if equations.finite and equations.cost < limit else None
