@@ -1,11 +1,14 @@
 """What an iteration of Levenberg–Marquardt costs on a phaser of 41 parameters, a second of audio, on one thread.
 
-    python scripts/benchmark_least_squares.py [--dtype float32] [--lengths 4096 8192 16384 32768]
+    python scripts/benchmark_least_squares.py [--effect phaser] [--seconds 3]
     python scripts/benchmark_least_squares.py --effect compressor [--seconds 20]
+    python scripts/benchmark_least_squares.py --effect forward_mode [--dtype float32] [--groups]
 
-The phaser's log break frequency is a Fourier series, v(θ) = Σ c_k cos kθ + s_k sin kθ, θ = 2π f₀ t, on frames of
-10 ms; a biquad before it, the gains g₁ and g₂: issue 12's bar is 60 ms. The compressor is the published one with a soft
-knee, 7 parameters, by its own tangents, where an iteration is the normal equations alone: issue 13's bar is 4 ms.
+The phaser is what a fit descends with: 16 harmonics of its LFO, a biquad, feedback through a high-pass, frames of 2.5 ms,
+by its own tangents; issue 12's bar is 60 ms. The compressor is the published one with a soft knee, 7 parameters, by its own
+tangents; issue 13's bar is 4 ms. `forward_mode` is a phaser of 41 parameters of the operators alone (log break frequency a
+Fourier series, v(θ) = Σ c_k cos kθ + s_k sin kθ, θ = 2π f₀ t, on frames of 10 ms, a biquad before, the gains g₁ and g₂),
+through `vmap` over `jvp`, as a model takes that has no tangents of its own.
 """
 
 from __future__ import annotations
@@ -20,13 +23,18 @@ import torch
 from torch import Tensor
 
 from diffapf.effects.compressor import Compressor
-from diffapf.effects.phaser import AllpassLoopFilter
+from diffapf.effects.phaser import AllpassLoopFilter, Phaser
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.stability import biquad_triangle
 from diffapf.identification import spans
+from diffapf.identification.aligned_pair import AlignedPair
 from diffapf.identification.layout import Layout
+from diffapf.identification.modules import of_parameters
 from diffapf.identification.normal_equations import Stream, cost, linearise
+from diffapf.identification.phaser_fit import HOP_S, SWEPT
+from diffapf.identification.phaser_tangents import moving_error
 from diffapf.identification.prefiltered_pair import MonoPair, Part
+from diffapf.modulation import FourierLFO
 
 SAMPLE_RATE, HOP = 44_100, 441
 HARMONICS = 16
@@ -71,6 +79,21 @@ def phaser_residuals(dry: Tensor, wet: Tensor, length: int) -> tuple[Callable, i
     return residuals, -(-len(dry) // length)
 
 
+def phaser_stream(dry: Tensor, length: int) -> tuple[Stream, Layout, dict[str, Tensor]]:
+    """What the phaser's fit makes small, from a start that is not the truth."""
+    spans.BLOCK = length
+    curve = [0.6 / k**2 for k in range(1, HARMONICS + 1)], [0.05 / k**2 for k in range(1, HARMONICS + 1)]
+    settings = {"filter_order": 2, "hop_seconds": HOP_S, "feedback": 0.4, "feedback_highpass_hz": 30.0}
+    truth, model = (Phaser(SAMPLE_RATE, lfo=FourierLFO(rate, *curve), **settings).double() for rate in (1.3, 1.31))
+    with torch.no_grad():
+        stretch = AlignedPair(dry, truth(dry), SAMPLE_RATE).stretch(0.0, len(dry) / SAMPLE_RATE)
+    x = {name: tensor.detach() for name, tensor in model.named_parameters() if tensor.requires_grad}
+    swept = [name for name in x if name.startswith(SWEPT)]
+    residuals = of_parameters(model, stretch.residuals)
+    tangents = partial(moving_error, stretch, model)
+    return Stream(residuals, stretch.blocks, tangents=tangents), Layout(x, groups=[swept]), x
+
+
 def compressor_stream(dry: Tensor, length: int) -> tuple[Stream, Layout, dict[str, Tensor]]:
     """What the compressor's fit makes small, from a start that is not the truth, of a signal whose level moves."""
     spans.BLOCK = length
@@ -99,6 +122,9 @@ class _Residuals(torch.nn.Module):
         return self.part.residuals(self.model, block, state)
 
 
+STREAMS = {"phaser": phaser_stream, "compressor": compressor_stream}
+
+
 def best_of(runs: int, function: Callable) -> float:
     """Seconds of the processor in the fastest run, after one to warm up: others on the machine hardly change them."""
     function()
@@ -112,7 +138,7 @@ def best_of(runs: int, function: Callable) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--effect", choices=("phaser", "compressor"), default="phaser")
+    parser.add_argument("--effect", choices=("phaser", "compressor", "forward_mode"), default="phaser")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64")
     parser.add_argument("--lengths", type=int, nargs="+", default=[4096, 8192, 16384, 32768])
     parser.add_argument("--seconds", type=int, default=3)
@@ -120,11 +146,11 @@ def main() -> None:
     parser.add_argument("--groups", action="store_true", help="differentiate the biquad apart")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    dtype = getattr(torch, options.dtype if options.effect == "phaser" else "float64")
+    dtype = getattr(torch, options.dtype if options.effect == "forward_mode" else "float64")
     dry = torch.randn(options.seconds * SAMPLE_RATE, generator=torch.Generator().manual_seed(0), dtype=dtype)
     for length in options.lengths:
-        if options.effect == "compressor":
-            stream, layout, x = compressor_stream(dry, length)
+        if options.effect != "forward_mode":
+            stream, layout, x = STREAMS[options.effect](dry, length)
         else:
             wet, _ = phaser_block(a_phaser(dtype), dry, 0, None)
             x = {name: value + 0.01 for name, value in a_phaser(dtype).items()}

@@ -47,6 +47,15 @@ class Moving:
         )
         return Moving(value, moved)
 
+    def __add__(self, other: Moving) -> Moving:
+        directions = max(self.directions, other.directions)
+        return Moving(self.value + other.value, self.along(directions) + other.along(directions))
+
+    @property
+    def or_still(self) -> Moving | Tensor:
+        """Itself, or the plain rows where no direction moves them: what `push` takes without zeros."""
+        return self if self.directions else self.value
+
     def __getitem__(self, part: Any) -> Moving:
         """A part of each row."""
         return Moving(self.value[:, part], self.tangents[:, part])
@@ -65,17 +74,27 @@ def moving(value: Tensor, tangents: Tensor) -> Moving:
 
 
 @torch.no_grad()
-def push(function: type[RowFunction], *arguments: Any) -> Moving:
-    """What an operator makes of moving rows; signals that stand still may come as plain tensors, which saves their zeros."""
+def push(function: type[RowFunction], *arguments: Any) -> Any:
+    """What an operator makes of moving rows: a `Moving` for each of its results.
+
+    Signals that stand still may come as plain tensors, which saves their zeros.
+    """
     values = [argument.value if isinstance(argument, Moving) else argument for argument in arguments]
     result = function.forward(*values)
+    results = result if isinstance(result, tuple) else (result,)
     directions = max(argument.directions for argument in arguments if isinstance(argument, Moving))
-    if not directions:
-        return still(result)
-    context = _Context()
-    function.setup_context(context, values, result)
-    tangents = [argument.along(directions) if isinstance(argument, Moving) else None for argument in arguments]
-    return Moving(result, function.tangent(context, context.saved, *tangents))
+    moved: Any = [None] * len(results)
+    if directions:
+        context = _Context()
+        function.setup_context(context, values, result)
+        tangents = [argument.along(directions) if isinstance(argument, Moving) else None for argument in arguments]
+        moved = function.tangent(context, context.saved, *tangents)
+        moved = moved if isinstance(moved, tuple) else (moved,)
+    found = tuple(
+        still(value) if tangents is None else Moving(value, tangents)
+        for value, tangents in zip(results, moved, strict=True)
+    )
+    return found if isinstance(result, tuple) else found[0]
 
 
 class _Context:
@@ -84,6 +103,9 @@ class _Context:
     saved: tuple[Tensor, ...] = ()
 
     def save_for_backward(self, *tensors: Tensor) -> None:
+        pass
+
+    def mark_non_differentiable(self, *tensors: Tensor) -> None:
         pass
 
     def save_for_forward(self, *tensors: Tensor) -> None:

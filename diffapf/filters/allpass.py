@@ -92,7 +92,7 @@ def allpass_cascade(
         raise ValueError(f"loop_delay must be 0 or 1 samples, got {loop_delay!r}")
     coefficient = _audio_rate(x, p, artanh_p, hop)
     signal, state = to_rows(x), state_rows("zi", zi, x, stages + 3)
-    loop = _loop_rows(x, c0, c1, a, loop_delay)
+    loop = loop_rows(x, c0, c1, a, loop_delay)
     y, zf, _ = AllpassOutput.apply(signal, coefficient, loop, number_rows("through", through, x), state)
     y = y.reshape(x.shape)
     return (y, zf.reshape(*x.shape[:-1], stages + 3)) if return_zf else y
@@ -115,7 +115,7 @@ def _audio_rate(x: Tensor, p: Tensor | None, artanh_p: Tensor | None, hop: float
     return TanhOfFrames.apply(rows[:, :, 0], timing, x.shape[-1])
 
 
-def _loop_rows(x: Tensor, c0, c1, a, loop_delay: int) -> Tensor:
+def loop_rows(x: Tensor, c0, c1, a, loop_delay: int) -> Tensor:
     """The loop filter of each row as the kernels take it: (q₀, q₁, q₂, a)."""
     taps = [number_rows("c0", c0, x), number_rows("c1", c1, x)]
     nothing = torch.zeros_like(taps[0])

@@ -90,13 +90,18 @@ def fixed_filter(b: Tensor, a: Tensor, x: Tensor, zi: Tensor | None = None) -> t
 
     b and a are `(taps,)`, of orders above 0 of which the larger is M; zi the registers of "tdf2", `(..., M)`.
     """
-    order = max(b.shape[0], a.shape[0]) - 1
-    rows = x.shape[:-1].numel()
-    longest = (pad(taps, (0, order + 1 - len(taps))) if len(taps) <= order else taps for taps in (b, a))
-    numerator, denominator = (taps.expand(rows, 1, -1) for taps in longest)
-    initial = state_rows("zi", zi, x, order)
-    y, zf = DirectForm.apply(to_rows(x), numerator, denominator[:, :, 1:], initial, FIXED, "tdf2")
+    numerator, denominator = fixed_rows(b, a, x.shape[:-1].numel())
+    order = denominator.shape[2]
+    y, zf = DirectForm.apply(to_rows(x), numerator, denominator, state_rows("zi", zi, x, order), FIXED, "tdf2")
     return y.reshape(x.shape), zf.reshape(*x.shape[:-1], order)
+
+
+def fixed_rows(b: Tensor, a: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """One filter, a[0] = 1, as `DirectForm` takes it for each row: `(rows, 1, M+1)`, and a without its leading 1."""
+    taps = max(b.shape[0], a.shape[0])
+    longest = (pad(each, (0, taps - len(each))) if len(each) < taps else each for each in (b, a))
+    numerator, denominator = (each.expand(rows, 1, -1) for each in longest)
+    return numerator, denominator[:, :, 1:]
 
 
 def transfer_function_rows(
@@ -280,23 +285,35 @@ class DirectForm(RowFunction):
 
 def _tangent_of_fixed_filter(saved, tangents) -> tuple[Tensor, Tensor]:
     """ẏ = (B ẋ + Ḃ x − Ȧ y + ż)/A and the registers': x/A, y/A and 1/A are the same in every direction, a direction but
-    weighs them.
+    weighs them. There may be more rows of tangents than of what they are of, as many for each.
     """
     x, b, a, zi = saved
+    rows, order, time = x.shape[0], a.shape[2], x.shape[1]
+    shares = next(tangent for tangent in tangents if tangent is not None).shape[0] // rows
     dx = tangents[0]
-    db, da, dzi = (torch.zeros_like(of) if d is None else d for of, d in zip(saved[1:], tangents[1:4], strict=True))
-    order, time = a.shape[2], x.shape[1]
+    db, da, dzi = (
+        torch.zeros_like(_repeated(of, shares)) if tangent is None else tangent
+        for of, tangent in zip(saved[1:], tangents[1:4], strict=True)
+    )
     y, _ = DirectForm.apply(x, b, a, zi, FIXED, "tdf2")
-    impulse = torch.cat([x.new_ones(x.shape[0], 1), x.new_zeros(x.shape[0], time)], 1)[:, :time]
-    inputs, rest = torch.cat([x, y, impulse]), torch.zeros_like(zi).repeat(3, 1)
-    of_x, of_y, of_impulse = AllPole.apply(inputs, a.repeat(3, 1, 1), rest, FIXED).chunk(3)
+    impulse = pad(x.new_ones(rows, 1), (0, time))[:, :time]
+    inputs, rest = torch.cat([x, y, impulse]), torch.zeros_like(_repeated(zi, 3))
+    of_x, of_y, of_impulse = AllPole.apply(inputs, _repeated(a, 3), rest, FIXED).chunk(3)
     delayed = [*_delays(of_x, 0, order), *_delays(of_y, 1, order), *_delays(of_impulse, 0, order - 1)]
-    dy = torch.einsum("rk,rkn->rn", torch.cat([db[:, 0], -da[:, 0], dzi], 1), torch.stack(delayed, 1))
+    weights = torch.cat([db[:, 0], -da[:, 0], dzi], 1).unflatten(0, (shares, rows))
+    dy = torch.einsum("drk,rkn->drn", weights, torch.stack(delayed, 1)).flatten(0, 1)
+    b, a = _repeated(b, shares), _repeated(a, shares)
+    dzf = pad(dzi, (0, time))[:, time:]
     if dx is not None:
-        dy = dy + DirectForm.apply(dx, b, a, torch.zeros_like(zi), FIXED, "tdf2")[0]
-    dzf = pad(dzi, (0, time))[:, time:] + _registers(x, db[:, 0, 1:]) - _registers(y, da[:, 0])
-    dzf = dzf - _registers(dy, a[:, 0])
-    return dy, dzf if dx is None else dzf + _registers(dx, b[:, 0, 1:])
+        dy = dy + DirectForm.apply(dx, b, a, torch.zeros_like(dzi), FIXED, "tdf2")[0]
+        dzf = dzf + _registers(dx, b[:, 0, 1:])
+    newest_x, newest_y = (_repeated(signal[:, -order:], shares) for signal in (x, y))
+    dzf = dzf + _registers(newest_x, db[:, 0, 1:]) - _registers(newest_y, da[:, 0])
+    return dy, dzf - _registers(dy, a[:, 0])
+
+
+def _repeated(rows: Tensor, shares: int) -> Tensor:
+    return rows.expand(shares, *rows.shape).flatten(0, 1)
 
 
 def _delays(signal: Tensor, first: int, last: int) -> list[Tensor]:
@@ -306,7 +323,7 @@ def _delays(signal: Tensor, first: int, last: int) -> list[Tensor]:
 def _registers(signal: Tensor, taps: Tensor) -> Tensor:
     """What a signal leaves in each register of "tdf2": Σⱼ tapsⱼ s[N−1−(j−i)], j ≥ i."""
     order = taps.shape[1]
-    newest = pad(signal, (order, 0))[:, signal.shape[1] :].flip(1)
+    newest = pad(signal[:, -order:], (order, 0))[:, -order:].flip(1)
     return torch.einsum("rij,rj->ri", torch.stack(_delays(newest, 0, order - 1), 1), taps)
 
 

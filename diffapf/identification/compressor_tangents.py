@@ -12,18 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from diffapf.effects.compressor import Compressor
 from diffapf.effects.level_detector import Boxcar
 from diffapf.effects.time_constants import smoothing_rate
-from diffapf.filters._moving import Moving, moving, push, still
+from diffapf.filters._moving import Moving, push, still
 from diffapf.filters.apply_gain import ApplyGain
 from diffapf.filters.ballistics import Ballistics
 from diffapf.filters.gain_curve import DECIBELS_OF_E, UNITS, GainCurve
-from diffapf.identification.layout import Parameters
-
-Numbers = dict[str, Moving]
+from diffapf.identification.moving_numbers import Numbers
 
 
 def has_tangents(compressor: Compressor) -> bool:
@@ -51,43 +48,6 @@ def numbers_of(compressor: Compressor) -> dict[str, Tensor]:
     return {name: value[None] for name, value in found.items()}
 
 
-def moving_numbers(compressor: Compressor, parameters: Parameters, directions: Parameters) -> Numbers:
-    """The numbers at some parameters, by their names in the module, and their tangents; directions `(count, *shape)`.
-
-    By reverse mode: PyTorch's forward mode imports its compiler first, for seconds.
-    """
-    with torch.enable_grad():
-        given = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
-        numbers = functional_call(_Numbers(compressor), {f"module.{name}": tensor for name, tensor in given.items()})
-        free = [given[name] for name in directions]
-        slopes = {
-            name: [
-                torch.autograd.grad(number, free, retain_graph=True, materialize_grads=True)
-                for number in value.flatten()
-            ]
-            for name, value in numbers.items()
-        }
-    along = torch.cat([direction.reshape(len(direction), -1).double() for direction in directions.values()], 1)
-    return {
-        name: moving(value.detach(), (along @ _stacked(slopes[name]).T).reshape(len(along), *value.shape))
-        for name, value in numbers.items()
-    }
-
-
-def _stacked(gradients: list[tuple[Tensor, ...]]) -> Tensor:
-    """Of each number the gradients as one row."""
-    return torch.stack([torch.cat([gradient.flatten().double() for gradient in row]) for row in gradients])
-
-
-class _Numbers(torch.nn.Module):
-    def __init__(self, compressor: Compressor):
-        super().__init__()
-        self.module = compressor
-
-    def forward(self) -> dict[str, Tensor]:
-        return numbers_of(self.module)
-
-
 def moving_block(compressor: Compressor, numbers: Numbers, x: Tensor, memory: list[Any]) -> tuple[Moving, list[Any]]:
     """The output for a block `(1, time)` of one channel, and the memory for the next; the first one's is empty."""
     path = _Path(compressor, numbers, list(memory))
@@ -108,7 +68,7 @@ class _Path:
         level = still(detector.rectified(x))
         if detector.average_ms is not None:
             rate = self.numbers["average"]
-            level = self._smoothed(level.value, rate, rate, 0.0)
+            level = self._smoothed(level, rate, rate, 0.0)
         elif detector.boxcar_ms is not None:
             length = max(1, round(detector.boxcar_ms * detector.sample_rate / 1000))
             value, memory = Boxcar(length).run(level.value, self.before.pop(0) if self.before else None)
@@ -123,7 +83,7 @@ class _Path:
 
     def _curve(self, level: Moving, unit: str, decibels: bool) -> Moving:
         kind = UNITS[unit], 0.0 if decibels else 1 / DECIBELS_OF_E
-        return push(GainCurve, level if level.directions else level.value, self.numbers["curve"], kind)
+        return push(GainCurve, level.or_still, self.numbers["curve"], kind)
 
     def _converted(self, level: Moving) -> Moving:
         """The level as attack and release take it."""
@@ -152,9 +112,8 @@ class _Path:
         held = self._smoothed(level, *((instant, release) if of_gain else (release, instant)), rest)
         return self._smoothed(held, attack, attack, rest)
 
-    def _smoothed(self, level: Moving | Tensor, falls: Moving, rises: Moving, rest: float) -> Moving:
-        signal = level.value if isinstance(level, Moving) and not level.directions else level
+    def _smoothed(self, level: Moving, falls: Moving, rises: Moving, rest: float) -> Moving:
         start = self.before.pop(0) if self.before else still(torch.full_like(falls.value, rest))
-        y = push(Ballistics, signal, falls, rises, start)
+        y = push(Ballistics, level.or_still, falls, rises, start)
         self.after.append(y[-1])
         return y

@@ -71,9 +71,8 @@ def cost(stream: Stream, parameters: Parameters) -> float:
 @torch.no_grad()
 def linearise(stream: Stream, layout: Layout, vector: Tensor) -> NormalEquations:
     """The cost and the normal equations at a point."""
-    groups = layout.groups if stream.tangents is None else [list(layout.free)]
     kind = _Pass if stream.tangents is None else _OwnPass
-    passes = [kind(stream, layout, layout.tensors(vector), group) for group in groups]
+    passes = [kind(stream, layout, layout.tensors(vector), group) for group in layout.groups]
     total: Tensor | float = 0.0
     gradient: Tensor | float = 0.0
     information: Tensor | float = 0.0
@@ -88,7 +87,7 @@ def linearise(stream: Stream, layout: Layout, vector: Tensor) -> NormalEquations
         gradient = gradient + weighted @ residuals.reshape(-1).double()
         information = information + weighted @ rows.T
         count, dtype = count + residuals.numel(), residuals.dtype
-    place = torch.cat([layout.places(group) for group in groups]).argsort()
+    place = torch.cat([layout.places(group) for group in layout.groups]).argsort()
     gradient, information = gradient.cpu()[place], information.cpu()[place][:, place]  # type: ignore[union-attr]
     resolution = 1e-12 if dtype == torch.float64 else 1e-10  # float32 tangents of filters have errors of −120 dB
     return NormalEquations(float(total), count, gradient, information, resolution)

@@ -38,6 +38,7 @@ from diffapf.identification.phaser_pieces import (
     with_paper_core,
     with_poles,
 )
+from diffapf.identification.phaser_tangents import has_tangents, moving_error
 from diffapf.identification.static_phasers import Structure
 from diffapf.identification.step import bounded_step, promised_gain
 from diffapf.modulation import FourierLFO
@@ -273,6 +274,7 @@ def descend(phaser: Phaser, stretch: Stretch, frozen: Sequence[str] = (), iterat
     fit = fit_module(
         phaser,
         stretch.residuals,
+        tangents=partial(moving_error, stretch) if has_tangents(phaser) else None,
         blocks=stretch.blocks,
         weights=stretch.weights,
         frozen=frozen,

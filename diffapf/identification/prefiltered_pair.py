@@ -21,8 +21,10 @@ from torch import Tensor
 from diffapf.effects.compressor import Compressor, CompressorState
 from diffapf.filters._moving import Moving, still
 from diffapf.filters.iir import fixed_filter
-from diffapf.identification.compressor_tangents import moving_block, moving_numbers
+from diffapf.identification.compressor_tangents import moving_block, numbers_of
 from diffapf.identification.layout import Parameters
+from diffapf.identification.modules import of_parameters
+from diffapf.identification.moving_numbers import moving_numbers
 from diffapf.identification.spans import Pair, Span
 from diffapf.losses import PREFILTER
 
@@ -111,7 +113,8 @@ def moving_error(
 ) -> tuple[Tensor, Tensor, Any]:
     """A block `(1, time)` of output − target, filtered, its tangents `(directions, time)`, and the state after it."""
     if state is None:
-        state = moving_numbers(compressor, parameters, directions), [], still(dry.new_zeros(1, 1))
+        numbers = moving_numbers(of_parameters(compressor, numbers_of), parameters, directions)
+        state = numbers, [], still(dry.new_zeros(1, 1))
     numbers, memory, registers = state
     y, memory = moving_block(compressor, numbers, dry, memory)
     error, carried = filtered(y.value - wet, registers.value)
