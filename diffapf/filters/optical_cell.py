@@ -18,6 +18,8 @@ B 68, 1955; carriers and traps, Rose, "Concepts in Photoconductivity and Allied 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -92,12 +94,8 @@ def optical_cell(
         if not isinstance(value, str) or value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
     numbers = [number_rows(name, value, x) for name, value in zip(NAMES, values, strict=True)]
-    kind = float(LAMPS.index(lamp)), float(SLOW_STAGES.index(slow))
-    numbers[0] = torch.log(numbers[0])
-    if lamp == "electroluminescent":
-        numbers[1] = torch.log(numbers[1])
     initial = state_rows("zi", zi, x, 2)
-    states = OpticalCell.apply(to_rows(x), torch.stack(numbers, 1), initial, kind)
+    states = OpticalCell.apply(to_rows(x), stacked(numbers, lamp), initial, kind_of(lamp, slow))
     gain = cell_gain(states, numbers[3][:, None], numbers[7][:, None]).reshape(x.shape)
     if not return_zf:
         return gain
@@ -108,6 +106,18 @@ NAMES = (
     *("threshold", "lamp_number", "feedback", "curve", "attack", "release", "speed", "share"),
     *("slow_attack", "slow_release"),
 )
+
+
+def stacked(numbers: Sequence[Tensor], lamp: str) -> Tensor:
+    """The numbers in the order of `NAMES` as the operator takes them, `(..., 10)`."""
+    threshold, lamp_number, *others = numbers
+    if lamp == "electroluminescent":
+        lamp_number = torch.log(lamp_number)
+    return torch.stack([torch.log(threshold), lamp_number, *others], -1)
+
+
+def kind_of(lamp: str, slow: str) -> tuple[float, float]:
+    return float(LAMPS.index(lamp)), float(SLOW_STAGES.index(slow))
 
 
 class OpticalCell(RowFunction):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,17 @@ def metrics(fit: CompressorFit, test: Part) -> dict[str, float]:
 
 def summary(fit: CompressorFit, found: dict[str, float]) -> str:
     """The findings, the test's errors and the parameters, in words for a terminal."""
+    convention = CONVENTION_WORDS.get(fit.compressor.smoother.time_convention, "")
+    return f"{summary_of_any(fit, found)}\n  times: {convention}"
+
+
+def summary_of_any(fit: CompressorFit, found: dict[str, float]) -> str:
+    """The same of any compressor, without a word on its times."""
     lines = list(fit.findings)
     for name, words in (("prefiltered", "pre-filtered"), ("plain", "plain")):
         esr = judge(found[f"test/esr_{name}"])
         lines.append(f"test ESR {esr.percent:>10}  {words} ({esr.word})")
-    convention = CONVENTION_WORDS.get(fit.compressor.smoother.time_convention, "")
-    return "\n".join([*lines, *(f"  {estimate}" for estimate in fit.estimates), f"  times: {convention}"])
+    return "\n".join([*lines, *(f"  {estimate}" for estimate in fit.estimates)])
 
 
 def write_compressor_fit(
@@ -65,12 +71,29 @@ def write_compressor_fit(
     notes: list[str],
 ) -> Path:
     """Writes preset, metrics (`found`), parameters, curves, audio and page into a folder; returns the page's path."""
+    with torch.no_grad():
+        curves = [reduction(fit, test, fit.compressor.makeup_db()), static_curve(fit.compressor.curve)]
+    return write_fit(folder, fit, test, found, title, command, notes, _parameters(fit), curves)
+
+
+def write_fit(
+    folder: Path,
+    fit: CompressorFit,
+    test: Part,
+    found: dict[str, float],
+    title: str,
+    command: str,
+    notes: list[str],
+    parameters: list[dict[str, Any]],
+    curves: list[dict[str, Any]],
+) -> Path:
+    """The same with parameters and curves as they come."""
     folder.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         fit.compressor.save(folder / "model.yaml")
         write_json(folder / "metrics.json", found)
-        write_json(folder / "parameters.json", _parameters(fit))
-        write_json(folder / "curves.json", [_reduction(fit, test), _static_curve(fit)])
+        write_json(folder / "parameters.json", parameters)
+        write_json(folder / "curves.json", curves)
         for name, part in (("train", fit.train), ("test", test)):
             tracks = {"dry": _counted(part, part.dry), "target": _counted(part, part.wet)}
             tracks["prediction"] = part.prediction(fit.compressor)
@@ -101,7 +124,7 @@ def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
     return records
 
 
-def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
+def reduction(fit: CompressorFit, test: Part, makeup: Tensor) -> dict[str, Any]:
     """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up."""
     window = round(WINDOW_S * fit.pair.sample_rate)
     heard = round(HEARD_SECONDS * fit.pair.sample_rate)
@@ -110,7 +133,6 @@ def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
         return avg_pool1d(signal[None, :heard].square(), window)[0]
 
     dry = energy(_counted(test, test.dry))
-    makeup = fit.compressor.makeup_db()
     audible = dry > 10 ** (AUDIBLE_DB / 10)
     seconds = (torch.arange(len(dry), dtype=torch.float64) + 0.5) * WINDOW_S
     lines = []
@@ -129,7 +151,7 @@ def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
     }
 
 
-def _static_curve(fit: CompressorFit) -> dict[str, Any]:
+def static_curve(gain_db: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     level = torch.linspace(-60.0, 0.0, 241, dtype=torch.float64)
     axis = {"label": "input level", "unit": "dB"}
     return {
@@ -137,7 +159,7 @@ def _static_curve(fit: CompressorFit) -> dict[str, Any]:
         "x": axis,
         "y": {"label": "output level", "unit": "dB"},
         "series": [
-            series("model", level, level + fit.compressor.curve(level)),
+            series("model", level, level + gain_db(level)),
             series("no compression", level, level, "dashed"),
         ],
         "caption": "The level that comes out of a level that lasts, without make-up.",
