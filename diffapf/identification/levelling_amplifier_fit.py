@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from diffapf.effects.effect import Effect
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
@@ -35,7 +36,6 @@ from diffapf.identification.compressor_fit import (
     aligned,
     gain_alone,
     one_channel,
-    simplest,
 )
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.fit import INTERRUPTED, Fit
@@ -49,7 +49,7 @@ from diffapf.identification.levelling_amplifier_structures import (
     priors_of,
 )
 from diffapf.identification.modules import Estimate, estimates, fit_module
-from diffapf.identification.prefiltered_pair import Part
+from diffapf.identification.prefiltered_pair import MonoPair, Part
 from diffapf.identification.projected_part import Projected, numbers_of
 from diffapf.identification.uncertainty import uncertainty
 from diffapf.parameters import Named, linear, share
@@ -106,21 +106,19 @@ def fit_levelling_amplifier(
     report = progress or (lambda stage, fraction: None)
     report("how late the wet file is", 0.0)
     pair = aligned(one_channel("dry", dry), one_channel("wet", wet), sample_rate)
-    late, pair = pair.offset, replace(pair, offset=pair.offset - 1)  # the output stage is a sample late itself
-    whole = pair.part(max(0.0, train[0]), min(train[1], len(pair.dry) / sample_rate))
+    whole = delayed(pair).part(max(0.0, train[0]), min(train[1], len(dry) / sample_rate))
     seconds = whole.stop_s - whole.start_s
     if seconds < SHORTEST_S:
         raise NotACompressorError(
             f"the training part has {max(seconds, 0.0):.2f} s that both files cover: too short to tell two releases apart; "
             f"give it at least {SHORTEST_S:g} s"
         )
-    gain, gain_esr = gain_alone(replace(pair, offset=late).part(whole.start_s, whole.stop_s))
+    gain, gain_esr = gain_alone(pair.part(whole.start_s, whole.stop_s))
     comparison = _Comparison(
         whole,
         dict(cells or CELLS),
         dict(outputs or OUTPUTS),
         (20 * math.log10(gain), gain_esr),
-        late,
         report,
         finished or FinishedStages(),
     )
@@ -133,6 +131,11 @@ def fit_levelling_amplifier(
     return comparison.result()
 
 
+def delayed(pair: MonoPair) -> MonoPair:
+    """The pair with a wet signal that is a sample late, as the output stage is."""
+    return replace(pair, wet=pad(pair.wet, (1, 0)))
+
+
 # ------------------------------------------------------------------------------------------------------------- descents
 
 
@@ -142,6 +145,10 @@ def descend(
     """Moves the cell's parameters to where error and priors are least over a part, and solves for its output stage."""
     amplifier.double()
     projected = Projected(amplifier, part)
+    if not projected.solution(numbers_of(amplifier)[None].detach())[0][0] > 0:
+        raise NotACompressorError(
+            "this is no levelling amplifier: what comes out does not follow what goes in, or is upside down"
+        )
     prior = _Priors(amplifier, projected.energy / (EVENTS_PER_SECOND * (part.stop_s - part.start_s)))
 
     def tangents(
@@ -234,11 +241,10 @@ class _Comparison:
         cells: dict[str, Options],
         outputs: dict[str, Options],
         gain: tuple[float, float],
-        late: int,
         report: Progress,
         finished: FinishedStages,
     ):
-        self.whole, self.cells, self.outputs, self.late = whole, cells, outputs, late
+        self.whole, self.cells, self.outputs = whole, cells, outputs
         self.gain_db, self.gain_esr = gain
         self.report, self.finished = report, finished
         middle = whole.stop_s - VALIDATION * (whole.stop_s - whole.start_s)
@@ -255,15 +261,25 @@ class _Comparison:
             start = self._stage(f"search: {cell}", partial(self._searched, {**self.outputs[fullest], **options}))
             self._compare(f"{cell}, {fullest}", start)
         self._check()
-        best = simplest(self.rows)
+        best = self._chosen()
         for place, output in enumerate(others):
             name = f"{best.name.removesuffix(f', {fullest}')}, {output}"
             self.report(name, 0.65 + 0.2 * place / len(others))
             stage = {"delay_us": None, "corners_hz": (), "saturation": ()} | dict(self.outputs[output])
             self._compare(name, changed(cast(LevellingAmplifier, best.compressor), **stage))
-        chosen = simplest(self.rows)
+        chosen = self._chosen()
         self.report(f"all of the training part: {chosen.name}", 0.85)
         self.refined = self._refined(f"whole: {chosen.name}", cast(LevellingAmplifier, chosen.compressor), self.whole)
+
+    def _chosen(self) -> Row:
+        """Of the rows that tie with the best those of fewest parameters, of these the cell that comes first in the list."""
+        best = min(row.validation_esr for row in self.rows)
+        tied = [row for row in self.rows if row.validation_esr <= TIE * best]
+        fewest = min(row.parameters for row in tied)
+        cells = list(self.cells)
+        return min(
+            (row for row in tied if row.parameters == fewest), key=lambda row: cells.index(_cell_of(row, self.cells))
+        )
 
     def _searched(self, options: Options) -> LevellingAmplifier:
         """The best of short descents from several starts, on the first seconds."""
@@ -312,16 +328,16 @@ class _Comparison:
 
     def result(self, interrupted: bool = False) -> CompressorFit:
         rows = sorted(self.rows, key=lambda row: row.validation_esr)
-        chosen = simplest(rows)
+        chosen = self._chosen()
         last = self.whole if self.refined else self.first
         amplifier, fit = self.refined or (
             chosen.compressor,
             descend(cast(LevellingAmplifier, chosen.compressor), self.first, iterations=0),
         )
         margin, findings = _findings(rows, chosen, self.cells)
-        if self.late:
-            words = "late" if self.late > 0 else "early"
-            findings.append(f"The wet file is {abs(self.late)} samples {words}; compensated.")
+        late = self.whole.pair.offset
+        if late:
+            findings.append(f"The wet file is {abs(late)} samples {'late' if late > 0 else 'early'}; compensated.")
         self.report("done", 1.0)
         return CompressorFit(
             amplifier,
@@ -365,9 +381,13 @@ def all_estimates(amplifier: LevellingAmplifier, fit: Fit, part: Part) -> list[E
     return found
 
 
+def _cell_of(row: Row, cells: Mapping[str, Options]) -> str:
+    return next(cell for cell in cells if row.name.startswith(f"{cell}, "))
+
+
 def _findings(rows: list[Row], chosen: Row, cells: Mapping[str, Options]) -> tuple[float, list[str]]:
     """The margin over the next cell, and what was found, in words."""
-    own = next(cell for cell in cells if chosen.name.startswith(f"{cell}, "))
+    own = _cell_of(chosen, cells)
     found = [
         f"a levelling amplifier: {chosen.name}, with an ESR of {100 * chosen.validation_esr:.2g} % on what it was not "
         "fitted to"

@@ -10,10 +10,12 @@ from diffapf.effects.levelling_amplifier import CORNERS_HZ
 
 Options = Mapping[str, Any]
 
+# In the order of preference where a recording does not tell them apart: what a cell holds for longer were free carriers
+# first, so a memory is driven by them; a second stage that light drives by itself is further from the physics.
 CELLS: dict[str, Options] = {
     "one release": {"slow": None},
-    "two releases side by side": {"slow": "parallel"},
     "a release with a memory": {"slow": "memory"},
+    "two releases side by side": {"slow": "parallel"},
     "a panel, carriers and traps": {
         "lamp": "electroluminescent",
         "slow": "traps",
