@@ -2,6 +2,7 @@
 
 from diffapf.effects.compressor import Compressor
 from diffapf.effects.effect import Effect
+from diffapf.effects.levelling_amplifier import LevellingAmplifier
 from diffapf.effects.phaser import Phaser
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
@@ -15,6 +16,7 @@ from diffapf.filters.gain_curve import gain_curve
 from diffapf.filters.iir import lfilter
 from diffapf.filters.methods import FrequencySampling, TimeDomain
 from diffapf.filters.nonlinear import nonlinear_recurrence
+from diffapf.filters.optical_cell import optical_cell
 from diffapf.filters.parallel import parallel_filter
 from diffapf.filters.recurrence import linear_recurrence
 from diffapf.filters.sos import sosfilt
@@ -33,6 +35,7 @@ __all__ = [
     "Effect",
     "FourierLFO",
     "FrequencySampling",
+    "LevellingAmplifier",
     "Phaser",
     "TimeDomain",
     "allpass_cascade",
@@ -52,6 +55,7 @@ __all__ = [
     "lfiltic",
     "linear_recurrence",
     "nonlinear_recurrence",
+    "optical_cell",
     "parallel_filter",
     "parallel_form",
     "sosfilt",

@@ -18,6 +18,7 @@ from diffapf.identification.phaser_fit import NotIdentifiedError
 from diffapf.report.recordings import fit_recordings
 
 WRONG_INPUT, INTERRUPTED = 2, 130
+TITLES = {"phaser": "Phaser", "compressor": "Compressor", "la2a": "Levelling amplifier"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     compressor = _fitted(
         effects,
         "compressor",
-        "a compressor or levelling amplifier",
+        "a compressor, or a levelling amplifier as one",
         "Fits a compressor, of the structure that fits best, to what went into one and what came out of it.",
     )
     compressor.add_argument(
@@ -67,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
         help="which knees to try; may be repeated (both)",
     )
     compressor.set_defaults(of_effect=("knees",))
+    amplifier = _fitted(
+        effects,
+        "la2a",
+        "a levelling amplifier with an optical cell, as a grey box",
+        "Fits a levelling amplifier such as the LA-2A, photocell and output stage, to what went in and what came out.",
+    )
+    amplifier.set_defaults(of_effect=())
     return root
 
 
@@ -107,7 +115,7 @@ def _fit(options: argparse.Namespace) -> int:
                 options.output,
                 train,
                 test,
-                title=f"{options.effect.capitalize()} fitted to {options.wet.name}",
+                title=f"{TITLES[options.effect]} fitted to {options.wet.name}",
                 command=options.command,
                 restart=options.restart,
                 say=lambda sentence: console.print(sentence, markup=False),

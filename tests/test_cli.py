@@ -7,10 +7,11 @@ import json
 import pytest
 import torch
 
-from diffapf import Compressor, Effect, Phaser, audio
+from diffapf import Compressor, Effect, LevellingAmplifier, Phaser, audio
 from diffapf.cli import main
-from diffapf.identification import compressor_fit, phaser_fit
+from diffapf.identification import compressor_fit, levelling_amplifier_fit, phaser_fit
 from diffapf.identification.compressor_structures import structures
+from diffapf.identification.levelling_amplifier_structures import CELLS, OUTPUTS
 from tests.identification.synthetic import Truth, plucks
 
 RATE = 16_000
@@ -25,7 +26,15 @@ def files(tmp_path_factory):
     wet = Truth(1.7, 0.2, wave="triangle").apply(dry, RATE)
     with torch.no_grad():
         squashed = Compressor(RATE, threshold_db=-35.0, ratio=4.0, attack_ms=2.0, release_ms=80.0, **LEVEL)(dry)
-    signals = ("dry", dry), ("wet", wet), ("plain", 0.5 * dry), ("squashed", squashed), ("short", squashed[: RATE // 2])
+        levelled = LevellingAmplifier(RATE, threshold_db=-30.0)(dry)
+    signals = (
+        ("levelled", levelled),
+        ("dry", dry),
+        ("wet", wet),
+        ("plain", 0.5 * dry),
+        ("squashed", squashed),
+        ("short", squashed[: RATE // 2]),
+    )
     for name, signal in signals:
         audio.write(folder / f"{name}.wav", signal[None], RATE, subtype="FLOAT")
     return folder
@@ -110,6 +119,28 @@ def test_two_files_become_a_compressor_and_a_report(files, tmp_path, capsys):
     assert max(value for value in target if value == value) > 3
     assert "Static curve" in curves and (folder / "report.html").stat().st_size > 10_000
     assert not (folder / "stages").exists()
+
+
+def test_two_files_become_a_levelling_amplifier_and_a_report(files, tmp_path, capsys, monkeypatch):
+    cells = {name: CELLS[name] for name in ("one release", "a release with a memory")}
+    monkeypatch.setattr(levelling_amplifier_fit, "CELLS", cells)
+    monkeypatch.setattr(levelling_amplifier_fit, "OUTPUTS", {"plain output": OUTPUTS["plain output"]})
+    folder = tmp_path / "optical"
+    assert fit(files, "levelled.wav", "-o", folder, effect="la2a") == 0
+    said = capsys.readouterr().out
+    assert "a levelling amplifier: a release with a memory, plain output" in said and "report.html" in said
+    assert "cell.feedback = " in said and "one release, plain output, " in said
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test/esr_prefiltered"] < 1e-4
+    dry, wet = (torch.from_numpy(audio.read(files / f"{name}.wav").samples) for name in ("dry", "levelled"))
+    with torch.no_grad():
+        late = Effect.load(folder / "model.yaml").double()(dry)
+    assert (late[:, 1:] - wet[:, :-1]).square().sum() / wet.square().sum() < 1e-4
+    curves = {curve["title"]: curve for curve in json.loads((folder / "curves.json").read_text())}
+    target, model = (line["y"] for line in curves["Gain reduction"]["series"])
+    assert max(abs(a - b) for a, b in zip(target, model, strict=True) if a == a and b == b) < 0.5
+    assert "Static curve" in curves and (folder / "report.html").stat().st_size > 10_000
+    assert json.loads((folder / "run.json").read_text())["title"] == "Levelling amplifier fitted to levelled.wav"
 
 
 WRONG_COMPRESSORS = {

@@ -4,6 +4,7 @@ from diffapf.identification.compressor_fit import CompressorFit, NotACompressorE
 from diffapf.identification.fit import Fit, Iteration
 from diffapf.identification.hessians import hessian
 from diffapf.identification.least_squares import least_squares
+from diffapf.identification.levelling_amplifier_fit import fit_levelling_amplifier
 from diffapf.identification.modules import Estimate, estimates, fit_module, minimise_module
 from diffapf.identification.newton import Minimum, newton
 from diffapf.identification.phaser import PhaserStart, identify_phaser
@@ -23,6 +24,7 @@ __all__ = [
     "Robust",
     "estimates",
     "fit_compressor",
+    "fit_levelling_amplifier",
     "fit_module",
     "fit_phaser",
     "hessian",

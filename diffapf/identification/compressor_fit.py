@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -92,7 +92,7 @@ class Row:
     """
 
     name: str
-    compressor: Compressor
+    compressor: Any  # a Compressor or a LevellingAmplifier
     parameters: int
     train_esr: float
     validation_esr: float
@@ -115,7 +115,7 @@ class CompressorFit:
     After Ctrl-C (`interrupted`) it is the best of those that were there by then.
     """
 
-    compressor: Compressor
+    compressor: Any
     pair: MonoPair
     train: Part
     rows: list[Row]
@@ -160,7 +160,7 @@ def fit_compressor(
     """
     report = progress or (lambda stage, fraction: None)
     report("how late the wet file is", 0.0)
-    pair = aligned(_signal("dry", dry), _signal("wet", wet), sample_rate)
+    pair = aligned(one_channel("dry", dry), one_channel("wet", wet), sample_rate)
     whole = pair.part(max(0.0, train[0]), min(train[1], len(pair.dry) / sample_rate))
     seconds = whole.stop_s - whole.start_s
     if seconds < SHORTEST_S:
@@ -168,7 +168,7 @@ def fit_compressor(
             f"the training part has {max(seconds, 0.0):.2f} s that both files cover: too short to tell an attack from a "
             f"release; give it at least {SHORTEST_S:g} s"
         )
-    gain, gain_esr = _gain_alone(whole)
+    gain, gain_esr = gain_alone(whole)
     comparison = _Comparison(
         whole,
         _with_knees(structures or _all_structures(sample_rate), knees),
@@ -188,7 +188,7 @@ def fit_compressor(
 _all_structures = structures
 
 
-def _signal(name: str, signal: Tensor) -> Tensor:
+def one_channel(name: str, signal: Tensor) -> Tensor:
     signal = torch.as_tensor(signal).double()
     if signal.dim() != 1:
         raise ValueError(f"{name} must be one channel, (time,), got shape {tuple(signal.shape)}")
@@ -206,7 +206,7 @@ def aligned(dry: Tensor, wet: Tensor, sample_rate: float) -> MonoPair:
     return MonoPair(dry, wet, sample_rate, offset)
 
 
-def _gain_alone(part: Part) -> tuple[float, float]:
+def gain_alone(part: Part) -> tuple[float, float]:
     """The best constant gain and the ESR that it leaves; says why, if that is all there is, or if it is not positive."""
     dry, wet = part.counted(prefiltered(torch.stack([part.dry, part.wet]))[0])
     energy = float(wet.square().sum())

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from diffapf.effects.compressor import Compressor, CompressorState
+from diffapf.effects.effect import Effect
 from diffapf.filters._moving import Moving, still
 from diffapf.filters.iir import fixed_filter
 from diffapf.identification.compressor_tangents import moving_block, numbers_of
@@ -89,12 +90,12 @@ class Part(Span[MonoPair]):
         return moving_error(compressor, parameters, directions, dry[None], wet[None], prefiltered, state)
 
     @torch.no_grad()
-    def prediction(self, compressor: Compressor) -> Tensor:
+    def prediction(self, compressor: Effect) -> Tensor:
         """The output, without its lead-in."""
         return self.counted(compressor(self.dry))
 
     @torch.no_grad()
-    def esr(self, compressor: Compressor, plain: bool = False) -> float:
+    def esr(self, compressor: Effect, plain: bool = False) -> float:
         """Σ (y − ŷ)²/Σ y², of pre-filtered signals or of plain ones."""
         y = compressor(self.dry)
         pair = torch.stack([y - self.wet, self.wet])

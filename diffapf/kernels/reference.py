@@ -858,3 +858,141 @@ def apply_gain_tangent(
         dy += by_gain * dgain
     if dx.shape[1]:
         dy += by_x * dx
+
+
+# A photocell in a levelling amplifier's feedback loop. States are (c₁, c₂), `(rows, time, 2)`; numbers are
+# (log T, p or log B, φ, q, attack, release, s, w, slow attack, slow release); kind is (lamp, slow), indices.
+#     c = (1−w) c₁ + w c₂,  log ĝ = −log(1 + c^q),  v = log|x| + φ log ĝ − log T,  log ℓ = p v  or  p − exp(−v/2)
+#     c₁ ← c₁ + α (ℓ − c₁),  α = a (1 + s c₁)/(1 + a s c₁),  a = attack if ℓ > c₁ else release
+#     c₂ ← c₂ + b (d − c₂),  d = ℓ (parallel) or the new c₁ (memory);  or (c₂ + b c₁)/(1 + b c₁ + b′) (traps)
+
+DARK, SILENT = 1e-12, 1e-10  # c and |x| below these count as that: logarithms end there
+
+
+def cell_gain(states: Tensor, curve: Tensor, share: Tensor) -> Tensor:
+    """ĝ of `(..., 2)`."""
+    c = ((1 - share) * states[..., 0] + share * states[..., 1]).clamp_min(DARK)
+    return 1 / (1 + torch.exp(curve * torch.log(c)))
+
+
+def cell_step(before: Tensor, x: Tensor, numbers: Tensor, kind: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """The next states, `(rows, time, 2)`, and their slopes `(rows, time, 2, 2 + 10 + 1)` by states, numbers and x."""
+    lamp, slow = kind
+    threshold, p, phi, q, attack, release, speed, share, slow_attack, slow_release = numbers[:, None].unbind(-1)
+    fast, held = before.unbind(-1)
+    c = (1 - share) * fast + share * held
+    log_c = torch.log(c.clamp_min(DARK))
+    power = torch.exp(q * log_c)
+    log_gain, bent = -torch.log1p(power), -power / (1 + power)
+    by_c = torch.where(c >= DARK, bent * q / c.clamp_min(DARK), 0.0)
+    v = torch.log(x.abs().clamp_min(SILENT)) + phi * log_gain - threshold
+    if lamp:
+        dimming = torch.exp(-v / 2)
+        light, by_v, by_p = torch.exp(p - dimming), dimming / 2, torch.ones_like(v)
+    else:
+        light, by_v, by_p = torch.exp(p * v), p, v
+    over_x = torch.where(x.abs() >= SILENT, 1 / torch.where(x == 0, 1.0, x), 0.0)
+    zero = torch.zeros_like(v)
+
+    def row(**known: Tensor) -> Tensor:
+        return torch.stack([known.get(name, zero) + zero for name in CELL_ARGUMENTS], -1)
+
+    of_log_light = row(
+        fast=by_v * phi * by_c * (1 - share),
+        held=by_v * phi * by_c * share,
+        threshold=-by_v,
+        p=by_p,
+        phi=by_v * log_gain,
+        q=by_v * phi * bent * log_c,
+        share=by_v * phi * by_c * (held - fast),
+        x=by_v * over_x,
+    )
+    rises, way = light > fast, light - fast
+    rate = torch.where(rises, attack, release)
+    scale = 1 / (1 + rate * speed * fast)
+    alpha, faster = rate * (1 + speed * fast) * scale, way * rate * (1 - rate) * scale**2
+    by_rate = way * (1 + speed * fast) * scale**2
+    of_fast = (alpha * light)[..., None] * of_log_light + row(
+        fast=1 - alpha + faster * speed,
+        attack=torch.where(rises, by_rate, 0.0),
+        release=torch.where(rises, 0.0, by_rate),
+        speed=faster * fast,
+    )
+    fast = fast + alpha * way
+    if slow == TRAPS:
+        scale = 1 / (1 + slow_attack * fast + slow_release)
+        held = (held + slow_attack * fast) * scale
+        of_held = (slow_attack * (1 - held) * scale)[..., None] * of_fast + row(
+            held=scale, slow_attack=fast * (1 - held) * scale, slow_release=-held * scale
+        )
+    else:
+        drive = fast if slow == MEMORY else light
+        of_drive = of_fast if slow == MEMORY else light[..., None] * of_log_light
+        rises, way = drive > held, drive - held
+        rate = torch.where(rises, slow_attack, slow_release)
+        of_held = rate[..., None] * of_drive + row(
+            held=1 - rate, slow_attack=torch.where(rises, way, 0.0), slow_release=torch.where(rises, 0.0, way)
+        )
+        held = held + rate * way
+    return torch.stack([fast, held], -1), torch.stack([of_fast, of_held], -2)
+
+
+PARALLEL, MEMORY, TRAPS = 0, 1, 2
+CELL_ARGUMENTS = (
+    *("fast", "held"),
+    *("threshold", "p", "phi", "q", "attack", "release", "speed", "share", "slow_attack", "slow_release"),
+    "x",
+)
+
+
+def optical_cell(x: Tensor, numbers: Tensor, zi: Tensor, kind: tuple[float, float], states: Tensor) -> None:
+    past = zi
+    for n in range(x.shape[1]):
+        past = cell_step(past[:, None], x[:, n : n + 1], numbers, kind)[0][:, 0]
+        states[:, n] = past
+
+
+def optical_cell_adjoint(
+    g: Tensor,
+    x: Tensor,
+    numbers: Tensor,
+    zi: Tensor,
+    states: Tensor,
+    kind: tuple[float, float],
+    dx: Tensor,
+    dnumbers: Tensor,
+    dzi: Tensor,
+) -> None:
+    """h[n] = g[n] + J[n+1]ᵀ h[n+1], J the slopes by the states before; dnumbers = Σ (slopes by numbers)ᵀ h, dx likewise."""
+    dnumbers.zero_()
+    dzi.zero_()
+    for n in range(x.shape[1] - 1, -1, -1):
+        before = states[:, n - 1] if n else zi
+        slopes = cell_step(before[:, None], x[:, n : n + 1], numbers, kind)[1][:, 0]
+        along = ((g[:, n] + dzi)[:, :, None] * slopes).sum(1)
+        dzi[:], dx[:, n] = along[:, :2], along[:, -1]
+        dnumbers += along[:, 2:-1]
+
+
+def optical_cell_tangent(
+    dx: Tensor,
+    dnumbers: Tensor,
+    dzi: Tensor,
+    x: Tensor,
+    numbers: Tensor,
+    zi: Tensor,
+    states: Tensor,
+    kind: tuple[float, float],
+    dstates: Tensor,
+) -> None:
+    """dc[n] = J[n] dc[n−1] + slopes by numbers · dnumbers + slopes by x · dx[n]; dc[−1] = dzi.
+
+    x, numbers, zi and states may have fewer rows than the tangents; a dx without samples is 0.
+    """
+    directions, moved = dzi.shape[0] // max(x.shape[0], 1), dzi
+    for n in range(x.shape[1]):
+        before = states[:, n - 1] if n else zi
+        slopes = cell_step(before[:, None], x[:, n : n + 1], numbers, kind)[1][:, 0].repeat(directions, 1, 1)
+        at_x = dx[:, n : n + 1] if dx.shape[1] else torch.zeros_like(moved[:, :1])
+        moved = (slopes * torch.cat([moved, dnumbers, at_x], 1)[:, None]).sum(-1)
+        dstates[:, n] = moved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,17 @@ def metrics(fit: CompressorFit, test: Part) -> dict[str, float]:
 
 def summary(fit: CompressorFit, found: dict[str, float]) -> str:
     """The findings, the test's errors and the parameters, in words for a terminal."""
+    convention = CONVENTION_WORDS.get(fit.compressor.smoother.time_convention, "")
+    return f"{summary_of_any(fit, found)}\n  times: {convention}"
+
+
+def summary_of_any(fit: CompressorFit, found: dict[str, float]) -> str:
+    """The same of any compressor, without a word on its times."""
     lines = list(fit.findings)
     for name, words in (("prefiltered", "pre-filtered"), ("plain", "plain")):
         esr = judge(found[f"test/esr_{name}"])
         lines.append(f"test ESR {esr.percent:>10}  {words} ({esr.word})")
-    convention = CONVENTION_WORDS.get(fit.compressor.smoother.time_convention, "")
-    return "\n".join([*lines, *(f"  {estimate}" for estimate in fit.estimates), f"  times: {convention}"])
+    return "\n".join([*lines, *(f"  {estimate}" for estimate in fit.estimates)])
 
 
 @torch.no_grad()
@@ -63,12 +69,29 @@ def write_compressor_fit(
     notes: list[str],
 ) -> Path:
     """Writes preset, metrics (`found`), parameters, curves, audio and page into a folder; returns the page's path."""
+    curves = [reduction(fit, test, fit.compressor.makeup_db()), static_curve(fit.compressor.curve)]
+    return write_fit(folder, fit, test, found, title, command, notes, _parameters(fit), curves)
+
+
+@torch.no_grad()
+def write_fit(
+    folder: Path,
+    fit: CompressorFit,
+    test: Part,
+    found: dict[str, float],
+    title: str,
+    command: str,
+    notes: list[str],
+    parameters: list[dict[str, Any]],
+    curves: list[dict[str, Any]],
+) -> Path:
+    """The same with parameters and curves as they come."""
     return write_folder(
         folder,
         fit.compressor,
         metrics=found,
-        parameters=_parameters(fit),
-        curves=[_reduction(fit, test), _static_curve(fit)],
+        parameters=parameters,
+        curves=curves,
         tracks={"train": _tracks(fit.compressor, fit.train), "test": _tracks(fit.compressor, test)},
         sample_rate=round(fit.pair.sample_rate),
         run=_description(fit, test, title, command, found["train/seconds"], notes),
@@ -102,10 +125,9 @@ def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
     return records
 
 
-def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
+def reduction(fit: CompressorFit, test: Part, makeup: Tensor) -> dict[str, Any]:
     """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up."""
     heard = round(HEARD_SECONDS * fit.pair.sample_rate)
-    makeup = fit.compressor.makeup_db()
     lines = []
     for name, signal, style in (
         ("target", test.counted(test.wet), "line"),
@@ -124,7 +146,7 @@ def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
     }
 
 
-def _static_curve(fit: CompressorFit) -> dict[str, Any]:
+def static_curve(gain_db: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     level = torch.linspace(-60.0, 0.0, 241, dtype=torch.float64)
     axis = {"label": "input level", "unit": "dB"}
     return {
@@ -132,7 +154,7 @@ def _static_curve(fit: CompressorFit) -> dict[str, Any]:
         "x": axis,
         "y": {"label": "output level", "unit": "dB"},
         "series": [
-            series("model", level, level + fit.compressor.curve(level)),
+            series("model", level, level + gain_db(level)),
             series("no compression", level, level, "dashed"),
         ],
         "caption": "The level that comes out of a level that lasts, without make-up.",

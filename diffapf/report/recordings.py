@@ -15,8 +15,10 @@ import torch
 from diffapf import audio
 from diffapf.identification.compressor_fit import CompressorFit, fit_compressor
 from diffapf.identification.finished_stages import FinishedStages
+from diffapf.identification.levelling_amplifier_fit import fit_levelling_amplifier
 from diffapf.identification.phaser_fit import PhaserFit, Progress, fit_phaser
 from diffapf.report import compressor_fit as of_compressor
+from diffapf.report import levelling_amplifier_fit as of_amplifier
 from diffapf.report import phaser_fit as of_phaser
 
 
@@ -39,6 +41,13 @@ KINDS = {
         of_compressor.metrics,
         of_compressor.write_compressor_fit,
         of_compressor.summary,
+    ),
+    "la2a": Kind(
+        fit_levelling_amplifier,
+        of_compressor.held_out,
+        of_compressor.metrics,
+        of_amplifier.write_levelling_amplifier_fit,
+        of_amplifier.summary,
     ),
 }
 
@@ -77,8 +86,9 @@ def fit_recordings(
         title, command: what the page is called, and what made it.
         restart: forget what another run finished.
         say: called with what a user should know before it begins, a sentence at a time.
-        effect: "phaser" or "compressor".
-        progress, options: as `fit_phaser` takes them: stages, loop_delay, core; or `fit_compressor`: structures, knees.
+        effect: "phaser", "compressor" or "la2a".
+        progress, options: as `fit_phaser` takes them: stages, loop_delay, core; or `fit_compressor`: structures, knees; or
+            `fit_levelling_amplifier`: cells, outputs.
 
     Raises:
         NotIdentifiedError, NotACompressorError, ValueError, TypeError: as these; no page is written then.

@@ -18,6 +18,8 @@ from torch import Tensor
 
 import diffapf
 from diffapf.filters.design import normalised_lattice
+from diffapf.filters.optical_cell import LAMPS, SLOW_STAGES
+from diffapf.filters.optical_cell import NAMES as CELL_NAMES
 
 Call = tuple[Callable[..., object], dict[str, object]]
 BATCHES = ((), (1,), (2,), (2, 3), (0,))
@@ -115,6 +117,12 @@ class Calls:
     def ballistics(self) -> Call:
         rates = {name: self.random.choice((0.2, self.normal(*self.batch))) for name in ("attack", "release")}
         return diffapf.ballistics, {"g": self.x(), **rates, "zi": self.or_none(0.5), "return_zf": self.flag()}
+
+    def optical_cell(self) -> Call:
+        numbers = {name: self.random.choice((0.2, self.normal(*self.batch).abs())) for name in CELL_NAMES}
+        kinds = {"lamp": self.random.choice(LAMPS), "slow": self.random.choice(SLOW_STAGES)}
+        zi = self.or_none(self.normal(*self.batch, 2))
+        return diffapf.optical_cell, {"x": self.x(), **numbers, **kinds, "zi": zi, "return_zf": self.flag()}
 
     def gain_curve(self) -> Call:
         numbers = {name: self.random.choice((2.0, self.normal(*self.batch))) for name in ("threshold", "ratio", "knee")}

@@ -14,6 +14,7 @@ from torch import Tensor
 import diffapf
 from diffapf.filters import allpass
 from diffapf.filters.design import normalised_lattice
+from diffapf.filters.optical_cell import NAMES as CELL_NAMES
 from tests.filters.operators import (
     EVERY,
     OF_ORDER_2,
@@ -273,6 +274,10 @@ OTHERS: dict[str, tuple[Callable[..., Tensor | tuple[Tensor, ...]], Inputs]] = {
     "ballistics": (
         lambda **inputs: diffapf.ballistics(**inputs, return_zf=True),
         {"g": normal(R, T), "attack": within(0.4, R) + 0.5, "release": within(0.4, R) + 0.5, "zi": normal(R)},
+    ),
+    "optical_cell": (
+        lambda **inputs: diffapf.optical_cell(**inputs, slow="parallel", return_zf=True),
+        {"x": normal(R, T), "zi": 0.5 + within(0.4, R, 2)} | {name: 0.5 + within(0.4, R) for name in CELL_NAMES},
     ),
     "gain_curve": (
         lambda **inputs: diffapf.gain_curve(**inputs, unit="dB"),

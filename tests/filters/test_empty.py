@@ -28,6 +28,9 @@ CALLS = {
     ),
     "no poles": lambda x, b, n: diffapf.parallel_filter(normal(0), normal(0), x, direct=normal(2), return_zf=True),
     "ballistics": lambda x, b, n: diffapf.ballistics(x, 0.1, 0.2, return_zf=True),
+    "optical cell": lambda x, b, n: diffapf.optical_cell(
+        x, 0.1, 1.2, 0.5, 1.0, 0.1, 0.05, 0.2, 0.5, 0.02, 0.01, zi=normal(*b, 2).square(), return_zf=True
+    ),
     "gain curve": lambda x, b, n: (diffapf.gain_curve(x, normal(*b), 4.0, 3.0),),
     "apply gain": lambda x, b, n: (diffapf.apply_gain(x, normal(*b, n), normal(*b)),),
     "comb": lambda x, b, n: diffapf.comb(x, normal(*b, n), 3, return_zf=True),

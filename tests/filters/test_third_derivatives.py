@@ -14,6 +14,7 @@ from diffapf.filters.fir import fir
 from diffapf.filters.gain_curve import gain_curve
 from diffapf.filters.iir import lfilter
 from diffapf.filters.nonlinear import nonlinear_recurrence
+from diffapf.filters.optical_cell import optical_cell
 from diffapf.filters.sos import sosfilt
 from diffapf.filters.state_space import state_space
 from tests.filters.checks import EXACT, loss
@@ -34,6 +35,7 @@ FUNCTIONS = {
     "state space": (lambda p: state_space(p[:1].reshape(1, 1), p[1:2], p[2:3], p[3], p[4:]), 6),
     "ballistics": (lambda p: ballistics(p[:2], p[2], p[3], p[4]), 5),
     "gain curve": (lambda p: gain_curve(p[:2] + 0.2, -20 * p[2], 1 + p[3], 3 * p[4], -40 * p[5], p[6]), 7),
+    "optical cell": (lambda p: optical_cell(p[:2], *p[2:12], "electroluminescent", "traps", p[12:]), 14),
     "apply gain": (lambda p: apply_gain(p[:2], p[2:4], p[4], p[5], decibels=True), 6),
     "nonlinear": (lambda p: nonlinear_recurrence(lambda v, w: torch.sin(v * w), p[:2, None], p[2:3], (p[3],)), 4),
 }

@@ -183,6 +183,30 @@ def ballistics_tangent(random: Random, rows, time, size, *_):
     return (*tangents, g, at, rt, zi, random.normal(rows, time)), [(size * rows, time)]
 
 
+def optical_cell(random: Random, rows, time, size, *_):
+    """Either lamp, any slow stage; silence too."""
+    x, numbers, zi = random.normal(rows, time), random.within(0.3, rows, 10) + 0.5, random.within(0.5, rows, 2) + 0.5
+    x[:, ::5] = 0.0
+    return (x, numbers, zi, (float(time % 2), float(size % 3))), [(rows, time, 2)]
+
+
+def optical_cell_adjoint(random: Random, rows, time, size, *_):
+    (x, numbers, zi, kind), _ = optical_cell(random, rows, time, size)
+    states = torch.empty(rows, time, 2, dtype=x.dtype)
+    reference.optical_cell(x, numbers, zi, kind, states)
+    return (random.normal(rows, time, 2), x, numbers, zi, states, kind), [(rows, time), (rows, 10), (rows, 2)]
+
+
+def optical_cell_tangent(random: Random, rows, time, size, *_):
+    """As many directions for each row as `size`; x moves or does not."""
+    (x, numbers, zi, kind), _ = optical_cell(random, rows, time, size)
+    states = torch.empty(rows, time, 2, dtype=x.dtype)
+    reference.optical_cell(x, numbers, zi, kind, states)
+    moved = random.normal(size * rows, time if rows % 2 else 0)
+    tangents = moved, random.normal(size * rows, 10), random.normal(size * rows, 2)
+    return (*tangents, x, numbers, zi, states, kind), [(size * rows, time, 2)]
+
+
 K, C = 20.0 / math.log(10.0), math.log(10.0) / 20.0
 KINDS = {1: (0.0, 0.0), 2: (K, C), 5: (K / 2, 0.0)}
 
@@ -262,6 +286,9 @@ OTHERS = [
     apply_gain,
     apply_gain_adjoint,
     apply_gain_tangent,
+    optical_cell,
+    optical_cell_adjoint,
+    optical_cell_tangent,
     dense_recurrence,
     dense_recurrence_adjoint,
 ]

@@ -33,6 +33,7 @@ from diffapf.kernels.cpu.iir import (
     transposed_direct_form_2,
     transposed_direct_form_2_adjoint,
 )
+from diffapf.kernels.cpu.optical_cell import optical_cell, optical_cell_adjoint, optical_cell_tangent
 from diffapf.kernels.cpu.sos import sos_cascade, sos_cascade_adjoint
 from diffapf.kernels.cpu.state_space import dense_recurrence, dense_recurrence_adjoint
 from diffapf.kernels.cpu.tanh_of_frames import tanh_of_frames, tanh_of_frames_adjoint, tanh_of_frames_tangent
@@ -63,6 +64,9 @@ __all__ = [
     "gain_curve",
     "gain_curve_adjoint",
     "gain_curve_tangent",
+    "optical_cell",
+    "optical_cell_adjoint",
+    "optical_cell_tangent",
     "sos_cascade",
     "sos_cascade_adjoint",
     "tanh_of_frames",
