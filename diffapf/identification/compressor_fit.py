@@ -14,13 +14,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from diffapf.effects.compressor import Compressor
-from diffapf.effects.effect import Effect
 from diffapf.effects.time_constants import smoothing_rate
 from diffapf.identification.compressor_structures import KNEE_DB, Options, structures
 from diffapf.identification.compressor_tangents import has_tangents
@@ -375,7 +374,7 @@ class _Comparison:
         for place, (family, knees) in enumerate(self.families.items()):
             self.report(family, 0.6 * place / len(self.families))
             options = knees[_last(knees)]  # the soft knee: the hard one is nearly among them
-            compressor = self._stage(f"search: {family}", partial(self._searched, options, FEW))
+            compressor = self.finished.effect(f"search: {family}", partial(self._searched, options, FEW))
             found[family] = self.first_seconds.esr(compressor), compressor
         best = min(esr for esr, _ in found.values())
         near = {family: each for family, each in found.items() if each[0] <= NEAR * best}
@@ -406,31 +405,14 @@ class _Comparison:
         """A row for each knee of a family: the soft one from where the search ended and more starts, the hard from there."""
         starts = [_values(start), *(each for each in STARTS if each not in FEW)]
         for name, options in reversed(self.families[family].items()):
-            reached = self._stage(f"starts: {name}", partial(self._searched, options, starts))
+            reached = self.finished.effect(f"starts: {name}", partial(self._searched, options, starts))
             compressor, _ = self._refined(name, reached, self.first)
             starts = [_values(compressor), FEW[0]]
             train, validation = self.first.esr(compressor), self.validation.esr(compressor)
             self.rows.append(Row(name, compressor, _free(compressor), train, validation))
 
     def _refined(self, name: str, start: Compressor, part: Part) -> tuple[Compressor, Fit]:
-        fits: list[Fit] = []
-
-        def refine() -> Compressor:
-            compressor = _copy(start)
-            fits.append(descend(compressor, part))
-            return compressor
-
-        compressor = self._stage(name, refine)
-        return compressor, fits[0] if fits else descend(compressor, part, iterations=0)
-
-    def _stage(self, name: str, reach: Callable[[], Compressor]) -> Compressor:
-        """What a stage reaches; of one that was finished before, what it reached then."""
-        kept = self.finished.find(name)
-        if kept is not None:
-            return cast(Compressor, Effect.load(kept)).double()
-        compressor = reach()
-        self.finished.keep(name, compressor.save)
-        return compressor
+        return self.finished.descent(name, lambda: _copy(start), partial(descend, part=part))
 
     def _check(self) -> None:
         esr = self.rows[0].train_esr

@@ -6,8 +6,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar, cast
+
+from diffapf.effects.effect import Effect
+from diffapf.identification.fit import Fit
 
 LIST = "stages.json"
+
+
+AnyEffect = TypeVar("AnyEffect", bound=Effect)
 
 
 class FinishedStages:
@@ -45,6 +52,30 @@ class FinishedStages:
         part = self.folder / f"{LIST}.part"
         part.write_text(json.dumps({"of": self.of, "finished": self.names}, ensure_ascii=False), encoding="utf-8")
         part.replace(self.folder / LIST)
+
+    def effect(self, name: str, reach: Callable[[], AnyEffect]) -> AnyEffect:
+        """What a stage reaches; of one that was finished before, what it reached then."""
+        kept = self.find(name)
+        if kept is not None:
+            return cast(AnyEffect, Effect.load(kept).double())
+        effect = reach()
+        self.keep(name, effect.save)
+        return effect
+
+    def descent(self, name: str, model: Callable[[], AnyEffect], descend: Callable[..., Fit]) -> tuple[AnyEffect, Fit]:
+        """What `descend(effect)` makes of a model, and its fit; of a stage that was finished before, the fit there.
+
+        `descend(effect, iterations=0)` is the fit of an effect as it is.
+        """
+        fits: list[Fit] = []
+
+        def reach() -> AnyEffect:
+            effect = model()
+            fits.append(descend(effect))
+            return effect
+
+        effect = self.effect(name, reach)
+        return effect, fits[0] if fits else descend(effect, iterations=0)
 
     def forget(self) -> None:
         """Removes all of them."""

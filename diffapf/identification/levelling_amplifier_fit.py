@@ -11,7 +11,7 @@ as in `filters/optical_cell.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.effects.effect import Effect
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
 from diffapf.identification.compressor_fit import (
     EXACT,
@@ -158,11 +157,15 @@ def descend(
         far, by = prior.linearised(parameters, directions)
         return torch.cat([residuals, far]), torch.cat([slopes, by], 1), None
 
+    def residuals(amplifier: LevellingAmplifier) -> Tensor:
+        """Of the same cost, as no more than that is read of them."""
+        weights, left = projected.solution(numbers_of(amplifier)[None].detach())
+        far, _ = prior.linearised(dict(amplifier.named_parameters()), {})
+        return torch.cat([far.new_tensor([math.sqrt(left) if weights[0] > 0 else math.nan]), far])
+
     fit = fit_module(
         amplifier,
-        lambda amplifier: prior.linearised(dict(amplifier.named_parameters()), {})[
-            0
-        ],  # tangents give all that is asked for
+        residuals,
         tangents=tangents,
         frozen=["output"],
         bounds=_bounds(amplifier),
@@ -258,7 +261,9 @@ class _Comparison:
         fullest, *others = self.outputs
         for place, (cell, options) in enumerate(self.cells.items()):
             self.report(cell, 0.65 * place / len(self.cells))
-            start = self._stage(f"search: {cell}", partial(self._searched, {**self.outputs[fullest], **options}))
+            start = self.finished.effect(
+                f"search: {cell}", partial(self._searched, {**self.outputs[fullest], **options})
+            )
             self._compare(f"{cell}, {fullest}", start)
         self._check()
         best = self._chosen()
@@ -299,24 +304,7 @@ class _Comparison:
         self.rows.append(Row(name, amplifier, free, self.first.esr(amplifier), self.validation.esr(amplifier)))
 
     def _refined(self, name: str, start: LevellingAmplifier, part: Part) -> tuple[LevellingAmplifier, Fit]:
-        fits: list[Fit] = []
-
-        def refine() -> LevellingAmplifier:
-            amplifier = changed(start, **_output_of(start))
-            fits.append(descend(amplifier, part))
-            return amplifier
-
-        amplifier = self._stage(name, refine)
-        return amplifier, fits[0] if fits else descend(amplifier, part, iterations=0)
-
-    def _stage(self, name: str, reach: Callable[[], LevellingAmplifier]) -> LevellingAmplifier:
-        """What a stage reaches; of one that was finished before, what it reached then."""
-        kept = self.finished.find(name)
-        if kept is not None:
-            return cast(LevellingAmplifier, Effect.load(kept)).double()
-        amplifier = reach()
-        self.finished.keep(name, amplifier.save)
-        return amplifier
+        return self.finished.descent(name, lambda: changed(start, **_output_of(start)), partial(descend, part=part))
 
     def _check(self) -> None:
         esr = min(row.train_esr for row in self.rows)

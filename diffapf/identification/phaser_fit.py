@@ -17,7 +17,6 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from diffapf.effects.effect import Effect
 from diffapf.effects.free_filters import FreeFilter
 from diffapf.effects.phaser import Phaser
 from diffapf.effects.sweeps import OctaveSweep
@@ -225,14 +224,7 @@ class _Ladder:
     def _stage(self, name: str, share: float, model: Callable[[], Phaser], stretch: Stretch) -> tuple[Phaser, Fit]:
         """What the descent from a model reaches; of a stage that was finished before, what it reached then."""
         self.report(name, share)
-        kept = self.finished.find(name)
-        if kept is not None:
-            phaser = cast(Phaser, Effect.load(kept)).double()
-            return phaser, descend(phaser, stretch, iterations=0)
-        phaser = model()
-        fit = descend(phaser, stretch)
-        self.finished.keep(name, phaser.save)
-        return phaser, fit
+        return self.finished.descent(name, model, partial(descend, stretch=stretch))
 
     def _first_model(self) -> Phaser:
         """The published model, from the better of two starts of its input filter, whose poles no descent brings far."""
