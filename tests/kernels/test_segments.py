@@ -13,6 +13,7 @@ from diffapf.kernels import reference
 
 cpu = pytest.importorskip("diffapf.kernels.cpu")
 kernels, iir = sys.modules["diffapf.kernels"], sys.modules["diffapf.kernels.cpu.iir"]
+ballistics = sys.modules["diffapf.kernels.cpu.ballistics"]
 
 LOOPS = {"open": (0.0, 0.0, 0.0), "gain": (0.7, 0.0, 0.0), "filter": (0.5, -0.4, 0.6)}
 
@@ -92,6 +93,46 @@ def test_direct_forms_and_their_adjoints_equal_the_definition(form, fixed, rows,
 
     for ours, defined in zip(of_each(cpu), of_each(reference), strict=True):
         torch.testing.assert_close(ours, defined, rtol=1e-9, atol=1e-9)
+
+
+@given(
+    rows=st.integers(1, 5),
+    time=st.integers(8, 300),
+    attack=st.sampled_from([0.001, 0.2, 1.0]),
+    release=st.sampled_from([0.003, 0.2, 0.9]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 2**31),
+)
+@settings(deadline=None, max_examples=60)
+def test_ballistics_in_segments_is_that_of_the_whole_to_the_bit(rows, time, attack, release, dtype, seed):
+    """Also where the segments are shorter than what is remembered: what is there is mended to the end."""
+    generator = torch.Generator().manual_seed(seed)
+    g, gradient = (torch.randn(rows, time, dtype=dtype, generator=generator) for _ in range(2))
+    at, rt, zi = (torch.full((rows,), value, dtype=dtype) for value in (attack, release, 0.7))
+
+    def outputs():
+        y, dg, (dat, drt, dzi) = torch.empty_like(g), torch.empty_like(g), (torch.empty_like(zi) for _ in range(3))
+        cpu.ballistics(g, at, rt, zi, y)
+        cpu.ballistics_adjoint(gradient, g, at, rt, zi, y, dg, dat, drt, dzi)
+        return y, dg, dat, drt, dzi
+
+    whole = outputs()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "SHORTEST_SEGMENT", 8)
+        patch.setattr(ballistics, "MEMORIES", 0.0)
+        assert ballistics._segments(g, at, rt) == max(1, min(4 // rows, time // 8))
+        cut = outputs()
+    assert torch.equal(cut[0], whole[0])
+    for ours, defined in zip(cut[1:], whole[1:], strict=True):
+        tolerance = 1e-4 if dtype == torch.float32 else 1e-10
+        torch.testing.assert_close(ours, defined, rtol=tolerance, atol=tolerance)
+
+
+def test_ballistics_that_remember_longer_than_a_segment_are_not_cut():
+    g, quick, slow = torch.zeros(1, 4 * kernels.SHORTEST_SEGMENT), torch.tensor([0.1]), torch.tensor([1e-4])
+    assert ballistics._segments(g, quick, quick) == 4
+    assert ballistics._segments(g, quick, slow) == 1
+    assert ballistics._segments(g[:0], quick[:0], quick[:0]) == 1
 
 
 @pytest.mark.parametrize("at", [3, 40])
