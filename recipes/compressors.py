@@ -47,6 +47,9 @@ class CompressorKind(Kind):
     def truths(self, pair: Pair) -> dict[str, float]:
         truth = pair.tracks.truth
         return {spec.name: spec.value for spec in truth.parameters_spec()} if isinstance(truth, Compressor) else {}
+    def watched(self, effect: Any) -> dict[str, float]:
+        return {spec.name: spec.value for spec in effect.parameters_spec()}
+
 
     @torch.no_grad()
     def curves(self, effect: Any, pair: Pair) -> list[dict[str, Any]]:

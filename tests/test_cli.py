@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -108,6 +109,11 @@ def test_two_files_become_a_compressor_and_a_report(files, tmp_path, capsys):
     target, model = (line["y"] for line in curves["Gain reduction"]["series"])
     assert max(abs(a - b) for a, b in zip(target, model, strict=True) if a == a) < 0.05
     assert max(value for value in target if value == value) > 3
+    history = list(csv.DictReader((folder / "history.csv").open()))
+    assert float(history[-1]["param/smoother.attack_ms"]) == pytest.approx(2.0, rel=1e-3)
+    assert float(history[-1]["train/esr"]) == pytest.approx(metrics["train/esr_prefiltered"], rel=1e-6)
+    assert [int(row["step"]) for row in history] == list(range(len(history)))
+    assert "attack while training" in (folder / "report.html").read_text()
     assert "Static curve" in curves and (folder / "report.html").stat().st_size > 10_000
     assert not (folder / "stages").exists()
 

@@ -26,7 +26,8 @@ from diffapf.identification.compressor_structures import KNEE_DB, Options, struc
 from diffapf.identification.compressor_tangents import has_tangents
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.fit import INTERRUPTED, Fit
-from diffapf.identification.modules import Estimate, estimates, fit_module
+from diffapf.identification.layout import Parameters
+from diffapf.identification.modules import Estimate, estimates, fit_module, of_parameters
 from diffapf.identification.offset import offset_candidates
 from diffapf.identification.prefiltered_pair import MonoPair, Part, prefiltered
 from diffapf.parameters import named_parameters
@@ -86,6 +87,7 @@ class NotACompressorError(ValueError):
 
 @dataclass(frozen=True)
 class Row:
+Watch = Callable[[int, float, dict[str, float]], None]
     """A structure that was compared: ESRs of pre-filtered signals, over what it was fitted to and what it was not.
 
     `searched`: it was so much worse after a search from few starts that it was left there.
@@ -118,6 +120,15 @@ class CompressorFit:
     compressor: Compressor
     pair: MonoPair
     train: Part
+@dataclass(frozen=True)
+class Reached:
+    """Where an iteration of a descent arrived: ESR, and the parameters in their units by name; number 0 is the start."""
+
+    number: int
+    esr: float
+    values: dict[str, float]
+
+
     rows: list[Row]
     chosen: str
     margin: float  # the next other structure's validation ESR over the chosen one's
@@ -135,6 +146,7 @@ class CompressorFit:
 def fit_compressor(
     dry: Tensor,
     wet: Tensor,
+    trajectory: list[Reached]  # of the last descent; empty if an earlier run had finished it
     sample_rate: float,
     train: tuple[float, float] = (0.0, math.inf),
     structures: Mapping[str, Options] | None = None,
@@ -235,9 +247,17 @@ def _never(gain: float, esr: float) -> str:
 
 
 def descend(
-    compressor: Compressor, part: Part, iterations: int = ITERATIONS, tolerance: float = TOLERANCE, stop: float = EXACT
+    compressor: Compressor,
+    part: Part,
+    iterations: int = ITERATIONS,
+    tolerance: float = TOLERANCE,
+    stop: float = EXACT,
+    watch: Watch | None = None,
 ) -> Fit:
-    """Moves a compressor's parameters to where its error over a part is least; `stop`: an ESR that is good enough."""
+    """Moves a compressor's parameters to where its error over a part is least.
+
+    stop: an ESR that is good enough; watch: called with each iteration's number, the ESR and the parameters reached.
+    """
     compressor.double()
     free = {name for name, tensor in compressor.named_parameters() if tensor.requires_grad}
     fit = fit_module(
@@ -250,7 +270,7 @@ def descend(
         longest_steps={f"{name}.step": step for name, step in LONGEST_STEPS.items() if f"{name}.step" in free},
         iterations=iterations,
         tolerance=tolerance,
-        callback=lambda number, cost, damping, parameters: cost <= stop * part.energy,
+        callback=reached,
     )
     if fit.why == INTERRUPTED:
         raise KeyboardInterrupt
@@ -268,6 +288,13 @@ def _bounds(compressor: Compressor) -> dict[str, tuple[float, float]]:
                 low, high, now = low - 1, high - 1, now - 1
             logarithmic = name != "curve.threshold_db"
             ends = (math.log(low / now), math.log(high / now)) if logarithmic else (low - now, high - now)
+    values_at = of_parameters(compressor, _values)
+
+    def reached(number: int, cost: float, damping: float, parameters: Parameters) -> bool:
+        if watch is not None:
+            watch(number, cost / part.energy, values_at(parameters))
+        return cost <= stop * part.energy
+
             # the step goes on from where the last fit left it
             step = parameter.step.item()  # type: ignore[union-attr]
             bounds[f"{name}.step"] = (ends[0] + step, ends[1] + step)
@@ -392,8 +419,12 @@ class _Comparison:
         self._check()
         chosen = simplest(self.rows)
         self.report(f"all of the training part: {chosen.name}", 0.9)
-        self.refined = self._refined(f"whole: {chosen.name}", chosen.compressor, self.whole)
+        self.refined = self._refined(f"whole: {chosen.name}", chosen.compressor, self.whole, self._watch)
 
+    def _watch(self, number: int, esr: float, values: dict[str, float]) -> None:
+        self.trajectory.append(Reached(number, esr, values))
+
+        self.trajectory: list[Reached] = []
     @property
     def first_seconds(self) -> Part:
         return self.whole.pair.part(self.first.start_s, min(self.first.stop_s, self.first.start_s + SEARCHED_S))
@@ -412,12 +443,12 @@ class _Comparison:
             train, validation = self.first.esr(compressor), self.validation.esr(compressor)
             self.rows.append(Row(name, compressor, _free(compressor), train, validation))
 
-    def _refined(self, name: str, start: Compressor, part: Part) -> tuple[Compressor, Fit]:
+    def _refined(self, name: str, start: Compressor, part: Part, watch: Watch | None = None) -> tuple[Compressor, Fit]:
         fits: list[Fit] = []
 
         def refine() -> Compressor:
             compressor = _copy(start)
-            fits.append(descend(compressor, part))
+            fits.append(descend(compressor, part, watch=watch))
             return compressor
 
         compressor = self._stage(name, refine)
@@ -507,3 +538,4 @@ def _findings(
     if chosen.validation_esr > 1e-5:
         found.append("Above an ESR of 0.001 % a parameter is what suits this model best, not a knob's true position.")
     return margin, found
+            self.trajectory,

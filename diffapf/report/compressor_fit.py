@@ -14,7 +14,7 @@ from diffapf.effects.time_constants import CONVENTIONS
 from diffapf.identification.compressor_fit import CompressorFit
 from diffapf.identification.prefiltered_pair import Part
 from diffapf.report.curves import DECIBELS, TIME, series, short_time_reduction
-from diffapf.report.folder import HEARD_SECONDS, fit_subtitle, parameter_record, run_record, write_folder
+from diffapf.report.folder import HEARD_SECONDS, fit_subtitle, of_parameters, parameter_record, run_record, write_folder
 from diffapf.report.metrics import judge
 
 FROM_THE_START = math.inf  # the lead-in of a test, in s: attacks and releases before it are known
@@ -72,6 +72,10 @@ def write_compressor_fit(
         tracks={"train": _tracks(fit.compressor, fit.train), "test": _tracks(fit.compressor, test)},
         sample_rate=round(fit.pair.sample_rate),
         run=_description(fit, test, title, command, found["train/seconds"], notes),
+        history=[
+            {"step": reached.number, "train/esr": reached.esr, **of_parameters(reached.values)}
+            for reached in fit.trajectory
+        ],
     )
 
 
