@@ -87,7 +87,7 @@ def _tracks(compressor: Compressor, part: Part) -> dict[str, Tensor]:
         "target": part.counted(part.wet),
         "prediction": part.prediction(compressor),
     }
-    return {name: track[None, :heard] for name, track in tracks.items()}
+    return {name: torch.atleast_2d(track)[:, :heard] for name, track in tracks.items()}
 
 
 def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
 
 
 def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
-    """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up."""
+    """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up; of a pair each channel's."""
     heard = round(HEARD_SECONDS * fit.pair.sample_rate)
     makeup = fit.compressor.makeup_db()
     lines = []
@@ -115,10 +115,12 @@ def _reduction(fit: CompressorFit, test: Part) -> dict[str, Any]:
         ("target", test.counted(test.wet), "line"),
         ("model", test.prediction(fit.compressor), "dashed"),
     ):
-        dry = test.counted(test.dry)[:heard]
-        seconds, reduction, energy = short_time_reduction(dry, signal[:heard], fit.pair.sample_rate)
-        shown = torch.where(energy > 10 ** (AUDIBLE_DB / 10), makeup + reduction, torch.nan)
-        lines.append(series(name, seconds, shown, style))
+        channels = (torch.atleast_2d(each)[:, :heard] for each in (test.counted(test.dry), signal))
+        sides = ("",) if signal.dim() == 1 else (", left", ", right")
+        for side, dry, wet in zip(sides, *channels, strict=True):
+            seconds, reduction, energy = short_time_reduction(dry, wet, fit.pair.sample_rate)
+            shown = torch.where(energy > 10 ** (AUDIBLE_DB / 10), makeup + reduction, torch.nan)
+            lines.append(series(f"{name}{side}", seconds, shown, style))
     return {
         "title": "Gain reduction",
         "x": TIME,
