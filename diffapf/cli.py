@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         effects,
         "compressor",
         "a compressor, or a levelling amplifier as one",
-        "Fits a compressor, of the structure that fits best, to what went into one and what came out of it.",
+        "Fits a compressor, of the structure that fits best, to what went into one and what came out of it, mono or stereo.",
     )
     compressor.add_argument(
         "--knee",

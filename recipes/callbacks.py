@@ -10,6 +10,8 @@ from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from diffapf.report.folder import of_parameters
+
 EVERY = 10  # steps between two looks at the loss
 
 console = Console(stderr=True)
@@ -64,7 +66,10 @@ def _words(trainer: Trainer) -> str:
 
 
 class History(Callback):
-    """The training curve: a row at each validation. Part of the checkpoint, so a resumed run has all of it."""
+    """The training curve: a row at each validation, and of watched parameters one at the start.
+
+    Part of the checkpoint, so a resumed run has all of it.
+    """
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
@@ -78,19 +83,27 @@ class History(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.began = time.perf_counter()
+        watched = _watched(pl_module)
+        if watched and not self.rows:
+            self.rows.append({"step": 0, "seconds": 0.0, **watched})
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.before, self.began = self.seconds, None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(trainer.callback_metrics[name]) for name in trainer.callback_metrics}
-        self.rows.append({"step": trainer.global_step, "seconds": self.seconds, **metrics})
+        self.rows.append({"step": trainer.global_step, "seconds": self.seconds, **metrics, **_watched(pl_module)})
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self.before = state_dict["rows"], state_dict["seconds"]
+
+
+def _watched(recipe: LightningModule) -> dict[str, float]:
+    """Columns of the history, as the report knows them."""
+    return of_parameters(recipe.kind.watched(recipe.effect))  # type: ignore[operator,union-attr,arg-type]
 
 
 class StopOnInterrupt(Callback):

@@ -12,7 +12,6 @@ from torch import Tensor
 from diffapf.effects.compressor import Compressor, CompressorState
 from diffapf.effects.static_curve import StaticCurve
 from diffapf.identification.compressor_fit import LONGEST_STEPS
-from diffapf.identification.compressor_tangents import has_tangents
 from diffapf.parameters import named_parameters
 from diffapf.report.curves import DECIBELS, TIME, heard_times, series, short_time_reduction
 from diffapf.report.folder import HEARD_SECONDS
@@ -32,7 +31,7 @@ class CompressorKind(Kind):
         return y, state.memories
 
     def has_tangents(self, effect: Any, x: Tensor) -> bool:
-        return x.shape[0] == 1 and x.dtype == torch.float64 and has_tangents(effect)
+        return x.shape[0] == 1 and x.dtype == torch.float64
 
     def for_method(self, effect: Any, method: str) -> Compressor:
         return tied(effect) if method == "fs" else effect
@@ -47,6 +46,9 @@ class CompressorKind(Kind):
     def truths(self, pair: Pair) -> dict[str, float]:
         truth = pair.tracks.truth
         return {spec.name: spec.value for spec in truth.parameters_spec()} if isinstance(truth, Compressor) else {}
+
+    def watched(self, effect: Any) -> dict[str, float]:
+        return {spec.name: spec.value for spec in effect.parameters_spec()}
 
     @torch.no_grad()
     def curves(self, effect: Any, pair: Pair) -> list[dict[str, Any]]:

@@ -78,12 +78,23 @@ def _check(cfg: DictConfig) -> None:
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
     effect = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
+    _check_protocol(cfg, type(effect).__name__)
     if cfg.start.trials and kind_of(effect).rate_hz(effect) is None:
         raise ValueError(f"start.trials must be 0 without an LFO, whose phases they try, got {cfg.start.trials}")
     if _by_least_squares(cfg):
         _check_least_squares(cfg, effect)
     # its settings are checked where it is made: now, and not after minutes of data and trials
     hydra.utils.instantiate(cfg.optimizer)([torch.nn.Parameter(torch.zeros(()))], 1)
+
+
+def _check_protocol(cfg: DictConfig, effect: str) -> None:
+    """A protocol's numbers are of one effect: another would train by them without a word, and badly."""
+    of = cfg.protocol_of
+    if of and of.effect != effect:
+        raise ValueError(
+            f"protocol={of.name} is a {of.effect.lower()}'s; of a {effect.lower()} it is protocol={of.others}, got "
+            f"protocol={of.name} with a {effect.lower()} (experiment=…, model=…)"
+        )
 
 
 def _by_least_squares(cfg: DictConfig) -> bool:

@@ -65,6 +65,10 @@ class Kind:
         """What is known of the parameters, by name."""
         return {}
 
+    def watched(self, effect: Any) -> dict[str, float]:
+        """The parameters whose way through a training the report shows: their values now, by name."""
+        return {}
+
     def curves(self, effect: Any, pair: Pair) -> list[dict[str, Any]]:
         """The plots of the report, as `curves.json` has them."""
         return []

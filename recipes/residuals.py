@@ -60,7 +60,7 @@ class Residuals:
     def tangents(
         self, effect: Any, parameters: Parameters, directions: Parameters, block: int, state: Any
     ) -> tuple[Tensor, Tensor, Any]:
-        """`of_block` with its derivatives: the error in one row, as `fit_module` takes it."""
+        """`of_block` with its derivatives."""
         assert self.filtered is not None
         span = slice(block * BLOCK, (block + 1) * BLOCK)
         dry, wet = self.excerpt.dry[:, span], self.excerpt.wet[:, span]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import shlex
 import sys
@@ -27,7 +26,6 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
     metrics |= {f"param/{spec.name.replace('.', '_')}": spec.value for spec in parameters}
     for trained in results[1:]:
         trained.effect.save(folder / f"model_{trained.method}.yaml")
-    _write_history(folder / "history.csv", results)
     kind = kind_of(main.effect)
     truths = kind.truths(pair)
     return write_folder(
@@ -39,6 +37,7 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
         tracks={part: _tracks(pair, part, results) for part in ("train", "test")},
         sample_rate=pair.sample_rate,
         run=_description(pair, results, seconds, title),
+        history=_history(results),
     )
 
 
@@ -59,7 +58,8 @@ def _description(pair: Pair, results: list[Trained], seconds: float, title: str)
     )
 
 
-def _write_history(path: Path, results: list[Trained]) -> None:
+def _history(results: list[Trained]) -> list[dict[str, float]]:
+    """Of all trainings, step by step."""
     rows: dict[float, dict[str, float]] = {}
     for trained in results:
         prefix = "" if trained is results[0] else f"{trained.method}:"
@@ -67,11 +67,7 @@ def _write_history(path: Path, results: list[Trained]) -> None:
             joined = rows.setdefault(row["step"], {"step": row["step"]})
             joined |= {f"{prefix}{name}": value for name, value in row.items() if name not in ("step", "seconds")}
             joined.setdefault("seconds", row["seconds"])
-    names = ["step", "seconds", *sorted({name for row in rows.values() for name in row} - {"step", "seconds"})]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows[step] for step in sorted(rows))
+    return [rows[step] for step in sorted(rows)]
 
 
 def _tracks(pair: Pair, part: str, results: list[Trained]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -117,6 +118,11 @@ def test_two_files_become_a_compressor_and_a_report(files, tmp_path, capsys):
     target, model = (line["y"] for line in curves["Gain reduction"]["series"])
     assert max(abs(a - b) for a, b in zip(target, model, strict=True) if a == a) < 0.05
     assert max(value for value in target if value == value) > 3
+    history = list(csv.DictReader((folder / "history.csv").open()))
+    assert float(history[-1]["param/smoother.attack_ms"]) == pytest.approx(2.0, rel=1e-3)
+    assert float(history[-1]["train/esr"]) == pytest.approx(metrics["train/esr_prefiltered"], rel=1e-6)
+    assert [int(row["step"]) for row in history] == list(range(len(history)))
+    assert "attack while training" in (folder / "report.html").read_text()
     assert "Static curve" in curves and (folder / "report.html").stat().st_size > 10_000
     assert not (folder / "stages").exists()
 
@@ -141,6 +147,45 @@ def test_two_files_become_a_levelling_amplifier_and_a_report(files, tmp_path, ca
     assert max(abs(a - b) for a, b in zip(target, model, strict=True) if a == a and b == b) < 0.5
     assert "Static curve" in curves and (folder / "report.html").stat().st_size > 10_000
     assert json.loads((folder / "run.json").read_text())["title"] == "Levelling amplifier fitted to levelled.wav"
+
+
+@pytest.mark.usefixtures("two_structures")
+def test_a_stereo_pair_becomes_one_compressor(files, tmp_path, capsys):
+    dry = torch.from_numpy(audio.read(files / "dry.wav").samples)
+    dry = torch.cat([dry, 0.7 * dry.flip(1)])
+    with torch.no_grad():
+        linked = Compressor(RATE, threshold_db=-35.0, ratio=4.0, attack_ms=2.0, release_ms=80.0, link="max", **LEVEL)
+        wet = linked.double()(dry)
+    names = [str(tmp_path / f"{name}.wav") for name in ("stereo", "pressed")]
+    for name, signal in zip(names, (dry, wet), strict=True):
+        audio.write(name, signal, RATE, subtype="FLOAT")
+    assert main(["fit", "compressor", *names, "-o", str(tmp_path / "box"), "--knee", "hard"]) == 0
+    said = capsys.readouterr()
+    assert "linked by the louder channel" in said.out and "curve.ratio = 4 ±" in said.out
+    assert "the first is used" not in said.err
+    metrics = json.loads((tmp_path / "box" / "metrics.json").read_text())
+    assert metrics["test/esr_prefiltered"] < 1e-9
+    curves = {curve["title"]: curve for curve in json.loads((tmp_path / "box" / "curves.json").read_text())}
+    assert [line["name"] for line in curves["Gain reduction"]["series"]] == [
+        "target, left",
+        "target, right",
+        "model, left",
+        "model, right",
+    ]
+    assert audio.read(tmp_path / "box" / "audio" / "test" / "prediction.wav").samples.shape[0] == 2
+    with torch.no_grad():
+        assert (Effect.load(tmp_path / "box" / "model.yaml").double()(dry) - wet).abs().max() < 1e-4
+
+
+@pytest.mark.usefixtures("two_structures")
+def test_two_channels_that_are_alike_are_one(files, tmp_path, capsys):
+    for name in ("dry", "squashed"):
+        audio.write(
+            tmp_path / f"{name}.wav", audio.read(files / f"{name}.wav").samples.repeat(2, 0), RATE, subtype="FLOAT"
+        )
+    assert fit(tmp_path, "squashed.wav", "-o", tmp_path / "box", "--knee", "hard", effect="compressor") == 0
+    said = capsys.readouterr()
+    assert "the first is used" in said.err and "detectors" not in said.out
 
 
 WRONG_COMPRESSORS = {

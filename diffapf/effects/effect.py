@@ -37,6 +37,11 @@ class Effect(nn.Module):
             raise ValueError(f"sample_rate must be positive, in Hz, got {sample_rate}")
         self.sample_rate = sample_rate
 
+    @property
+    def latency(self) -> int:
+        """How many samples the output comes later than the input."""
+        return 0
+
     def parameters_spec(self) -> list[ParameterSpec]:
         """Every named parameter: its path, unit, range, taper and present value."""
         return [parameter.spec(name) for name, parameter in named_parameters(self).items()]

@@ -68,11 +68,18 @@ class FractionalDelay:
     def run(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         past = self.longest + REACH
         known = pad(x, (past, 0), value=self.rest) if state is None else torch.cat([state, x], -1)
-        whole = math.floor(unwrapped(self.samples).item())
-        first = past - whole - REACH  # of what the taps read, oldest first
+        first = past - int(self.whole()) - REACH  # of what the taps read, oldest first
         read = known[..., first : first + x.shape[-1] + 2 * REACH - 1]
-        y = fir(read, windowed_sinc(self.samples - whole).to(self.dtype))[..., 2 * REACH - 1 :]  # type: ignore[call-overload]
+        y = fir(read, self.taps().to(self.dtype))[..., 2 * REACH - 1 :]  # type: ignore[call-overload]
         return y, known[..., known.shape[-1] - past :]
+
+    def whole(self) -> Tensor:
+        """Its whole samples, which no derivative moves."""
+        return unwrapped(self.samples).detach().floor()
+
+    def taps(self) -> Tensor:
+        """Of what is left, behind those."""
+        return windowed_sinc(self.samples - self.whole())
 
 
 def windowed_sinc(fraction: Tensor) -> Tensor:

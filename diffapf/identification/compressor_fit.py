@@ -21,11 +21,11 @@ from torch import Tensor
 
 from diffapf.effects.compressor import Compressor
 from diffapf.effects.time_constants import smoothing_rate
-from diffapf.identification.compressor_structures import KNEE_DB, Options, structures
-from diffapf.identification.compressor_tangents import has_tangents
+from diffapf.identification.compressor_structures import KNEE_DB, LINKS, PIECES, Options, Piece, links, structures
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.fit import INTERRUPTED, Fit
-from diffapf.identification.modules import Estimate, estimates, fit_module
+from diffapf.identification.layout import Parameters
+from diffapf.identification.modules import Estimate, estimates, fit_module, of_parameters
 from diffapf.identification.offset import offset_candidates
 from diffapf.identification.prefiltered_pair import MonoPair, Part, prefiltered
 from diffapf.parameters import named_parameters
@@ -57,6 +57,13 @@ RANGES = {
     "detector.average_ms": (0.005, 500.0),
     "smoother.attack_ms": (0.005, 5000.0),
     "smoother.release_ms": (0.005, 20_000.0),
+    "look_ahead.look_ahead_ms": (0.02, 10.0),
+    "mix": (0.01, 0.9999),
+}
+STEPS = {  # what a step is of a value, up to a constant; of all others its logarithm
+    "curve.threshold_db": float,
+    "curve.ratio": lambda ratio: math.log(ratio - 1),
+    "mix": lambda mix: math.log(mix / (1 - mix)),
 }
 STARTS = [
     {"curve.threshold_db": threshold, "smoother.attack_ms": attack, "smoother.release_ms": release, "curve.ratio": 4.0}
@@ -75,8 +82,11 @@ INSTANT = 0.99  # the rate of an average that is none
 TIE, PROOF = 1.1, 10.0  # times the best ESR: a tie below the one, proof above the other
 NEVER, HARDLY = 1e-7, 1e-4  # ESR of a gain alone: that of a compressor which never works, and of one that may
 UNEXPLAINED = 0.3  # an ESR that is no compressor's
+ONE_GAIN = 1e-3  # of the energy: what two channels of one gain may leave of their products
+PIECED = 2  # families to which pieces are added
 
 Progress = Callable[[str, float], None]
+Watch = Callable[[int, float, dict[str, float]], None]
 
 
 class NotACompressorError(ValueError):
@@ -87,7 +97,8 @@ class NotACompressorError(ValueError):
 class Row:
     """A structure that was compared: ESRs of pre-filtered signals, over what it was fitted to and what it was not.
 
-    `searched`: it was so much worse after a search from few starts that it was left there.
+    `searched`: it was so much worse after a search from few starts that it was left there. `pieces`: what was added to a
+    structure.
     """
 
     name: str
@@ -96,6 +107,7 @@ class Row:
     train_esr: float
     validation_esr: float
     searched: bool = False
+    pieces: tuple[str, ...] = ()
 
     @property
     def averages(self) -> bool:
@@ -105,6 +117,15 @@ class Row:
             return True
         detector = self.compressor.detector
         return smoothing_rate(average(), detector.sample_rate, detector.time_convention).item() < INSTANT
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Where an iteration of a descent arrived: ESR, and the parameters in their units by name; number 0 is the start."""
+
+    number: int
+    esr: float
+    values: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -124,6 +145,7 @@ class CompressorFit:
     gain_db: float
     estimates: list[Estimate]
     findings: list[str]
+    trajectory: list[Reached]  # of the last descent; empty if an earlier run had finished it
     interrupted: bool = False
 
     @property
@@ -144,7 +166,8 @@ def fit_compressor(
     """Fits a compressor to what went in and what came out.
 
     Args:
-        dry, wet: one channel each, `(time,)`, full scale 1, recorded together; computed in float64.
+        dry, wet: one channel each, `(time,)`, or a stereo pair, `(2, time)`, full scale 1, recorded together; computed in
+            float64. Of a pair it is also found how the channels' detectors are linked.
         sample_rate: in Hz.
         train: the part to fit to, from a time to another in seconds; all by default. The compressor runs through what is
             before it.
@@ -159,8 +182,11 @@ def fit_compressor(
     """
     report = progress or (lambda stage, fraction: None)
     report("how late the wet file is", 0.0)
-    pair = aligned(one_channel("dry", dry), one_channel("wet", wet), sample_rate)
-    whole = pair.part(max(0.0, train[0]), min(train[1], len(pair.dry) / sample_rate))
+    dry, wet = channels_of("dry", dry), channels_of("wet", wet)
+    if dry.dim() != wet.dim():
+        raise ValueError(f"dry and wet must be mono both or stereo both, got {tuple(dry.shape)} and {tuple(wet.shape)}")
+    pair = aligned(dry, wet, sample_rate)
+    whole = pair.part(max(0.0, train[0]), min(train[1], pair.dry.shape[-1] / sample_rate))
     seconds = whole.stop_s - whole.start_s
     if seconds < SHORTEST_S:
         raise NotACompressorError(
@@ -170,7 +196,7 @@ def fit_compressor(
     gain, gain_esr = gain_alone(whole)
     comparison = _Comparison(
         whole,
-        _with_knees(structures or _all_structures(sample_rate), knees),
+        _with_knees(_linked(structures or _all_structures(sample_rate), whole), knees),
         (20 * math.log10(gain), gain_esr),
         report,
         finished or FinishedStages(),
@@ -187,10 +213,11 @@ def fit_compressor(
 _all_structures = structures
 
 
-def one_channel(name: str, signal: Tensor) -> Tensor:
+def channels_of(name: str, signal: Tensor, most: int = 2) -> Tensor:
     signal = torch.as_tensor(signal).double()
-    if signal.dim() != 1:
-        raise ValueError(f"{name} must be one channel, (time,), got shape {tuple(signal.shape)}")
+    if signal.dim() != 1 and not (most == 2 and signal.shape[:-1] == (2,)):
+        shapes = "one channel, (time,)" + (", or two, (2, time)" if most == 2 else "")
+        raise ValueError(f"{name} must be {shapes}, got shape {tuple(signal.shape)}")
     if not signal.isfinite().all():
         raise ValueError(f"{name} must be finite, but has samples that are not")
     if not signal.any():
@@ -200,18 +227,20 @@ def one_channel(name: str, signal: Tensor) -> Tensor:
 
 def aligned(dry: Tensor, wet: Tensor, sample_rate: float) -> MonoPair:
     """The pair, with how late the wet signal is: a compressor passes its input at once."""
-    longest = min(round(LONGEST_OFFSET_S * sample_rate), min(len(dry), len(wet)) // 4)
-    offset = offset_candidates(dry, wet, longest, most=1)[0]
+    longest = min(round(LONGEST_OFFSET_S * sample_rate), min(dry.shape[-1], wet.shape[-1]) // 4)
+    loudest = int((torch.atleast_2d(dry).square().sum(-1) * torch.atleast_2d(wet).square().sum(-1)).argmax())
+    offset = offset_candidates(torch.atleast_2d(dry)[loudest], torch.atleast_2d(wet)[loudest], longest, most=1)[0]
     return MonoPair(dry, wet, sample_rate, offset)
 
 
 def gain_alone(part: Part) -> tuple[float, float]:
     """The best constant gain and the ESR that it leaves; says why, if that is all there is, or if it is not positive."""
-    dry, wet = part.counted(prefiltered(torch.stack([part.dry, part.wet]))[0])
+    rows = torch.cat([torch.atleast_2d(part.dry), torch.atleast_2d(part.wet)])
+    dry, wet = part.counted(prefiltered(rows)[0]).chunk(2)
     energy = float(wet.square().sum())
     if not energy or not dry.any():
         raise NotACompressorError(f"the {'wet' if dry.any() else 'dry'} file is silent in the training part")
-    gain = float(dry @ wet / dry.square().sum())
+    gain = float((dry * wet).sum() / dry.square().sum())
     esr = float((wet - gain * dry).square().sum()) / energy
     if esr < NEVER:
         raise NotACompressorError(_never(gain, esr))
@@ -220,6 +249,19 @@ def gain_alone(part: Part) -> tuple[float, float]:
             "the wet file is upside down: invert its polarity (multiply it by −1), and fit it again"
         )
     return abs(gain) or 1e-9, esr
+
+
+def _linked(families: Mapping[str, Options], part: Part) -> Mapping[str, Options]:
+    """Of a stereo pair, the families with linked channels where these have one gain; what links them is found later.
+
+    One gain γ for both leaves wet₁ dry₂ − wet₂ dry₁ = γ (dry₁ dry₂ − dry₂ dry₁) = 0.
+    """
+    if part.dry.dim() == 1:
+        return families
+    (dry_1, dry_2), (wet_1, wet_2) = part.counted(part.dry), part.counted(part.wet)
+    across, back = wet_1 * dry_2, wet_2 * dry_1
+    one_gain = (across - back).square().sum() < ONE_GAIN * (across.square() + back.square()).sum()
+    return {name: {"link": "max" if one_gain else None, **options} for name, options in families.items()}
 
 
 def _never(gain: float, esr: float) -> str:
@@ -234,22 +276,37 @@ def _never(gain: float, esr: float) -> str:
 
 
 def descend(
-    compressor: Compressor, part: Part, iterations: int = ITERATIONS, tolerance: float = TOLERANCE, stop: float = EXACT
+    compressor: Compressor,
+    part: Part,
+    iterations: int = ITERATIONS,
+    tolerance: float = TOLERANCE,
+    stop: float = EXACT,
+    watch: Watch | None = None,
 ) -> Fit:
-    """Moves a compressor's parameters to where its error over a part is least; `stop`: an ESR that is good enough."""
+    """Moves a compressor's parameters to where its error over a part is least.
+
+    stop: an ESR that is good enough; watch: called with each iteration's number, the ESR and the parameters reached.
+    """
     compressor.double()
+    values_at = of_parameters(compressor, _values)
+
+    def reached(number: int, cost: float, damping: float, parameters: Parameters) -> bool:
+        if watch is not None:
+            watch(number, cost / part.energy, values_at(parameters))
+        return cost <= stop * part.energy
+
     free = {name for name, tensor in compressor.named_parameters() if tensor.requires_grad}
     fit = fit_module(
         compressor,
         part.residuals,
-        tangents=part.tangents if has_tangents(compressor) else None,
+        tangents=part.tangents,
         blocks=part.blocks,
         weights=part.weights(),
         bounds={name: ends for name, ends in _bounds(compressor).items() if name in free},
         longest_steps={f"{name}.step": step for name, step in LONGEST_STEPS.items() if f"{name}.step" in free},
         iterations=iterations,
         tolerance=tolerance,
-        callback=lambda number, cost, damping, parameters: cost <= stop * part.energy,
+        callback=reached,
     )
     if fit.why == INTERRUPTED:
         raise KeyboardInterrupt
@@ -261,12 +318,9 @@ def _bounds(compressor: Compressor) -> dict[str, tuple[float, float]]:
     bounds = {}
     for name, parameter in named_parameters(compressor).items():
         if name in RANGES:
-            now = parameter.spec(name).value
+            now, step_at = parameter.spec(name).value, STEPS.get(name, math.log)
             low, high = min(RANGES[name][0], now), max(RANGES[name][1], now)
-            if name == "curve.ratio":
-                low, high, now = low - 1, high - 1, now - 1
-            logarithmic = name != "curve.threshold_db"
-            ends = (math.log(low / now), math.log(high / now)) if logarithmic else (low - now, high - now)
+            ends = (step_at(low) - step_at(now), step_at(high) - step_at(now))
             # the step goes on from where the last fit left it
             step = parameter.step.item()  # type: ignore[union-attr]
             bounds[f"{name}.step"] = (ends[0] + step, ends[1] + step)
@@ -276,12 +330,12 @@ def _bounds(compressor: Compressor) -> dict[str, tuple[float, float]]:
 def begin(compressor: Compressor, part: Part) -> None:
     """Sets the threshold where the compressor works, and make-up where the energies agree."""
     threshold = compressor.curve.threshold_db
-    level = 20 * torch.log10(part.dry.abs().clamp_min(1e-10))
+    level = 20 * torch.log10(part.dry.abs().clamp_min(1e-10)).flatten()
     loud = float(level[:: max(1, len(level) // 100_000)].quantile(LOUD)) - HEADROOM_DB
     threshold.set(min(threshold().item(), loud))
     compressor.makeup_db.set(0.0)
-    signals = torch.stack([part.prediction(compressor), part.counted(part.wet)])
-    predicted, target = prefiltered(signals)[0].square().sum(-1).tolist()
+    signals = torch.cat([torch.atleast_2d(each) for each in (part.prediction(compressor), part.counted(part.wet))])
+    predicted, target = (float(each.square().sum()) for each in prefiltered(signals)[0].chunk(2))
     compressor.makeup_db.set(10 * math.log10(target / predicted) if predicted > 0 else 0.0)
 
 
@@ -367,6 +421,7 @@ class _Comparison:
         self.validation = whole.pair.part(middle, whole.stop_s)
         self.rows: list[Row] = []
         self.refined: tuple[Compressor, Fit] | None = None
+        self.trajectory: list[Reached] = []
 
     def run(self) -> None:
         """Every family from a few starts; those near the best from all, with every knee, on all but the validation."""
@@ -387,11 +442,15 @@ class _Comparison:
                 self.rows.append(
                     Row(_last(self.families[family]), compressor, _free(compressor), esr, validation, True)
                 )
+        self._add_pieces()
         self.rows.sort(key=lambda row: row.validation_esr)
         self._check()
         chosen = simplest(self.rows)
         self.report(f"all of the training part: {chosen.name}", 0.9)
-        self.refined = self._refined(f"whole: {chosen.name}", chosen.compressor, self.whole)
+        self.refined = self._refined(f"whole: {chosen.name}", chosen.compressor, self.whole, self._watch)
+
+    def _watch(self, number: int, esr: float, values: dict[str, float]) -> None:
+        self.trajectory.append(Reached(number, esr, values))
 
     @property
     def first_seconds(self) -> Part:
@@ -400,6 +459,39 @@ class _Comparison:
     def _searched(self, options: Options, starts: Sequence[Mapping[str, float]]) -> Compressor:
         compressor = Compressor(self.whole.pair.sample_rate, **options).double()  # type: ignore[arg-type]
         return search(compressor, self.first, starts, agreement=AGREEMENT)
+
+    def _add_pieces(self) -> None:
+        """To the families that lead, one after another as long as the choice gains; where something is left to explain."""
+        chosen = simplest(self.rows)
+        if chosen.validation_esr <= SOLVED:
+            return
+        pieces = PIECES if self.whole.dry.dim() == 1 else {**PIECES, **links(chosen.compressor.detector.link)}
+        compared = sorted((row for row in self.rows if not row.searched), key=lambda row: row.validation_esr)
+        leading = list(dict.fromkeys(self._family(row) for row in compared))[:PIECED]
+        bases = [row for row in compared if self._family(row) in leading]
+        while bases:
+            for row in bases:
+                for name in [name for name in pieces if name not in row.pieces]:
+                    self.report(f"{row.name}, {name}", 0.85)
+                    self._add_piece(row, name, pieces[name])
+            before, chosen = chosen, simplest(self.rows)
+            bases = [] if chosen is before or chosen.validation_esr <= SOLVED else [chosen]
+
+    def _add_piece(self, row: Row, piece: str, added: Piece) -> None:
+        name = f"{row.name}, {piece}"
+        options = {**self.families[self._family(row)][row.name], **added.options}
+        known = _values(row.compressor)
+        starts = [{**known, **start} for start in added.starts]
+        if any(each.name == name for each in self.rows):
+            return
+        reached = self.finished.effect(f"starts: {name}", partial(self._searched, options, starts))
+        compressor, _ = self._refined(name, reached, self.first)
+        self.families[self._family(row)][name] = options
+        train, validation = self.first.esr(compressor), self.validation.esr(compressor)
+        self.rows.append(Row(name, compressor, _free(compressor), train, validation, pieces=(*row.pieces, piece)))
+
+    def _family(self, row: Row) -> str:
+        return next(family for family, knees in self.families.items() if row.name in knees)
 
     def _compare(self, family: str, start: Compressor) -> None:
         """A row for each knee of a family: the soft one from where the search ended and more starts, the hard from there."""
@@ -411,8 +503,8 @@ class _Comparison:
             train, validation = self.first.esr(compressor), self.validation.esr(compressor)
             self.rows.append(Row(name, compressor, _free(compressor), train, validation))
 
-    def _refined(self, name: str, start: Compressor, part: Part) -> tuple[Compressor, Fit]:
-        return self.finished.descent(name, lambda: _copy(start), partial(descend, part=part))
+    def _refined(self, name: str, start: Compressor, part: Part, watch: Watch | None = None) -> tuple[Compressor, Fit]:
+        return self.finished.descent(name, lambda: _copy(start), partial(descend, part=part, watch=watch))
 
     def _check(self) -> None:
         esr = self.rows[0].train_esr
@@ -429,6 +521,8 @@ class _Comparison:
         chosen = simplest(rows)
         compressor, fit = self.refined or (chosen.compressor, descend(chosen.compressor, self.first, iterations=0))
         margin, findings = _findings(rows, chosen, self.families)
+        if self.whole.dry.dim() == 2:
+            findings.append(f"The channels' detectors: {LINKS[compressor.detector.link]}.")
         late = self.whole.pair.offset
         if late:
             findings.append(f"The wet file is {abs(late)} samples {'late' if late > 0 else 'early'}; compensated.")
@@ -444,6 +538,7 @@ class _Comparison:
             self.gain_db,
             estimates(compressor, fit),
             findings,
+            self.trajectory,
             interrupted,
         )
 
@@ -466,7 +561,11 @@ def _findings(
     others = [
         row for row in rows if row.name not in families[own] and (row.averages or row.parameters <= chosen.parameters)
     ]
-    tied = [row.name for row in rows if row is not chosen and row.averages and _floored(row) <= TIE * _floored(chosen)]
+    tied = [
+        row.name
+        for row in rows
+        if row is not chosen and row.averages and not row.pieces and _floored(row) <= TIE * _floored(chosen)
+    ]
     found = [
         f"a compressor: {chosen.name}, with an ESR of {100 * chosen.validation_esr:.2g} % on what it was not fitted to"
     ]

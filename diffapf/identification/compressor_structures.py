@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Options = Mapping[str, Any]
@@ -10,6 +11,34 @@ Options = Mapping[str, Any]
 BOXCARS = (128, 256, 512)  # samples
 
 KNEE_DB = 6.0  # where a soft knee starts
+
+LONGEST_LOOK_AHEAD_MS = 10.0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a structure may have besides: options, and where its parameters start; others start where they are."""
+
+    options: Options
+    starts: Sequence[Mapping[str, float]] = ({},)
+
+
+PIECES = {
+    "parallel mix": Piece({"mix": 0.8}, ({"mix": 0.8}, {"mix": 0.5})),
+    "look-ahead": Piece(
+        {"look_ahead_ms": 1.0, "longest_look_ahead_ms": LONGEST_LOOK_AHEAD_MS},
+        # what was fitted without it has an attack that comes too soon
+        [{"look_ahead.look_ahead_ms": time, "smoother.attack_ms": time} for time in (0.5, 2.0, 5.0)],
+    ),
+}
+
+LINKS = {None: "each channel its own", "max": "linked by the louder channel", "mean": "linked by the channels' mean"}
+
+
+def links(present: str | None) -> dict[str, Piece]:
+    """How else the channels of a stereo pair may be linked."""
+    return {words: Piece({"link": link}) for link, words in LINKS.items() if link != present}
+
 
 _ABSOLUTE: dict[str, Any] = {"rectifier": "absolute", "average": None}
 

@@ -18,7 +18,6 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
 from diffapf.identification.compressor_fit import (
@@ -33,8 +32,8 @@ from diffapf.identification.compressor_fit import (
     Progress,
     Row,
     aligned,
+    channels_of,
     gain_alone,
-    one_channel,
 )
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.fit import INTERRUPTED, Fit
@@ -48,7 +47,7 @@ from diffapf.identification.levelling_amplifier_structures import (
     priors_of,
 )
 from diffapf.identification.modules import Estimate, estimates, fit_module
-from diffapf.identification.prefiltered_pair import MonoPair, Part
+from diffapf.identification.prefiltered_pair import Part
 from diffapf.identification.projected_part import Projected, numbers_of
 from diffapf.identification.uncertainty import uncertainty
 from diffapf.parameters import Named, linear, share
@@ -104,8 +103,8 @@ def fit_levelling_amplifier(
             raise ValueError(f"{name} is empty: there is nothing to choose from")
     report = progress or (lambda stage, fraction: None)
     report("how late the wet file is", 0.0)
-    pair = aligned(one_channel("dry", dry), one_channel("wet", wet), sample_rate)
-    whole = delayed(pair).part(max(0.0, train[0]), min(train[1], len(dry) / sample_rate))
+    pair = aligned(channels_of("dry", dry, 1), channels_of("wet", wet, 1), sample_rate)
+    whole = pair.part(max(0.0, train[0]), min(train[1], len(dry) / sample_rate))
     seconds = whole.stop_s - whole.start_s
     if seconds < SHORTEST_S:
         raise NotACompressorError(
@@ -128,11 +127,6 @@ def fit_levelling_amplifier(
             raise
         return comparison.result(interrupted=True)
     return comparison.result()
-
-
-def delayed(pair: MonoPair) -> MonoPair:
-    """The pair with a wet signal that is a sample late, as the output stage is."""
-    return replace(pair, wet=pad(pair.wet, (1, 0)))
 
 
 # ------------------------------------------------------------------------------------------------------------- descents
@@ -338,6 +332,7 @@ class _Comparison:
             self.gain_db,
             all_estimates(cast(LevellingAmplifier, amplifier), fit, last),
             findings,
+            [],
             interrupted,
         )
 

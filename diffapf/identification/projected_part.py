@@ -83,8 +83,8 @@ class Projected:
         """Products of all columns, the target, and, with weights, the tangents of the output, summed over the blocks."""
         stream, total = Stream(still(numbers.value.new_zeros(1, 2))), numbers.value.new_zeros(())
         for block in range(self.part.blocks):
-            dry, wet = self.part.signals(block)
-            ours = self._rows(dry[None], numbers, weights, stream)
+            dry, wet = self.part.signals(block, self.amplifier.latency)
+            ours = [rows[..., -len(wet) :] for rows in self._rows(dry[None], numbers, weights, stream)]
             rows, stream.registers = prefiltered(torch.cat([*ours, wet[None]]), stream.registers)
             counted = rows if self.weights is None else rows * self.weights[block]
             total = total + counted @ rows.T

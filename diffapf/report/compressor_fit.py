@@ -15,7 +15,7 @@ from diffapf.effects.time_constants import CONVENTIONS
 from diffapf.identification.compressor_fit import CompressorFit
 from diffapf.identification.prefiltered_pair import Part
 from diffapf.report.curves import DECIBELS, TIME, series, short_time_reduction
-from diffapf.report.folder import HEARD_SECONDS, fit_subtitle, parameter_record, run_record, write_folder
+from diffapf.report.folder import HEARD_SECONDS, fit_subtitle, of_parameters, parameter_record, run_record, write_folder
 from diffapf.report.metrics import judge
 
 FROM_THE_START = math.inf  # the lead-in of a test, in s: attacks and releases before it are known
@@ -95,6 +95,10 @@ def write_fit(
         tracks={"train": _tracks(fit.compressor, fit.train), "test": _tracks(fit.compressor, test)},
         sample_rate=round(fit.pair.sample_rate),
         run=_description(fit, test, title, command, found["train/seconds"], notes),
+        history=[
+            {"step": reached.number, "train/esr": reached.esr, **of_parameters(reached.values)}
+            for reached in fit.trajectory
+        ],
     )
 
 
@@ -106,7 +110,7 @@ def _tracks(compressor: Compressor, part: Part) -> dict[str, Tensor]:
         "target": part.counted(part.wet),
         "prediction": part.prediction(compressor),
     }
-    return {name: track[None, :heard] for name, track in tracks.items()}
+    return {name: torch.atleast_2d(track)[:, :heard] for name, track in tracks.items()}
 
 
 def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
@@ -126,17 +130,19 @@ def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:
 
 
 def reduction(fit: CompressorFit, test: Part, makeup: Tensor) -> dict[str, Any]:
-    """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up."""
+    """Both gains are measured in one way, as the energies' ratio over 10 ms, without make-up; of a pair each channel's."""
     heard = round(HEARD_SECONDS * fit.pair.sample_rate)
     lines = []
     for name, signal, style in (
         ("target", test.counted(test.wet), "line"),
         ("model", test.prediction(fit.compressor), "dashed"),
     ):
-        dry = test.counted(test.dry)[:heard]
-        seconds, reduction, energy = short_time_reduction(dry, signal[:heard], fit.pair.sample_rate)
-        shown = torch.where(energy > 10 ** (AUDIBLE_DB / 10), makeup + reduction, torch.nan)
-        lines.append(series(name, seconds, shown, style))
+        channels = (torch.atleast_2d(each)[:, :heard] for each in (test.counted(test.dry), signal))
+        sides = ("",) if signal.dim() == 1 else (", left", ", right")
+        for side, dry, wet in zip(sides, *channels, strict=True):
+            seconds, reduction, energy = short_time_reduction(dry, wet, fit.pair.sample_rate)
+            shown = torch.where(energy > 10 ** (AUDIBLE_DB / 10), makeup + reduction, torch.nan)
+            lines.append(series(f"{name}{side}", seconds, shown, style))
     return {
         "title": "Gain reduction",
         "x": TIME,

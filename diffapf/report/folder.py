@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from diffapf.effects.effect import Effect
 from diffapf.identification.spans import Span
 from diffapf.parameters import ParameterSpec
 from diffapf.report import write_report
+from diffapf.report.results import PARAMETER
 
 HEARD_SECONDS = 10.0  # of each part, on the page
 USUAL_PACKAGES = ("diffapf", "torch", "numba", "numpy")
@@ -76,6 +78,11 @@ def parameter_record(spec: ParameterSpec, **more: float | None) -> dict[str, Any
     return {name: getattr(spec, name) for name in names} | known
 
 
+def of_parameters(values: Mapping[str, float]) -> dict[str, float]:
+    """Parameters as columns of a history, which the page draws as their way."""
+    return {f"{PARAMETER}/{name}": value for name, value in values.items()}
+
+
 def fit_subtitle(train: Span, test: Span) -> str:
     """The parts of a fit, and how it was made."""
     spans = (f"{name} {part.start_s:.3g}–{part.stop_s:.3g} s" for name, part in (("train", train), ("test", test)))
@@ -92,15 +99,30 @@ def write_folder(
     tracks: Mapping[str, Mapping[str, Tensor]],
     sample_rate: int,
     run: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]] = (),
 ) -> Path:
-    """Writes a results folder and its page, whose path it returns; tracks: by part and name, `(channels, time)`."""
+    """Writes a results folder and its page, whose path it returns.
+
+    tracks: by part and name, `(channels, time)`; history: rows with a "step", of which not all need have all columns.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     effect.save(folder / "model.yaml")
     for part, of_part in tracks.items():
         _write_tracks(folder / "audio" / part, of_part, sample_rate)
     for name, content in (("metrics", metrics), ("parameters", parameters), ("curves", curves), ("run", run)):
         write_json(folder / f"{name}.json", content)
+    if history:
+        _write_history(folder / "history.csv", history)
     return write_report(folder)
+
+
+def _write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    names = dict.fromkeys(name for row in rows for name in row)
+    first = [name for name in ("step", "seconds") if name in names]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*first, *sorted(name for name in names if name not in first)])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _write_tracks(folder: Path, tracks: Mapping[str, Tensor], sample_rate: int) -> None:

@@ -11,7 +11,7 @@ from diffapf.report import text
 from diffapf.report.audio import Embedded, Part, embed
 from diffapf.report.metrics import JUDGEMENTS, esr_table, headline, other_metrics, part_name
 from diffapf.report.parameters import parameter_groups
-from diffapf.report.plots import colours, plot_curve, plot_history
+from diffapf.report.plots import colours, plot_curve, plot_history, plot_trajectories
 from diffapf.report.results import Curve, Results
 from diffapf.report.spectrogram import RANGE_DB, Spectrogram, colour_scale, is_drawable, spectrograms
 from diffapf.report.ticks import Tick, time_ticks
@@ -59,6 +59,7 @@ def render(results: Results) -> str:
         other_metrics=other_metrics(results.metrics),
         history=plot_history(results.history) if results.history else [],
         parameter_groups=parameter_groups(results.parameters),
+        trajectories=plot_trajectories(results.history, results.parameters) if results.history else [],
         curves=[plot_curve(curve) for curve in on_their_own],
         colour_scale=colour_scale(),
         range_db=RANGE_DB,

@@ -22,7 +22,7 @@ from matplotlib.scale import LogScale
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from diffapf.report.metrics import METHODS, part_name
-from diffapf.report.results import Axis, Curve, History, Series
+from diffapf.report.results import PARAMETER, Axis, Curve, History, Parameter, Series
 from diffapf.report.text import significant
 from diffapf.report.ticks import short_frequency
 
@@ -106,7 +106,7 @@ def plot_curve(curve: Curve) -> Plot:
 
 def plot_history(history: History) -> list[Plot]:
     """Draw the training history: one plot per quantity, one colour per part of the data, baselines dashed."""
-    columns = {name: values for name, values in history.columns.items() if name != "seconds"}
+    columns = {name: values for name, values in history.columns.items() if name != "seconds" and not _of(name)}
     quantities = dict.fromkeys(_split(name)[2] for name in columns)
     return [
         _plot_quantity(quantity, history.step, {n: v for n, v in columns.items() if _split(n)[2] == quantity})
@@ -114,14 +114,49 @@ def plot_history(history: History) -> list[Plot]:
     ]
 
 
+def plot_trajectories(history: History, parameters: Sequence[Parameter]) -> list[Plot]:
+    """Draw the way of each parameter whose columns the history has: the model's, the baselines', and the truth, if known."""
+    found = []
+    for parameter in {parameter.name: parameter for parameter in parameters}.values():
+        series = [
+            Series(f"{_short(_split(column)[0])} baseline" if ":" in column else "model", *_known(history.step, values))
+            for column, values in history.columns.items()
+            if _of(column) == parameter.name and np.isfinite(values).any()
+        ]
+        if series:
+            found.append(plot_curve(_trajectory(parameter, series)))
+    return found
+
+
+def _trajectory(parameter: Parameter, series: list[Series]) -> Curve:
+    name = parameter.name.rpartition(".")[2].removesuffix(f"_{parameter.unit.lower()}").replace("_", " ")
+    if parameter.truth is not None:
+        ends = np.array([min(s.x[0] for s in series), max(s.x[-1] for s in series)])
+        series = [*series, Series("true", ends, np.full(2, parameter.truth), "dashed")]
+    logarithmic = parameter.taper == "log" and all((s.y > 0).all() for s in series)
+    axis = Axis(name, parameter.unit, "log" if logarithmic else "linear")
+    return Curve(f"{name} while training", Axis("step"), axis, series)
+
+
+def _known(step: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where cells are filled."""
+    filled = np.isfinite(values)
+    return step[filled], values[filled]
+
+
+def _of(column: str) -> str:
+    """The parameter whose way a column is; empty for any other."""
+    _, part, name = _split(column)
+    return name if part == PARAMETER else ""
+
+
 def _plot_quantity(quantity: str, step: np.ndarray, columns: dict[str, np.ndarray]) -> Plot:
     parts = list(dict.fromkeys(_split(name)[1] for name in columns))
     series = []
     for name, values in columns.items():
         baseline, part, _ = _split(name)
-        filled = np.isfinite(values)
         label = ", ".join(filter(None, [part_name(part), f"{_short(baseline)} baseline" if baseline else ""]))
-        series.append(Series(label, step[filled], values[filled], "dashed" if baseline else "line"))
+        series.append(Series(label, *_known(step, values), "dashed" if baseline else "line"))
     known = np.concatenate([s.y for s in series])
     scale = "log" if known.size and (known > 0).all() else "linear"
     is_esr = quantity.startswith("esr")

@@ -24,13 +24,17 @@ from diffapf.report import phaser_fit as of_phaser
 
 @dataclass(frozen=True)
 class Kind:
-    """How an effect is found in recordings, and how that becomes a page; for what the functions take, see each of them."""
+    """How an effect is found in recordings, and how that becomes a page; for what the functions take, see each of them.
+
+    stereo: whether both channels of a stereo pair are fitted, `(2, time)`; otherwise the first, `(time,)`.
+    """
 
     fit: Callable[..., Any]
     held_out: Callable[..., Any]
     metrics: Callable[..., dict[str, float]]
     write: Callable[..., Path]
     summary: Callable[..., str]
+    stereo: bool = False
 
 
 KINDS = {
@@ -41,6 +45,7 @@ KINDS = {
         of_compressor.metrics,
         of_compressor.write_compressor_fit,
         of_compressor.summary,
+        stereo=True,
     ),
     "la2a": Kind(
         fit_levelling_amplifier,
@@ -81,7 +86,7 @@ def fit_recordings(
     killed, or interrupted, this one goes on.
 
     Args:
-        pair: of several channels the first is used.
+        pair: of a stereo pair, a phaser is fitted to the first channel, and a compressor to both unless they are alike.
         train, test: parts in seconds; nothing is fitted to the test but, where it says so, the LFO's phase.
         title, command: what the page is called, and what made it.
         restart: forget what another run finished.
@@ -95,7 +100,8 @@ def fit_recordings(
     """
     kind = KINDS[effect]
     began = time.perf_counter()
-    notes = remarks(pair)
+    both = kind.stereo and has_two_channels(pair)
+    notes = remarks(pair, both)
     finished = FinishedStages(folder / "stages", fingerprint(pair, effect=effect, train=train, **options))
     if restart:
         finished.forget()
@@ -103,7 +109,7 @@ def fit_recordings(
         say(sentence)
     if finished.names:
         say(f"Going on after “{finished.names[-1]}”, which an earlier run finished.")
-    dry, wet = torch.from_numpy(pair.dry[0]), torch.from_numpy(pair.wet[0])
+    dry, wet = (torch.from_numpy(signal if both else signal[0]) for signal in (pair.dry, pair.wet))
     try:
         fit = kind.fit(dry, wet, pair.sample_rate, train, progress=progress, finished=finished, **options)
     except ValueError:  # also what was not found: there is nothing to go on with
@@ -129,7 +135,12 @@ def fingerprint(pair: audio.Pair, **options: Any) -> str:
     return digest.hexdigest()
 
 
-def remarks(pair: audio.Pair) -> list[str]:
-    """What a user should know of the recordings, in sentences."""
-    several = ["The files have several channels; the first is used."] if len(pair.dry) > 1 else []
+def has_two_channels(pair: audio.Pair) -> bool:
+    """Whether there are two, of which the second says what the first doesn't."""
+    return len(pair.dry) == 2 and any((signal[0] != signal[1]).any() for signal in (pair.dry, pair.wet))
+
+
+def remarks(pair: audio.Pair, both: bool = False) -> list[str]:
+    """What a user should know of the recordings, in sentences; both: whether both channels are used."""
+    several = ["The files have several channels; the first is used."] if len(pair.dry) > 1 and not both else []
     return [*pair.remarks, *several]

@@ -9,6 +9,8 @@
 | `curves.json` | list of `Curve` | no |
 | `audio/<part>/<track>.flac` or `.wav` | `dry`, `target`, `prediction`, `difference`, and any other names | no |
 
+A column `param/<name>` of the history is the way of a parameter of `parameters.json`, in its unit.
+
 A name before a colon (`fs:`) is a baseline: a model that was trained another way. Numbers may be `NaN`, `Infinity` or
 null; the page shows them as such.
 """
@@ -26,6 +28,9 @@ from typing import Any
 import numpy as np
 
 from diffapf.report.audio import Part, read_parts
+
+PARAMETER = "param"
+"""Before the slash of a history's columns of parameters."""
 
 
 @dataclass(frozen=True)

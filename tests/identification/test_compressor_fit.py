@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffapf import Compressor, audio
-from diffapf.identification import compressor_fit
+from diffapf.identification import compressor_fit, spans
 from diffapf.identification.compressor_fit import NotACompressorError, begin, descend, fit_compressor, search
 from diffapf.identification.compressor_structures import structures
 from diffapf.identification.finished_stages import FinishedStages
@@ -71,6 +71,79 @@ def test_what_noise_hides_is_a_tie_and_goes_to_fewer_parameters(dry):
             assert estimate.value == pytest.approx(TRUE[estimate.name], rel=5e-3)
 
 
+@pytest.mark.parametrize(
+    ("pieces", "known", "late"),
+    [
+        ({"mix": 0.7}, {"mix": 0.7}, 0),
+        ({"look_ahead_ms": 2.0}, {"look_ahead.look_ahead_ms": 2.0}, 40),
+        ({"mix": 0.7, "look_ahead_ms": 2.0}, {"mix": 0.7, "look_ahead.look_ahead_ms": 2.0}, 40),
+    ],
+)
+def test_a_mix_and_a_look_ahead_are_found(pieces, known, late, dry):
+    """A look-ahead's latency is what the wet file is late by: 2 ms and the interpolation's 8 samples."""
+    fit = fit_compressor(
+        dry, compressed(dry, **pieces), RATE, (0.0, 3.0), structures=some(GAIN, LEVEL), knees=("hard",)
+    )
+    words = {"mix": "parallel mix", "look_ahead_ms": "look-ahead"}
+    assert fit.chosen.startswith(f"{GAIN}, hard knee, ")
+    assert set(fit.chosen.split(", ")[2:]) == {words[piece] for piece in pieces}
+    values = {estimate.name: estimate.value for estimate in fit.estimates}
+    expected = TRUE | known
+    assert {parameter: values[parameter] for parameter in expected} == pytest.approx(expected, rel=1e-4)
+    assert fit.pair.offset == late and fit.margin > compressor_fit.PROOF
+    assert fit.pair.part(3.0, 4.0, 9.0).esr(fit.compressor) < 1e-12
+    without = next(row for row in fit.rows if row.name == f"{GAIN}, hard knee")
+    assert without.validation_esr > 1e-5 and any(row.name.startswith(f"{LEVEL}, hard knee, ") for row in fit.rows)
+
+
+def test_pieces_that_gain_nothing_are_left_out(dry):
+    """Another saturation than any compressor has: no piece explains it, so none is chosen."""
+    wet = compressed(dry)
+    wet = wet + 0.3 * wet**3
+    fit = fit_compressor(dry, wet, RATE, structures=some(GAIN), knees=("hard",))
+    pieces = {row.pieces: row.validation_esr for row in fit.rows}
+    assert set(pieces) == {(), ("parallel mix",), ("look-ahead",)}
+    assert fit.chosen == f"{GAIN}, hard knee" and min(pieces.values()) > pieces[()] / compressor_fit.TIE
+    assert not any("tie" in finding for finding in fit.findings)
+
+
+@pytest.fixture(scope="module")
+def stereo(dry):
+    """Two channels whose levels differ now and then."""
+    swell = 0.3 + 0.7 * (torch.arange(len(dry)) // (RATE // 2 + 700) % 2)
+    return torch.stack([dry, 0.8 * dry.flip(0) * swell])
+
+
+@pytest.mark.parametrize(
+    ("link", "words"), [(None, "each channel its own"), ("max", "louder channel"), ("mean", "channels' mean")]
+)
+def test_a_stereo_pair_and_its_link_are_found(link, words, stereo):
+    fit = fit_compressor(stereo, compressed(stereo, link=link), RATE, structures=some(GAIN, LEVEL), knees=("hard",))
+    assert fit.compressor.detector.link == link and words in fit.findings[-1]
+    assert fit.chosen.startswith(f"{GAIN}, hard knee")
+    assert fit.rows[0].validation_esr < 1e-16
+    values = {estimate.name: estimate.value for estimate in fit.estimates}
+    assert {parameter: values[parameter] for parameter in TRUE} == pytest.approx(TRUE, rel=1e-5)
+
+
+def test_blocks_of_a_compressor_that_looks_ahead_are_those_of_the_whole(stereo, monkeypatch):
+    """Without its latency, also over a lead-in, and at the end, where there is nothing more to look at."""
+    compressor = Compressor(
+        RATE, **SETTINGS, look_ahead_ms=1.3, longest_look_ahead_ms=4.0, link="max", mix=0.8
+    ).double()
+    with torch.no_grad():
+        late = compressor(torch.nn.functional.pad(stereo, (0, compressor.latency)))[..., compressor.latency :]
+    monkeypatch.setattr(spans, "BLOCK", 5000)
+    for part in (MonoPair(stereo, late, RATE).part(0.0, 4.0), MonoPair(stereo, late, RATE).part(1.0, 2.5)):
+        weights, state, cost = part.weights() or [1.0] * part.blocks, None, 0.0
+        for block in range(part.blocks):
+            with torch.no_grad():
+                residuals, state = part.residuals(compressor, block, state)
+            cost += float((weights[block] * residuals.square()).sum())
+        assert part.blocks > 2 and cost < 1e-20 * part.energy
+        assert part.esr(compressor) < 1e-20
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_every_start_arrives(seed, dry):
     def between(low, high):
@@ -117,8 +190,12 @@ def test_what_is_no_compressor_is_told(mistake, dry):
 def test_wrong_arguments_are_named(dry):
     with pytest.raises(NotACompressorError, match="too short"):
         fit_compressor(dry[:8000], dry[:8000], RATE)
-    with pytest.raises(ValueError, match=r"dry must be one channel, \(time,\), got shape \(2, 32000\)"):
-        fit_compressor(dry.reshape(2, -1), dry.reshape(2, -1), RATE)
+    with pytest.raises(
+        ValueError, match=r"dry must be one channel, \(time,\), or two, \(2, time\), got shape \(4, 16000\)"
+    ):
+        fit_compressor(dry.reshape(4, -1), dry.reshape(4, -1), RATE)
+    with pytest.raises(ValueError, match="mono both or stereo both"):
+        fit_compressor(dry, dry.reshape(2, -1), RATE)
     with pytest.raises(ValueError, match="knees"):
         fit_compressor(dry, compressed(dry), RATE, knees="hard")
     with pytest.raises(ValueError, match="wet must be finite"):

@@ -29,6 +29,14 @@ STRUCTURES = {
     "level in dB": {"rectifier": "absolute", "smoothed": "level_db", **PLAIN},
     "decoupled": {"ballistics": "decoupled", "smoothed": "gain_db"},
     "one time": {"release_ms": None},
+    "parallel mix": {"mix": 0.6, "smoothed": "gain_db"},
+    "look-ahead": {"look_ahead_ms": 1.37, "longest_look_ahead_ms": 3.0},
+    "look-ahead of a level, with a mix": {
+        "look_ahead_ms": 0.7,
+        "longest_look_ahead_ms": 3.0,
+        "smoothed": "amplitude",
+        "mix": 0.8,
+    },
     "expander": {"expander_threshold_db": -40.0, "expander_ratio": 0.5, "ratio": 9.0},
 }
 
@@ -41,10 +49,32 @@ def part():
     return MonoPair(dry, wet, RATE).part(0.5, 1.8)
 
 
+@pytest.fixture(scope="module")
+def stereo_part(part):
+    dry, wet = (torch.stack([signal, 0.5 * signal.flip(0)]) for signal in (part.pair.dry, part.pair.wet))
+    return MonoPair(dry, wet, RATE).part(0.5, 1.8)
+
+
+STEREO = {
+    "channels apart": {},
+    "linked by the louder": {"link": "max", "smoothed": "gain_db"},
+    "linked by the mean, looking ahead": {"link": "mean", "look_ahead_ms": 1.0, "longest_look_ahead_ms": 2.0},
+}
+
+
+@pytest.mark.parametrize("name", STEREO)
+def test_own_tangents_of_two_channels_are_forward_modes(name, stereo_part, monkeypatch):
+    check_tangents(stereo_part, STEREO[name], monkeypatch)
+
+
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_own_tangents_are_forward_modes(name, part, monkeypatch):
+    check_tangents(part, STRUCTURES[name], monkeypatch)
+
+
+def check_tangents(part, options, monkeypatch):
     monkeypatch.setattr(spans, "BLOCK", 5000)
-    settings = {"threshold_db": -27.0, "attack_ms": 5.0, "release_ms": 70.0} | STRUCTURES[name]
+    settings = {"threshold_db": -27.0, "attack_ms": 5.0, "release_ms": 70.0} | options
     compressor = Compressor(RATE, **settings).double()
     parameters = {name: tensor.detach() + 0.01 for name, tensor in compressor.named_parameters()}
     layout = Layout(parameters)

@@ -12,7 +12,7 @@ from diffapf.identification import levelling_amplifier_fit
 from diffapf.identification.compressor_fit import NotACompressorError
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.layout import Layout
-from diffapf.identification.levelling_amplifier_fit import changed, delayed, descend, fit_levelling_amplifier
+from diffapf.identification.levelling_amplifier_fit import changed, descend, fit_levelling_amplifier
 from diffapf.identification.levelling_amplifier_structures import CELLS, OUTPUTS, PRIORS, priors_of
 from diffapf.identification.prefiltered_pair import MonoPair
 from diffapf.identification.projected_part import Projected, numbers_of
@@ -45,7 +45,7 @@ def some(*names):
 def test_slopes_of_the_projected_error_are_finite_differences(cell, output, dry):
     """Also with a lead-in: Jᵀr is half the gradient of what is left with the best output stage."""
     amplifier = LevellingAmplifier(RATE, **{**OUTPUTS[output], **CELLS[cell]}).double()
-    part = delayed(MonoPair(dry, levelled(dry), RATE)).part(0.5, 2.5)
+    part = MonoPair(dry, levelled(dry), RATE).part(0.5, 2.5)
     projected = Projected(amplifier, part)
     parameters = {name: tensor.detach() for name, tensor in amplifier.named_parameters()}
     free = [name for name in parameters if name.startswith("cell.")]
@@ -83,7 +83,7 @@ def test_a_levelling_amplifier_and_its_cell_are_found(dry):
 
 def test_without_priors_the_truth_is_exact(dry, monkeypatch):
     monkeypatch.setattr(levelling_amplifier_fit, "EVENTS_PER_SECOND", 1e12)
-    part = delayed(MonoPair(dry, levelled(dry), RATE)).part(0.0, 4.0)
+    part = MonoPair(dry, levelled(dry), RATE).part(0.0, 4.0)
     amplifier = LevellingAmplifier(RATE, delay_us=0.0).double()
     descend(amplifier, part, tolerance=1e-9)
     assert part.esr(amplifier) < 1e-12
@@ -94,7 +94,7 @@ def test_without_priors_the_truth_is_exact(dry, monkeypatch):
 def test_a_prior_holds_what_the_recording_does_not_tell(dry):
     """Far below its threshold a cell does little: the slow release stays near its prior, and its error is about σ."""
     wet = levelled(0.02 * dry, threshold_db=-30.0)
-    part = delayed(MonoPair(0.02 * dry, wet, RATE)).part(0.0, 4.0)
+    part = MonoPair(0.02 * dry, wet, RATE).part(0.0, 4.0)
     amplifier = changed(LevellingAmplifier(RATE), delay_us=0.0)
     amplifier.set_parameters({"cell.slow_release_ms": 2000.0})
     descend(amplifier, part)

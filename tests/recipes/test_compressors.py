@@ -42,7 +42,12 @@ def test_a_compressor_finds_itself_and_the_baseline_cannot(short_run):
     assert metrics["fs:test/esr_fs"] > 1e-4 and metrics["fs:test/esr_td"] > 1e-4
     truths = {entry["name"]: entry.get("truth") for entry in json.loads((folder / "parameters.json").read_text())}
     assert truths["curve.threshold_db"] == -20.0
-    assert "Gain reduction" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "Gain reduction" in page
+    assert "attack while training" in page and "attack (ms)" in page and "release (ms)" in page
+    header = (folder / "history.csv").read_text().splitlines()[0].split(",")
+    assert {"param/smoother.attack_ms", "fs:param/smoother.attack_ms", "param/smoother.release_ms"} <= set(header)
+    assert "fs:param/smoother.release_ms" not in header
     assert Effect.load(folder / "model_fs.yaml").smoother.release_ms is None
 
 
@@ -54,7 +59,9 @@ def test_a_levelling_amplifier_by_gradient_descent(short_run):
     rows = (folder / "history.csv").read_text().splitlines()
     names = rows[0].split(",")
     assert "train/loss" in names and "train/esr" not in names
-    losses = [float(row.split(",")[names.index("train/loss")]) for row in rows[1:]]
+    start, *rest = (dict(zip(names, row.split(","), strict=True)) for row in rows[1:])
+    assert start["step"] == "0" and float(start["param/smoother.attack_ms"]) == 50.0 and not start["train/loss"]
+    losses = [float(row["train/loss"]) for row in rest]
     assert losses[-1] < losses[0]
     assert Effect.load(folder / "model.yaml").smoother.release_ms is not None
 

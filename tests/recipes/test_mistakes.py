@@ -19,6 +19,11 @@ def fails(result, *words: str) -> None:
         ([], ["name an experiment", "phaser"]),
         (["experiment=phasor"], ["no experiment 'phasor'", "did you mean experiment=phaser?"]),
         (["experiment=compressor", "data=FF-Q"], ["no data 'FF-Q'", "FF-A"]),
+        (["experiment=compressor", "protocol=paper"], ["protocol=paper is a phaser's", "protocol=compressor_paper"]),
+        (
+            ["experiment=phaser", "protocol=compressor_paper"],
+            ["protocol=compressor_paper is a compressor's", "protocol=paper"],
+        ),
         (["experiment=compressor", "start.trials=4"], ["start.trials must be 0", "LFO", "4"]),
         (["experiment=compressor", "model.ratio=0.5"], ["ratio", "at least 1", "0.5"]),
         (["experiment=compressor", "optimizer=sgd", "optimizer.momentum=1"], ["optimizer.momentum", "1"]),

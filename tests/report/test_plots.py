@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from diffapf.report.plots import plot_curve, plot_history
-from diffapf.report.results import Axis, Curve, History, Series
+from diffapf.report.plots import plot_curve, plot_history, plot_trajectories
+from diffapf.report.results import Axis, Curve, History, Parameter, Series
 
 TIME, LEVEL = Axis("Time", "s"), Axis("Level", "dB")
 
@@ -84,3 +84,32 @@ def test_the_history_has_a_plot_per_quantity_and_dashes_for_baselines():
     ]
     assert esr.legend[0].colour == esr.legend[2].colour
     assert "ESR (%)" in esr.svg
+
+
+def test_a_parameters_way_has_its_unit_the_baselines_and_the_truth():
+    step = np.array([0, 10, 20])
+    columns = {
+        "train/esr": np.array([math.nan, 0.5, 0.2]),
+        "param/smoother.attack_ms": np.array([50.0, 3.0, 1.0]),
+        "fs:param/smoother.attack_ms": np.array([50.0, 40.0, math.nan]),
+        "param/makeup_db": np.array([0.0, -1.0, 0.5]),
+        "param/nowhere": np.ones(3),
+    }
+    parameters = [
+        Parameter("smoother.attack_ms", 1.0, "ms", taper="log", truth=1.2),
+        Parameter("makeup_db", 0.5, "dB"),
+        Parameter("mix", 0.5),
+    ]
+    history = History(step, columns)
+    attack, makeup = plot_trajectories(history, parameters)
+    assert (attack.title, makeup.title) == ("attack while training", "makeup while training")
+    assert "attack (ms)" in attack.svg and "makeup (dB)" in makeup.svg
+    assert [(entry.name, entry.style) for entry in attack.legend] == [
+        ("model", "line"),
+        ("FS baseline", "line"),
+        ("true", "dashed"),
+    ]
+    assert len({entry.colour for entry in attack.legend}) == 3
+    assert ">10<" in attack.svg  # its scale is logarithmic
+    assert [entry.name for entry in makeup.legend] == ["model"]
+    assert [plot.title for plot in plot_history(history)] == ["ESR while training"]
