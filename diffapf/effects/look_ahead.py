@@ -85,5 +85,12 @@ class FractionalDelay:
 def windowed_sinc(fraction: Tensor) -> Tensor:
     """The taps of a delay by REACH − 1 samples and a fraction, which let a constant pass: `(2·REACH,)`."""
     t = torch.arange(1 - REACH, REACH + 1, dtype=fraction.dtype, device=fraction.device) - fraction
-    taps = torch.sinc(t) * torch.cos(torch.pi / 2 * t / (REACH + 1)).square()
+    taps = sinc(t) * torch.cos(torch.pi / 2 * t / (REACH + 1)).square()
     return taps / taps.sum()
+
+
+def sinc(t: Tensor) -> Tensor:
+    """sin(πt)/(πt), with derivatives of any order: those of `torch.sinc` beyond the first are not finite at 0."""
+    near, square = t.abs() < 1e-3, (torch.pi * t).square()
+    x = torch.pi * torch.where(near, 1.0, t)
+    return torch.where(near, 1 - square / 6 * (1 - square / 20), torch.sin(x) / x)

@@ -7,6 +7,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.func import jacfwd, jacrev, jvp, vmap
 
+from diffapf.effects.look_ahead import sinc
 from tests.effects.compressors import STRUCTURES, as_function, bursts, small_compressor
 from tests.filters.oracles import generator
 
@@ -60,3 +61,9 @@ def test_jacobians_by_vmap_and_hessians_by_all_nestings_agree(arguments):
     expected = torch.autograd.functional.hessian(loss, at)
     for outer, inner in ((jacfwd, jacrev), (jacrev, jacfwd), (jacfwd, jacfwd)):
         torch.testing.assert_close(outer(inner(loss))(at), expected, rtol=1e-8, atol=1e-10)
+
+
+def test_the_sinc_of_the_look_ahead_has_second_derivatives_everywhere():
+    t = torch.tensor([-2.0, -1e-4, 0.0, 5e-4, 0.3], dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(sinc(t), torch.sinc(t))
+    assert torch.autograd.gradcheck(sinc, t) and torch.autograd.gradgradcheck(sinc, t)
