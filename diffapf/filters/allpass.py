@@ -40,6 +40,9 @@ from diffapf.kernels import run, segments_of
 from diffapf.kernels.reference import initial_state_gradient, loop_inputs, stage_inputs
 
 
+MOST_STAGES = 32  # each compiled into the kernels
+
+
 def allpass_cascade(
     x: Tensor,
     p: Tensor | None = None,
@@ -60,7 +63,7 @@ def allpass_cascade(
         x: the signal, `(..., time)`, float32 or float64.
         p: the all-pass coefficient at each sample, the pole, |p| < 1: of x's shape, or broadcast to it.
             A break frequency of f Hz is p = (1 − t)/(1 + t), t = tan(πf/sample_rate).
-        stages: K ≥ 1.
+        stages: K, 1 to 32.
         c0, c1, a: the loop filter (c₀ + c₁ z⁻¹)/(1 − a z⁻¹), each a number or one for each signal `(...)`.
             c₀ alone is a loop gain; stable for |c₀| < 1.
         loop_delay: 0 or 1 samples.
@@ -86,8 +89,8 @@ def allpass_cascade(
     x, p, c0, c1, a, zi, artanh_p, through = in_float32(x, p, c0, c1, a, zi, artanh_p, through)
     check_signal("x", x, dtypes=REAL)
     check_flag("return_zf", return_zf)
-    if not isinstance(stages, int) or isinstance(stages, bool) or stages < 1:
-        raise ValueError(f"stages must be a positive integer, got {stages!r}")
+    if not isinstance(stages, int) or isinstance(stages, bool) or not 1 <= stages <= MOST_STAGES:
+        raise ValueError(f"stages must be an integer from 1 to {MOST_STAGES}, got {stages!r}")
     if not isinstance(loop_delay, int) or loop_delay not in (0, 1):
         raise ValueError(f"loop_delay must be 0 or 1 samples, got {loop_delay!r}")
     coefficient = _audio_rate(x, p, artanh_p, hop)
