@@ -39,8 +39,7 @@ from diffapf.filters.fir import FIR, FIROuter
 from diffapf.kernels import run, segments_of
 from diffapf.kernels.reference import initial_state_gradient, loop_inputs, stage_inputs
 
-
-MOST_STAGES = 32  # each compiled into the kernels
+MOST_STAGES = 16  # each compiled into the kernels, by a compiler that recurses
 
 
 def allpass_cascade(
@@ -63,7 +62,7 @@ def allpass_cascade(
         x: the signal, `(..., time)`, float32 or float64.
         p: the all-pass coefficient at each sample, the pole, |p| < 1: of x's shape, or broadcast to it.
             A break frequency of f Hz is p = (1 − t)/(1 + t), t = tan(πf/sample_rate).
-        stages: K, 1 to 32.
+        stages: K, 1 to 16.
         c0, c1, a: the loop filter (c₀ + c₁ z⁻¹)/(1 − a z⁻¹), each a number or one for each signal `(...)`.
             c₀ alone is a loop gain; stable for |c₀| < 1.
         loop_delay: 0 or 1 samples.

@@ -34,10 +34,10 @@ def test_every_operator_is_called():
     assert set(OPERATORS) >= functions > set()
 
 
-@pytest.mark.parametrize("stages", [0, 33, 100_000, 4.0, True])
+@pytest.mark.parametrize("stages", [0, 17, 100_000, 4.0, True])
 def test_stages_that_no_kernel_is_compiled_for(stages):
     """Of a hundred thousand, the compiler would end in a RecursionError."""
-    with pytest.raises(ValueError, match="stages must be an integer from 1 to 32"):
+    with pytest.raises(ValueError, match="stages must be an integer from 1 to 16"):
         diffapf.allpass_cascade(torch.ones(5), torch.tensor(0.5), stages=stages)
 
 
