@@ -152,17 +152,13 @@ class OpticalCell(RowFunction):
 class OpticalCellAdjoint(RowFunction):
     """(∂L/∂states, x, numbers, zi, states) → (dx, dnumbers, dzi)."""
 
+    OPTIONS = ("kind",)
+
     @staticmethod
     def forward(gradient, x, numbers, zi, states, kind):
         results = x.new_empty(x.shape), numbers.new_empty(numbers.shape), zi.new_empty(zi.shape)
         run("optical_cell_adjoint", gradient, x, numbers, zi, states, kind, out=results)
         return results
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        *tensors, ctx.kind = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, *along):
@@ -177,18 +173,13 @@ class OpticalCellTangent(RowFunction):
     """(the tangents of the numbers, zi and x; x, numbers, zi, states) → the states'; of an x at rest, no samples."""
 
     COEFFICIENTS = (3, 4, 5, 6)
+    OPTIONS = ("kind",)
 
     @staticmethod
     def forward(dnumbers, dzi, dx, x, numbers, zi, states, kind):
         dstates = x.new_empty(dzi.shape[0], *states.shape[1:])
         run("optical_cell_tangent", dx, dnumbers, dzi, x, numbers, zi, states, kind, out=(dstates,))
         return dstates
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        *tensors, ctx.kind = inputs
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, gradient):

@@ -11,6 +11,7 @@ second-order fits of compressors; Marquardt 1963.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -194,20 +195,14 @@ def fit_compressor(
             f"release; give it at least {SHORTEST_S:g} s"
         )
     gain, gain_esr = gain_alone(whole)
-    comparison = _Comparison(
+    comparison = _Structures(
         whole,
         _with_knees(_linked(structures or _all_structures(sample_rate), whole), knees),
         (20 * math.log10(gain), gain_esr),
         report,
         finished or FinishedStages(),
     )
-    try:
-        comparison.run()
-    except KeyboardInterrupt:
-        if not comparison.rows:
-            raise
-        return comparison.result(interrupted=True)
-    return comparison.result()
+    return comparison.outcome()
 
 
 _all_structures = structures
@@ -403,9 +398,38 @@ def _with_knees(families: Mapping[str, Options], knees: Sequence[str]) -> dict[s
     }
 
 
-class _Comparison:
-    """A fit on its way: what is there when Ctrl-C ends it is a fit too."""
+class Comparison(ABC):
+    """A fit on its way: what is there when Ctrl-C ends it is a fit too.
 
+    Rows are fitted to the first of the training part, and compared by what follows it.
+    """
+
+    def __init__(self, whole: Part, gain: tuple[float, float], report: Progress, finished: FinishedStages):
+        self.whole, self.report, self.finished = whole, report, finished
+        self.gain_db, self.gain_esr = gain
+        middle = whole.stop_s - VALIDATION * (whole.stop_s - whole.start_s)
+        self.first = whole.pair.part(whole.start_s, middle)
+        self.validation = whole.pair.part(middle, whole.stop_s)
+        self.rows: list[Row] = []
+        self.refined: tuple[Any, Fit] | None = None
+
+    @abstractmethod
+    def run(self) -> None: ...
+
+    @abstractmethod
+    def result(self, interrupted: bool = False) -> CompressorFit: ...
+
+    def outcome(self) -> CompressorFit:
+        try:
+            self.run()
+        except KeyboardInterrupt:
+            if not self.rows:
+                raise
+            return self.result(interrupted=True)
+        return self.result()
+
+
+class _Structures(Comparison):
     def __init__(
         self,
         whole: Part,
@@ -414,13 +438,8 @@ class _Comparison:
         report: Progress,
         finished: FinishedStages,
     ):
-        self.whole, self.families, self.report, self.finished = whole, families, report, finished
-        self.gain_db, self.gain_esr = gain
-        middle = whole.stop_s - VALIDATION * (whole.stop_s - whole.start_s)
-        self.first = whole.pair.part(whole.start_s, middle)
-        self.validation = whole.pair.part(middle, whole.stop_s)
-        self.rows: list[Row] = []
-        self.refined: tuple[Compressor, Fit] | None = None
+        super().__init__(whole, gain, report, finished)
+        self.families = families
         self.trajectory: list[Reached] = []
 
     def run(self) -> None:

@@ -26,7 +26,7 @@ from diffapf.identification.compressor_fit import (
     SHORTEST_S,
     TIE,
     UNEXPLAINED,
-    VALIDATION,
+    Comparison,
     CompressorFit,
     NotACompressorError,
     Progress,
@@ -112,7 +112,7 @@ def fit_levelling_amplifier(
             f"give it at least {SHORTEST_S:g} s"
         )
     gain, gain_esr = gain_alone(pair.part(whole.start_s, whole.stop_s))
-    comparison = _Comparison(
+    comparison = _Cells(
         whole,
         dict(cells or CELLS),
         dict(outputs or OUTPUTS),
@@ -120,13 +120,7 @@ def fit_levelling_amplifier(
         report,
         finished or FinishedStages(),
     )
-    try:
-        comparison.run()
-    except KeyboardInterrupt:
-        if not comparison.rows:
-            raise
-        return comparison.result(interrupted=True)
-    return comparison.result()
+    return comparison.outcome()
 
 
 # ------------------------------------------------------------------------------------------------------------- descents
@@ -229,9 +223,7 @@ def changed(amplifier: LevellingAmplifier, **options: Any) -> LevellingAmplifier
 # ----------------------------------------------------------------------------------------------------------- comparison
 
 
-class _Comparison:
-    """A fit on its way: what is there when Ctrl-C ends it is a fit too."""
-
+class _Cells(Comparison):
     def __init__(
         self,
         whole: Part,
@@ -241,14 +233,8 @@ class _Comparison:
         report: Progress,
         finished: FinishedStages,
     ):
-        self.whole, self.cells, self.outputs = whole, cells, outputs
-        self.gain_db, self.gain_esr = gain
-        self.report, self.finished = report, finished
-        middle = whole.stop_s - VALIDATION * (whole.stop_s - whole.start_s)
-        self.first = whole.pair.part(whole.start_s, middle)
-        self.validation = whole.pair.part(middle, whole.stop_s)
-        self.rows: list[Row] = []
-        self.refined: tuple[LevellingAmplifier, Fit] | None = None
+        super().__init__(whole, gain, report, finished)
+        self.cells, self.outputs = cells, outputs
 
     def run(self) -> None:
         """Every cell with the first output stage, then the one that is best with the others."""
