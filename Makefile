@@ -11,7 +11,7 @@ phaser: $(READY)
 	$(BIN)/python train.py experiment=phaser
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto  # the kernels' threads would wait for those of the other tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal  # neighbours compile the same kernels; the kernels' threads would wait for those of the other tests
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ class Calls:
         self.generator = torch.Generator().manual_seed(seed)
         self.batch = self.random.choice(BATCHES)
         self.time = self.random.choice((0, 1, 5, 17))
-        self.order = self.random.choice((0, 1, 2, 3, 6))
+        self.order = self.random.choice((0, 1, 2))  # each is compiled, for each dtype and layout
         self.dtype = self.random.choice((torch.float32, torch.float64))
 
     def normal(self, *shape: int) -> Tensor:

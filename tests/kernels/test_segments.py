@@ -67,7 +67,7 @@ def test_the_allpass_and_its_adjoint_equal_the_definition(rows, time, stages, lo
 @pytest.mark.usefixtures("short_segments")
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "a row a sample"])
 @pytest.mark.parametrize("form", ["df1", "df2", "tdf1", "tdf2"])
-@given(rows=st.integers(1, 5), time=st.integers(8, 60), order=st.sampled_from([1, 3]), seed=st.integers(0, 2**31))
+@given(rows=st.integers(1, 5), time=st.integers(8, 60), order=st.just(2), seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=15)
 def test_direct_forms_and_their_adjoints_equal_the_definition(form, fixed, rows, time, order, seed):
     generator = torch.Generator().manual_seed(seed)
