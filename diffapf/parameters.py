@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 import yaml
@@ -74,6 +74,36 @@ ALLOWED: dict[Mapping, tuple[Callable[[float], bool], str]] = {
 # ---------------------------------------------------------------------------------------------------------- parameters
 
 
+Position = TypeVar("Position", float, Tensor)
+
+
+@dataclass(frozen=True)
+class Range:
+    """What a knob reaches, and its taper, "linear" or "log": positions from 0 to 1 to values, and back.
+
+    Numbers, or tensors with their gradients.
+
+    >>> Range(100.0, 10_000.0, "Hz", "log").at(0.5)
+    1000.0
+    """
+
+    minimum: float
+    maximum: float
+    unit: str = ""
+    taper: str = "linear"
+
+    def at(self, position: Position) -> Position:
+        if self.taper == "linear":
+            return self.minimum + position * (self.maximum - self.minimum)
+        return self.minimum * (self.maximum / self.minimum) ** position
+
+    def position(self, value: Position) -> Position:
+        if self.taper == "linear":
+            return (value - self.minimum) / (self.maximum - self.minimum)
+        octaves = math.log(self.maximum / self.minimum)
+        return (torch.log if isinstance(value, Tensor) else math.log)(value / self.minimum) / octaves  # type: ignore
+
+
 @dataclass(frozen=True)
 class ParameterSpec:
     """What a user sees of a parameter: its value in real units, and the range and taper of its knob."""
@@ -91,21 +121,19 @@ class ParameterSpec:
         >>> ParameterSpec("cutoff", 100.0, "Hz", 10.0, 1000.0, "log").knob(100.0)
         0.5
         """
-        low, high = self._range()
-        position = (value - low) / (high - low) if self.taper == "linear" else math.log(value / low, high / low)
-        return min(max(position, 0.0), 1.0)
+        return min(max(self._range().position(value), 0.0), 1.0)
 
     def at(self, position: float) -> float:
         """The value at a knob's position in [0, 1]."""
-        low, high = self._range()
+        reached = self._range()
         if not 0 <= position <= 1:
             raise ValueError(f"{self.name}: a knob's position is in [0, 1], got {position}")
-        return low + position * (high - low) if self.taper == "linear" else low * (high / low) ** position
+        return reached.at(position)
 
-    def _range(self) -> tuple[float, float]:
+    def _range(self) -> Range:
         if self.minimum is None or self.maximum is None:
             raise ValueError(f"{self.name} has no range, so it has no knob")
-        return self.minimum, self.maximum
+        return Range(self.minimum, self.maximum, self.unit, self.taper)
 
 
 def is_finite_number(value: object) -> bool:

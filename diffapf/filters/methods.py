@@ -2,13 +2,15 @@
 
 An effect describes its filter once, as an object with
     run(x, state=None) -> (y, state)    the recursion, coefficients moving at every sample
-    response(omega) -> H                the frequency response of each control frame, complex `(frames, bins)`
+    response(omega) -> H                the frequency response of each control frame, complex `(..., frames, bins)`
 and a method applies it. So a model can be trained by one method and tested by the other. A filter whose coefficients stand
 still has `hop = None`, one response `(bins,)`, and the value `rest` that it starts from: see `OnePole`.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +22,7 @@ from diffapf.filters.ballistics import ballistics
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.design import polynomial_response
 from diffapf.filters.fir import fir
+from diffapf.filters.iir import lfilter
 
 
 class ControlRateFilter(Protocol):
@@ -51,6 +54,30 @@ class TransferFunction:
     def response(self, omega: Tensor) -> Tensor:
         a = torch.nn.functional.pad(self.a, (1, 0), value=1.0)
         return polynomial_response(self.b, omega) / polynomial_response(a, omega)
+
+
+@dataclass
+class Biquads:
+    """Second-order sections in series with coefficients that move: in each the all-pole part first, then the FIR part.
+
+    The direct form II of `lfilter`. Each section is (b, a), both `(..., frames, 3)` with the signal's leading dimensions, and
+    a[..., 0] = 1; frames as in `TransferFunction`. The state is each section's.
+    """
+
+    sections: Sequence[tuple[Tensor, Tensor]]
+    hop: int
+    rate: ControlRate | None = None
+
+    def run(self, x: Tensor, state: Sequence[Tensor] | None = None) -> tuple[Tensor, list[Tensor]]:
+        after = []
+        for k, (b, a) in enumerate(self.sections):
+            zi = None if state is None else state[k]
+            x, zf = lfilter(b, a, x, zi, form="df2", return_zf=True, hop=self.rate or ControlRate.hop(self.hop))
+            after.append(zf)
+        return x, after
+
+    def response(self, omega: Tensor) -> Tensor:
+        return math.prod(polynomial_response(b, omega) / polynomial_response(a, omega) for b, a in self.sections)  # type: ignore
 
 
 @dataclass
@@ -106,10 +133,10 @@ class FrequencySampling:
         spectrum = torch.stft(signal, n_fft, hop, length, window, pad_mode="constant", return_complex=True)
         omega = torch.linspace(0, torch.pi, n_fft // 2 + 1, dtype=x.dtype, device=x.device)
         response = control_rate_filter.response(omega)
-        last = response.shape[0] - 1  # held, as in the time domain
+        last = response.shape[-2] - 1  # held, as in the time domain
         if last + 1 != spectrum.shape[-1]:
-            response = response[torch.arange(spectrum.shape[-1], device=x.device).clamp(max=last)]
-        filtered = spectrum * response.transpose(0, 1)
+            response = response[..., torch.arange(spectrum.shape[-1], device=x.device).clamp(max=last), :]
+        filtered = spectrum * response.transpose(-2, -1).reshape(-1, *spectrum.shape[-2:])
         return torch.istft(filtered, n_fft, hop, length, window, length=x.shape[-1]).reshape(x.shape)
 
     def __repr__(self) -> str:
