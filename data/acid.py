@@ -6,7 +6,7 @@ Signal flow, each line a part of the synthesiser::
     y0 = x − high-pass(k y4, 150 Hz)                    resonance r: k = 17 (1 − e^(−3r))/(1 − e^(−3))
     y1' = 2 ω (y0 − y1 + y2)                            diode ladder: the first capacitor is half of the others
     y2' = ω (y1 − 2 y2 + y3),  y3' = ω (y2 − 2 y3 + y4),  y4' = ω (y3 − 2 y4)
-    y  = high-pass(3 y4 · amplitude, 24 Hz)             ω = 2π f_c/√2: rings at f_c, and without the 150 Hz for ever at k = 17
+    y  = high-pass(3 y4 · amplitude, 24 Hz)             ω = 2π f_c/√2: rings at f_c; at k = 17 for ever, but for the 150 Hz
 
     e   = (1 − e^(−t/3 ms)) e^(−t/decay)                t since the note was struck; decay is 200 ms for an accented one
     f_c = 314 Hz (2394/314)^c 2^(S (e − O) + a e),  at most 20 kHz
@@ -98,7 +98,9 @@ class Pattern:
         return (self.length > 0) & ~self.slide
 
 
-def simulate(pattern: Pattern, knobs: Knobs, start_phase: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def simulate(
+    pattern: Pattern, knobs: Knobs, start_phase: float = 0.0, output_corner: float = OUTPUT_CORNER
+) -> tuple[np.ndarray, np.ndarray]:
     """What the synthesiser plays, and the true fundamental frequency.
 
     The ladder is solved by the trapezoidal rule at 192 kHz, its delay-free loop exactly; the decimator is linear-phase and
@@ -108,6 +110,7 @@ def simulate(pattern: Pattern, knobs: Knobs, start_phase: float = 0.0) -> tuple[
         pattern: the notes.
         knobs: the front panel.
         start_phase: of the oscillator, in periods.
+        output_corner: of the last high-pass, Hz.
 
     Returns:
         audio and f0 in Hz, both `(6000 steps,)` at 48 kHz, float64.
@@ -121,20 +124,20 @@ def simulate(pattern: Pattern, knobs: Knobs, start_phase: float = 0.0) -> tuple[
     e, amplitude = envelopes(pattern, knobs)
     x = high_pass(oscillator(f0, knobs.square, start_phase), INPUT_CORNER)
     y = OUTPUT_GAIN * ladder(x, cutoff_hz(e, knobs, _accent(pattern, knobs)), feedback(knobs.resonance))
-    y = high_pass(y * amplitude, OUTPUT_CORNER)
+    y = high_pass(y * amplitude, output_corner)
     audio = signal.resample_poly(y, 1, OVERSAMPLING, window=_decimator())
     return np.where(_sounding(pattern), audio, 0.0), f0[::OVERSAMPLING].copy()
 
 
 def glide(pattern: Pattern) -> np.ndarray:
-    """The pitch at 192 kHz, MIDI, without the tuning."""
+    """The pitch at 192 kHz, MIDI, without the tuning; a note that is struck has its own from its step's beginning."""
     pitch = np.empty(len(pattern.pitch) * STEP * OVERSAMPLING)
-    ends = [*OVERSAMPLING * pattern.starts[1:], len(pitch)]
-    begin, now = 0, pattern.pitch[0]
-    for target, slide, end in zip(pattern.pitch, pattern.slide, ends, strict=True):
+    begins = OVERSAMPLING * np.where(pattern.slide, pattern.starts, np.arange(len(pattern.pitch)) * STEP)
+    now = pattern.pitch[0]
+    for target, slide, begin, end in zip(pattern.pitch, pattern.slide, begins, [*begins[1:], len(pitch)], strict=True):
         now = now if slide else target
         pitch[begin:end] = target + (now - target) * np.exp(-np.arange(end - begin) / (SLIDE_SECONDS * RATE))
-        begin, now = end, pitch[end - 1]
+        now = pitch[end - 1]
     return pitch
 
 
