@@ -73,8 +73,9 @@ class Notes:
         Raises:
             ValueError: no index, or one that there is not.
         """
-        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.audio.device)
-        if chosen.ndim != 1 or not len(chosen) or not ((chosen >= 0) & (chosen < len(self))).all():
+        chosen = torch.as_tensor(indices, device=self.audio.device)
+        whole = chosen.ndim == 1 and len(chosen) > 0 and chosen.dtype != torch.bool and not chosen.is_floating_point()
+        if not whole or not ((chosen >= 0) & (chosen < len(self))).all():
             raise ValueError(f"indices must be some of 0 to {len(self) - 1}, got {chosen.tolist()}")
         return replace(
             self,

@@ -207,7 +207,7 @@ def test_subsets_keep_what_belongs_together(tmp_path):
         assert (one.names, one.note_on.tolist(), one.sample_rate) == (["note 1"], [4000], RATE)
         torch.testing.assert_close(one.audio[0], notes.audio[1])
         torch.testing.assert_close(one.f0_hz[0], notes.f0_hz[1])
-    for wrong in ([], [2], [-1]):
+    for wrong in ([], [2], [-1], [True, False], [0.5], [[0]]):
         with pytest.raises(ValueError, match="indices must be some of 0 to 1"):
             notes.subset(wrong)
 

@@ -151,7 +151,7 @@ def _librosa() -> ModuleType:
 def _refined(y: np.ndarray, periods: np.ndarray, frame: int, hop: int) -> tuple[np.ndarray, np.ndarray]:
     """Periods in samples where each frame is most like itself a period later, near those given; and that correlation.
 
-    librosa's difference function runs over fewer samples at longer lags, which draws its troughs, those of narrow pulses by 3 %.
+    librosa's difference function runs over fewer samples at longer lags, which draws its troughs: of narrow pulses by 3 %.
     """
     refined, alike = periods.copy(), np.zeros(len(periods))
     for i, period in enumerate(periods):
