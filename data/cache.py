@@ -8,24 +8,26 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
+from data import acid, acid_loops, signals
 from data import levelling_amplifier as amplifier
 from data import programme as music
-from data import signals
 from data import small_stone as pedal
 
 AnySetting = TypeVar("AnySetting", pedal.Setting, amplifier.Setting)
+Report = Callable[[float], None] | None  # moves a bar to a fraction
 
 log = logging.getLogger(__name__)
 
 SOURCES = {
     "small_stone": (Path(signals.__file__), Path(pedal.__file__)),
     "levelling_amplifier": (Path(signals.__file__), Path(music.__file__), Path(amplifier.__file__)),
+    "acid": (Path(acid.__file__), Path(acid_loops.__file__)),
 }
 
 
@@ -99,6 +101,31 @@ def levelling_amplifier(setting: str, progress: bool = True, *, seconds: float =
     )
 
 
+def acid_notes(loops: int = 100, progress: bool = True, *, seed: int = acid_loops.SEED) -> acid_loops.AcidNotes:
+    """Notes of the simulated TB-303, with their true pitch and knobs; kept as :func:`small_stone` is.
+
+    Args:
+        loops: of sixteen steps, of which about 14 are notes long enough; fewer loops are the first of more.
+        progress: show a bar while simulating.
+        seed: of knobs, melodies, levels and noise.
+
+    Raises:
+        ValueError: there are no loops.
+
+    >>> notes = acid_notes(loops=1, progress=False)
+    >>> notes.audio.shape == (len(notes), 6000), notes.sample_rate
+    (True, 48000)
+    """
+    names = [field.name for field in fields(acid_loops.AcidNotes) if field.name != "sample_rate"]
+
+    def simulate(report: Report) -> dict[str, np.ndarray]:
+        made = acid_loops.acid_notes(loops, seed, report)
+        return {name: getattr(made, name) for name in names}
+
+    description = f"Simulating {loops} loops of the TB-303" if progress else None
+    return acid_loops.AcidNotes(**_kept(f"acid_{fingerprint('acid', (loops, seed))}", names, simulate, description))
+
+
 def cache_folder() -> Path:
     """`$DIFFAPF_CACHE`, or else `diffapf/data` in the user's cache folder (`$XDG_CACHE_HOME` or `~/.cache`)."""
     if chosen := os.environ.get("DIFFAPF_CACHE"):
@@ -107,9 +134,9 @@ def cache_folder() -> Path:
     return (Path(user) if user else Path.home() / ".cache") / "diffapf" / "data"
 
 
-def fingerprint(device: str, lengths: Sequence[float]) -> str:
-    """Names what a recording was made by: a change of the simulation's source or of a length changes it."""
-    made_by = hashlib.sha256(repr(tuple(map(float, lengths))).encode())
+def fingerprint(device: str, numbers: Sequence[float]) -> str:
+    """Names what a recording was made by: a change of the simulation's source or of a number it was asked for changes it."""
+    made_by = hashlib.sha256(repr(tuple(map(float, numbers))).encode())
     for source in SOURCES[device]:
         made_by.update(source.read_bytes())
     return made_by.hexdigest()[:12]
@@ -126,31 +153,43 @@ def _recording(
     lengths: Sequence[float],
     truth: pedal.Setting | amplifier.Setting,
     play: Callable[[], np.ndarray],
-    simulate: Callable[[np.ndarray, Callable[[float], None] | None], np.ndarray],
+    simulate: Callable[[np.ndarray, Report], np.ndarray],
     description: str | None,
 ) -> Recording:
-    """Read, or else played, simulated and kept; description: of the bar, None for none."""
-    path = cache_folder() / f"{device}_{truth.name}_{fingerprint(device, lengths)}.npz"
-    tracks = _read(path)
-    if tracks is None:
-        tracks = _make(play, simulate, description)
-        _write(path, tracks)
-    dry, wet = (track.astype(np.float64) for track in tracks)
+    def tracks(report: Report) -> dict[str, np.ndarray]:
+        dry = play().astype(np.float32)
+        return {"dry": dry, "wet": simulate(dry.astype(np.float64), report).astype(np.float32)}
+
+    kept = _kept(f"{device}_{truth.name}_{fingerprint(device, lengths)}", ("dry", "wet"), tracks, description)
+    dry, wet = (kept[name].astype(np.float64) for name in ("dry", "wet"))
     return Recording(dry, wet, signals.SAMPLE_RATE, truth.name, truth)
 
 
-def _make(play: Callable, simulate: Callable, description: str | None) -> tuple[np.ndarray, np.ndarray]:
-    dry = play().astype(np.float32)
+def _kept(
+    name: str,
+    arrays: Sequence[str],
+    simulate: Callable[[Report], dict[str, np.ndarray]],
+    description: str | None,
+) -> dict[str, np.ndarray]:
+    """The arrays of these names: read from the cache, or else simulated and kept; description: of the bar, None for none."""
+    path = cache_folder() / f"{name}.npz"
+    found = _read(path, arrays)
+    if found is None:
+        found = _make(simulate, description)
+        _write(path, found)
+    return found
+
+
+def _make(simulate: Callable[[Report], dict[str, np.ndarray]], description: str | None) -> dict[str, np.ndarray]:
     with _progress_bar(description or "", description is not None) as report:
-        wet = simulate(dry.astype(np.float64), report)
-    return dry, wet.astype(np.float32)
+        return simulate(report)
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """Dry and wet, or None where there is no sound file; the archive's checksums tell."""
+def _read(path: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """The arrays of these names, or None where there is no sound file; the archive's checksums tell."""
     try:
-        with np.load(path) as tracks:
-            return tracks["dry"], tracks["wet"]
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in names}
     except FileNotFoundError:
         return None
     except Exception as error:  # a damaged archive can raise anything, and all of it has the same remedy
@@ -158,21 +197,20 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
         return None
 
 
-def _write(path: Path, tracks: tuple[np.ndarray, np.ndarray]) -> None:
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write under another name, then rename: who reads or writes the same file meanwhile sees a whole one."""
-    dry, wet = tracks
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="making-", dir=path.parent) as folder:
             part = Path(folder) / path.name
-            np.savez_compressed(part, dry=dry, wet=wet)
+            np.savez_compressed(part, **arrays)
             part.replace(path)
     except OSError as error:
         log.warning("%s cannot be kept (%s); the next run will simulate it again", path, error)
 
 
 @contextmanager
-def _progress_bar(description: str, shown: bool) -> Iterator[Callable[[float], None] | None]:
+def _progress_bar(description: str, shown: bool) -> Iterator[Report]:
     """A bar on standard error, and the function that moves it to a fraction; None without rich."""
     try:
         from rich.console import Console

@@ -16,7 +16,7 @@ ROWS = (
     ("diffapf.filters",),
     ("diffapf.modulation", "diffapf.parameters", "diffapf.losses", "diffapf.metrics", "diffapf.audio"),
     ("diffapf.effects", "diffapf.synths"),
-    ("diffapf.identification",),
+    ("diffapf.identification", "diffapf.notes"),
     ("diffapf.export", "diffapf.report"),
     ("diffapf",),
     ("diffapf.cli",),

@@ -94,6 +94,26 @@ def test_the_levelling_amplifier_is_kept_too(folder, monkeypatch):
         cache.levelling_amplifier("LA-A")
 
 
+def test_the_acid_notes_are_kept_too(folder, monkeypatch):
+    first = cache.acid_notes(loops=1, progress=False)
+    monkeypatch.setattr(cache, "_make", no_simulation)
+    second = cache.acid_notes(loops=1, progress=False)
+    assert vars(first).keys() == vars(second).keys()
+    for name, array in vars(first).items():
+        np.testing.assert_array_equal(array, getattr(second, name))
+        assert np.asarray(array).dtype == np.asarray(getattr(second, name)).dtype
+    with pytest.raises(AssertionError, match="simulated again"):
+        cache.acid_notes(loops=1, progress=False, seed=1)
+
+
+def test_an_archive_without_one_of_the_arrays_is_made_again(folder, caplog):
+    first = cache.small_stone("SS-A", **EXCERPT)
+    path = next(folder.iterdir())
+    np.savez_compressed(path, dry=first.dry)
+    assert same(first, cache.small_stone("SS-A", **EXCERPT))
+    assert "again" in caplog.text
+
+
 def test_an_unknown_setting_names_those_there_are():
     with pytest.raises(ValueError, match=r"'SS-G'.*SS-A, SS-B, SS-C, SS-D, SS-E, SS-F"):
         cache.small_stone("SS-G")
