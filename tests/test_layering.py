@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = (
     ("diffapf.kernels",),
     ("diffapf.filters",),
-    ("diffapf.modulation", "diffapf.parameters", "diffapf.losses", "diffapf.metrics", "diffapf.audio"),
+    ("diffapf.modulation", "diffapf.parameters", "diffapf.losses", "diffapf.metrics", "diffapf.audio", "diffapf.needs"),
     ("diffapf.effects", "diffapf.synths"),
     ("diffapf.identification", "diffapf.notes"),
     ("diffapf.export", "diffapf.report"),

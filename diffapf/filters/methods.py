@@ -60,8 +60,8 @@ class TransferFunction:
 class Biquads:
     """Second-order sections in series with coefficients that move: in each the all-pole part first, then the FIR part.
 
-    The direct form II of `lfilter`. Each section is (b, a), both `(..., frames, 3)` with the signal's leading dimensions, and
-    a[..., 0] = 1; frames as in `TransferFunction`. The state is each section's.
+    The direct form II of `lfilter`. Each section is (b, a), both `(..., frames, 3)` with the signal's leading dimensions,
+    and a[..., 0] = 1; frames as in `TransferFunction`. The state is each section's.
     """
 
     sections: Sequence[tuple[Tensor, Tensor]]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-from types import ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from diffapf.needs import needed
 
 # Of 54 notes of a bass synthesiser, all are tracked so; with all harmonics, a resonance passes for the fundamental.
 LOW_PASS_HZ = 3000.0
@@ -123,7 +124,7 @@ def _onset(y: np.ndarray) -> int:
 
 
 def _yin(y: np.ndarray, sample_rate: float, lowest: float, highest: float, frame: int, hop: int) -> np.ndarray:
-    librosa = _librosa()
+    librosa = needed("librosa")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # it wants two of the longest periods in a frame
         return librosa.yin(
@@ -136,16 +137,6 @@ def _yin(y: np.ndarray, sample_rate: float, lowest: float, highest: float, frame
             trough_threshold=TROUGH,
             center=False,
         )
-
-
-def _librosa() -> ModuleType:
-    try:
-        import librosa
-    except ImportError as error:
-        raise ValueError(
-            f"the pitch of notes is tracked by librosa, which cannot be imported ({error}): pip install 'diffapf[synths]'"
-        ) from error
-    return librosa
 
 
 def _refined(y: np.ndarray, periods: np.ndarray, frame: int, hop: int) -> tuple[np.ndarray, np.ndarray]:

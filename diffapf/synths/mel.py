@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffapf.synths.needs import needed
+from diffapf.needs import needed
 
 FLOOR = 1e-7
 

@@ -1,4 +1,4 @@
-"""Packages that not every user needs."""
+"""Packages that only synthesisers and their notes need, which not every user installs."""
 
 from __future__ import annotations
 
@@ -11,4 +11,6 @@ def needed(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ValueError(f"synthesisers need {name} here ({error}): pip install 'diffapf[synths]'") from None
+        raise ValueError(
+            f"{name} is needed for this, which cannot be imported ({error}): pip install 'diffapf[synths]'"
+        ) from error
