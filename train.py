@@ -23,7 +23,8 @@ def main(cfg: DictConfig) -> None:
 
         folder = Path(cfg.run)
         folder.mkdir(parents=True, exist_ok=True)
-        report = identify(cfg, folder) if cfg.identify else descend(cfg, folder)
+        kind = identify if cfg.identify else match if cfg.match else descend
+        report = kind(cfg, folder)
         print(f"Metrics:    {relative(folder / 'metrics.json')}")
         print(f"Report:     {relative(report)}")
 
@@ -35,6 +36,18 @@ def identify(cfg: DictConfig, folder: Path) -> Path:
     found = fit(cfg, folder, HydraConfig.get().overrides.task)
     print(found.summary)
     return found.page
+
+
+def match(cfg: DictConfig, folder: Path) -> Path:
+    """A network and a synth trained to play notes again; returns the report's path."""
+    from recipes.matched import print_run, write_results
+    from recipes.sound_matching import timed_run
+
+    data, results, seconds = timed_run(cfg, folder)
+    report = write_results(folder, data, results, seconds, f"{cfg.name}: {data.title}")
+    print_run(data, results)
+    print(f"\nNext, try:  {cfg.next}")
+    return report
 
 
 def descend(cfg: DictConfig, folder: Path) -> Path:

@@ -57,16 +57,16 @@ class ProgressBar(Callback):
 
 
 def _words(trainer: Trainer) -> str:
-    names = {"train/esr": "ESR", "val/esr": "validation"}
     metrics = trainer.callback_metrics
-    words = [f"{label} {100 * float(metrics[name]):.3g} %" for name, label in names.items() if name in metrics]
-    if "train/loss" in metrics:
-        words.insert(0, f"loss {float(metrics['train/loss']):.3g}")
+    losses = {"train/loss": "loss", "train/mss": "MSS", "val/mss": "validation"}
+    words = [f"{label} {float(metrics[name]):.3g}" for name, label in losses.items() if name in metrics]
+    errors = {"train/esr": "ESR", "val/esr": "validation"}
+    words += [f"{label} {100 * float(metrics[name]):.3g} %" for name, label in errors.items() if name in metrics]
     return ", ".join(words)
 
 
 class History(Callback):
-    """The training curve: a row at each validation, and of watched parameters one at the start.
+    """The training curve: a row at each validation, or epoch without one, and of watched parameters one at the start.
 
     Part of the checkpoint, so a resumed run has all of it.
     """
@@ -90,6 +90,10 @@ class History(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.before, self.began = self.seconds, None
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not sum(trainer.num_val_batches):  # nothing to validate on
+            self.on_validation_end(trainer, pl_module)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: float(trainer.callback_metrics[name]) for name in trainer.callback_metrics}
         self.rows.append({"step": trainer.global_step, "seconds": self.seconds, **metrics, **_watched(pl_module)})
@@ -103,7 +107,7 @@ class History(Callback):
 
 def _watched(recipe: LightningModule) -> dict[str, float]:
     """Columns of the history, as the report knows them."""
-    return of_parameters(recipe.kind.watched(recipe.effect))  # type: ignore[operator,union-attr,arg-type]
+    return of_parameters(recipe.watched())  # type: ignore[operator]
 
 
 class StopOnInterrupt(Callback):

@@ -11,16 +11,16 @@ from typing import Any
 
 import hydra
 import torch
-from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from diffapf.effects.effect import Effect
 from diffapf.filters.methods import FrequencySampling, TimeDomain
-from recipes.callbacks import History, ProgressBar, StopOnInterrupt, progress_bar
+from recipes.callbacks import History, progress_bar
 from recipes.data import Pair
 from recipes.kinds import kind_of
 from recipes.optimizers import levenberg_marquardt, newton_raphson
+from recipes.trainer import last_checkpoint, train
 from recipes.training import EffectTraining, LeastSquaresTraining, NewtonTraining, best_start
 
 METHODS = {"td": TimeDomain, "fs": FrequencySampling}
@@ -41,7 +41,7 @@ class Trained:
 def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     """Trains the model by the experiment's method, then by each baseline method, from the same start."""
     _check(cfg)
-    _quiet()
+    quiet()
     seed_everything(cfg.seed, verbose=False)
     dtype = getattr(torch, cfg.dtype)
     pair: Pair = hydra.utils.instantiate(cfg.data.source)
@@ -53,7 +53,7 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     baselines = [name for name in cfg.baselines if name in by_least_squares]
     methods = [cfg.method.name, *(name for name in baselines if name != cfg.method.name)]
     # a resumed training has its start in its checkpoint; a baseline that had not begun needs the same start again
-    if not all(_checkpoint(folder, name).exists() for name in methods):
+    if not all(last_checkpoint(folder, name).exists() for name in methods):
         _choose_start(cfg, effect, pair)
     results = []
     for name in methods:
@@ -117,7 +117,7 @@ def _check_least_squares(cfg: DictConfig, effect: Effect) -> None:
     kind.check_least_squares(effect)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Lightning's hints are about machines with many workers and cores for data; here the data is in memory."""
     import logging
 
@@ -165,43 +165,16 @@ def _choose_start(cfg: DictConfig, effect: Effect, pair: Pair) -> None:
             bar.update(task, advance=1, words=f"best ESR {100 * min(losses):.3g} %")
 
 
-def _checkpoint(folder: Path, method: str) -> Path:
-    return folder / "checkpoints" / method / "last.ckpt"
-
-
 def _train(cfg: DictConfig, effect: Effect, pair: Pair, method: str, folder: Path) -> Trained:
     recipe = _training(cfg, effect, pair, method)
-    history, interrupt = History(), StopOnInterrupt()
-    last = _checkpoint(folder, method)
-    best = ModelCheckpoint(last.parent, "best", "val/esr", save_last=True, enable_version_counter=False)
-    callbacks = [history, interrupt, best, ProgressBar(f"Training by {method.upper()}")]
-    if cfg.trainer.patience:
-        validations = max(1, cfg.trainer.patience // cfg.trainer.validate_every)
-        callbacks.append(EarlyStopping("val/esr", patience=validations, check_finite=True))
     steps = cfg.trainer.max_steps if method == cfg.method.name else cfg.trainer.baseline_steps
     pair.steps = min(cfg.trainer.validate_every, steps)
-    trainer = Trainer(
-        max_steps=steps,
-        max_epochs=-1,
-        accelerator=cfg.trainer.accelerator,
-        devices=1,
-        gradient_clip_val=cfg.trainer.gradient_clip if method == "td" and recipe.automatic_optimization else None,
-        callbacks=callbacks,
-        logger=hydra.utils.instantiate(cfg.logger, save_dir=str(folder)) if cfg.logger else False,
-        log_every_n_steps=10,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-    )
-    trainer.fit(recipe, pair, ckpt_path=str(last) if last.exists() else None, weights_only=False)
-    if Path(best.best_model_path).is_file():
-        weights = torch.load(best.best_model_path, weights_only=False)["state_dict"]
-        recipe.load_state_dict(weights)
+    clip = cfg.trainer.gradient_clip if method == "td" and recipe.automatic_optimization else None
+    course = train(cfg, recipe, pair, method, folder, steps, "val/esr", clip)
     effect.eval()
     recipe.kind.begin(effect, 0.0)
-    trained = Trained(effect, method, history, interrupted=interrupt.interrupted, steps=trainer.global_step)
-    trained.metrics = {"train/seconds": history.seconds, "train/steps": trainer.global_step}
+    trained = Trained(effect, method, course.history, interrupted=course.interrupted, steps=course.steps)
+    trained.metrics = {"train/seconds": course.history.seconds, "train/steps": course.steps}
     return trained
 
 

@@ -24,6 +24,23 @@ def adam(
     return optimizer, LambdaLR(optimizer, decayed)
 
 
+def adamw(
+    parameters: Iterable[nn.Parameter], steps: int, lr: float, weight_decay: float, warm_up: int = 0, hold: float = 1.0
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """AdamW; its rate rises over `warm_up` steps, and falls by a cosine after the fraction `hold` of all; 1: never."""
+    _check_positive("lr", lr)
+    if not isinstance(hold, (int, float)) or not 0 <= hold <= 1:
+        raise ValueError(f"optimizer.hold must be a fraction of all steps, 0 to 1, got {hold!r}")
+
+    def rate(step: int) -> float:
+        risen = min(1.0, (step + 1) / warm_up) if warm_up else 1.0
+        late = max(0.0, step / steps - hold) / max(1 - hold, 1e-9)
+        return risen * (1 + math.cos(math.pi * min(late, 1.0))) / 2
+
+    optimizer = torch.optim.AdamW(parameters, lr, weight_decay=weight_decay)
+    return optimizer, LambdaLR(optimizer, rate)
+
+
 def sgd(
     parameters: Iterable[nn.Parameter], steps: int, lr: float, momentum: float, decay: str = "none"
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:

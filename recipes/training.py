@@ -83,6 +83,10 @@ class EffectTraining(LightningModule):
         self.start_rate_hz = self.kind.rate_hz(effect)
         self.window = 0
 
+    def watched(self) -> dict[str, float]:
+        """What the history keeps of the effect's parameters."""
+        return self.kind.watched(self.effect)
+
     def configure_optimizers(self) -> Any:
         learned = [parameter for parameter in self.effect.parameters() if parameter.requires_grad]
         optimizer, schedule = self.make_optimizer(learned, self.trainer.max_steps)

@@ -159,7 +159,11 @@ class AcidSynth(nn.Module):
         with channels.
         """
         x = self._excitation(self._phase(note, note.phase), note, values)
-        return self._output(self.method(x, self._filter(values)), note, values)[0]
+        return self._output(self.filtered(x, values), note, values)[0]
+
+    def filtered(self, x: Tensor, values: Values) -> Tensor:
+        """Any sound through the filter alone, as it moves over the notes."""
+        return self.method(x, self._filter(values))
 
     def process(self, note: Note, values: Values, state: AcidState) -> tuple[Tensor, AcidState]:
         """The note's next block, in the time domain; `note.f0_hz` is the block's. Any blocks make the same sound."""

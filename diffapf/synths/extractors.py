@@ -31,13 +31,16 @@ class Heard:
 
     Args:
         log_mel: `(notes, bands, frames)`; see `LogMel`.
-        f0_hz, phase: of the oscillator at each frame, `(notes, frames)`; phase in radians.
+        f0_hz: at each frame, `(notes, frames)`.
+        phase: of the oscillator at each frame, radians.
+        target_phase: of the note's fundamental at each frame, radians.
         gate: 1 while the note is on, at each frame.
     """
 
     log_mel: Tensor
     f0_hz: Tensor
     phase: Tensor
+    target_phase: Tensor
     gate: Tensor
 
 
@@ -109,9 +112,9 @@ class ImageBlock(nn.Module):
 
 
 class LightExtractor(Extractor):
-    """Sees, besides the mel bands, cos and sin of the oscillator's phase and of twice it, its pitch, and the gate."""
+    """Sees, besides the mel bands, cos and sin of both phases and of twice them, the pitch, and the gate."""
 
-    EXTRA, DILATIONS, CHANNELS = 6, (1, 2, 4, 8, 16), 64
+    EXTRA, DILATIONS, CHANNELS = 10, (1, 2, 4, 8, 16), 64
 
     def __init__(self, controls: Sequence[Control], bands: int = 128, dropout: float = 0.1):
         super().__init__(controls)
@@ -123,7 +126,8 @@ class LightExtractor(Extractor):
         self.heads = GlobalHeads(self.CHANNELS, len(self.of_notes))
 
     def raw(self, heard: Heard) -> tuple[Tensor, Tensor]:
-        turns = [part(k * heard.phase) for k in (1, 2) for part in (torch.cos, torch.sin)]
+        phases = (heard.phase, heard.target_phase)
+        turns = [part(k * phase) for phase in phases for k in (1, 2) for part in (torch.cos, torch.sin)]
         octaves = torch.log2(heard.f0_hz / REFERENCE_HZ)
         extra = torch.stack([*turns, octaves, heard.gate], 1).to(heard.log_mel.dtype)
         latent = self.blocks(self.first(torch.cat([(heard.log_mel + 4) / 4, extra], 1)))

@@ -1,0 +1,134 @@
+"""Sound matching: an extractor that hears notes, and the acid synth that plays them again.
+
+    note ── log-mel, pitch, phase ── extractor ── controls ── synth ── prediction
+
+The oscillator stands where the note's does (phase="target": its fundamental's phase, plus one learned offset, that of the
+oscillator's wave and the filter's lag), or anywhere (phase="random", as published); then the extractor is told both.
+
+Source: Yu et al., DAFx 2024, sections 4.2 and 5.2.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffapf.filters.methods import FrequencySampling, TimeDomain
+from diffapf.parameters import Preset, read_preset, write_preset
+from diffapf.synths.acid import AcidSynth, Note
+from diffapf.synths.extractors import Extractor, Heard, LightExtractor, PaperExtractor
+from diffapf.synths.mel import LogMel
+from diffapf.synths.noise import LENGTH as NOISE_LENGTH
+from diffapf.synths.oscillator import running_phase
+
+EXTRACTORS: dict[str, type[Extractor]] = {"light": LightExtractor, "paper": PaperExtractor}
+KIND = "acidmatcher"
+PHASES = ("target", "random")
+FIRST_OFFSET = -2.0  # radians: where training leaves it, for notes of pulses downward
+HEADROOM = 5.0  # the distortion's limit over the root mean square
+
+
+@dataclass
+class Batch:
+    """Notes to be matched, on the same device.
+
+    Args:
+        audio: `(notes, time)`.
+        f0_hz: `(notes, time)`.
+        note_on: `(notes,)`, samples.
+        phase: of the notes' fundamentals, `(notes,)`; see `oscillator_phase`.
+        log_mel: of the audio, where it is known; see `AcidMatcher.log_mel`.
+    """
+
+    audio: Tensor
+    f0_hz: Tensor
+    note_on: Tensor
+    phase: Tensor
+    log_mel: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.audio)
+
+    def __getitem__(self, index: Any) -> Batch:
+        values = (getattr(self, field.name) for field in fields(self))
+        return Batch(*(None if value is None else value[index] for value in values))  # type: ignore[arg-type]
+
+
+class AcidMatcher(nn.Module):
+    """extractor: "light" or "paper"; phase: "target" or "random"; more: of `AcidSynth`."""
+
+    def __init__(
+        self,
+        sample_rate: float,
+        extractor: str = "light",
+        phase: str = "target",
+        method: TimeDomain | FrequencySampling | None = None,
+        **synth: Any,
+    ):
+        super().__init__()
+        if extractor not in EXTRACTORS:
+            raise ValueError(f"extractor must be one of {', '.join(EXTRACTORS)}, got {extractor!r}")
+        if phase not in PHASES:
+            raise ValueError(f"phase must be one of {', '.join(PHASES)}, got {phase!r}")
+        self.synth = AcidSynth(sample_rate, method=method, **synth)
+        self.settings = {"extractor": extractor, "phase": phase, **self.synth.settings}
+        self.extractor = EXTRACTORS[extractor](self.synth.controls)
+        self.phase = phase
+        self.offset = nn.Parameter(torch.tensor(FIRST_OFFSET))
+        self.offset.requires_grad_(phase == "target")
+        self.mel = LogMel(sample_rate, self.synth.hop)
+
+    def log_mel(self, audio: Tensor) -> Tensor:
+        """Of the notes at equal power, for the light extractor; of the published one as they are."""
+        if isinstance(self.extractor, LightExtractor):
+            audio = audio / audio.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-7)
+        return self.mel(audio)
+
+    def start_phase(self, batch: Batch) -> Tensor:
+        """The oscillator's, `(notes,)`; where it is random, drawn anew."""
+        if self.phase == "target":
+            return batch.phase + self.offset
+        return math.pi * (2 * torch.rand(len(batch), dtype=torch.float64, device=batch.audio.device) - 1)
+
+    def hear(self, batch: Batch, start_phase: Tensor) -> dict[str, Tensor]:
+        """The controls' values for an oscillator that starts at a phase."""
+        log_mel = self.log_mel(batch.audio) if batch.log_mel is None else batch.log_mel
+        frames = torch.arange(log_mel.shape[-1], device=batch.audio.device) * self.synth.hop
+        at_frames = frames.clamp(max=batch.audio.shape[-1] - 1)
+        psi = running_phase(batch.f0_hz, self.synth.sample_rate)[:, at_frames]
+        gate = (frames < batch.note_on[:, None]).to(log_mel.dtype)
+        heard = Heard(log_mel, batch.f0_hz[:, at_frames], psi + start_phase[:, None], psi + batch.phase[:, None], gate)
+        return self.extractor(heard)
+
+    def note(self, batch: Batch, start_phase: Tensor) -> Note:
+        """What the synth is told besides controls: the note's level is HEADROOM times its root mean square."""
+        level = HEADROOM * batch.audio.square().mean(-1).sqrt()
+        noise_start = torch.randint(NOISE_LENGTH, (len(batch),), device=batch.audio.device)
+        return Note(batch.f0_hz, batch.note_on, start_phase, level, noise_start)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The prediction, `(notes, time)`, by the synth's method."""
+        start = self.start_phase(batch)
+        return self.synth(self.note(batch, start), self.hear(batch, start))
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a preset: what it is made of, and the networks' tensors beside it."""
+        write_preset(Preset(KIND, self.synth.sample_rate, self.settings, {}, self.state_dict()), path)
+
+    @staticmethod
+    def load(path: str | os.PathLike) -> AcidMatcher:
+        """The matcher that a preset describes; raises ValueError, naming the file, for what is not one."""
+        preset = read_preset(path)
+        if preset.effect != KIND:
+            raise ValueError(f"{path} is a preset of {preset.effect!r}; a trained matcher is needed ({KIND!r})")
+        try:
+            matcher = AcidMatcher(preset.sample_rate, **preset.configuration)
+            matcher.load_state_dict(preset.network)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} does not fit this diffapf: {error}") from None
+        return matcher.eval()
