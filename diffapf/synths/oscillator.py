@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 PARTIALS_BELOW = 12_000.0
-LOWEST_HZ = 5.0
 
 
 def running_phase(f0_hz: Tensor, sample_rate: float, initial: Tensor | float = 0.0) -> Tensor:
@@ -54,15 +53,3 @@ def square_saw(
         sharpness = sharpness * torch.exp(edge)
     square = torch.tanh(sharpness * (sine + width))
     return (1 - shape / 2) * square * (1 + shape * cosine) + dc
-
-
-def check_f0(f0_hz: Tensor, sample_rate: float) -> None:
-    """Raises ValueError for a pitch that no oscillator plays at this rate."""
-    if f0_hz.numel() == 0:
-        raise ValueError(f"f0_hz has no samples: its shape is {tuple(f0_hz.shape)}")
-    low, high = float(f0_hz.min()), float(f0_hz.max())
-    if not (low >= LOWEST_HZ and high < sample_rate / 2):
-        raise ValueError(
-            f"f0_hz must lie from {LOWEST_HZ:g} Hz up to half the sample rate, {sample_rate / 2:g} Hz, "
-            f"got {low:g} to {high:g} Hz"
-        )
