@@ -18,7 +18,7 @@ LOWEST_HZ = 5.0
 
 
 def check_note(note: Note, sample_rate: float) -> None:
-    """Raises ValueError for a note without samples or without length, a pitch that no oscillator plays, shapes that differ."""
+    """Raises ValueError for a note without samples or length, a pitch that no oscillator plays, shapes that differ."""
     f0_hz = note.f0_hz
     if f0_hz.dim() == 0 or f0_hz.numel() == 0:
         raise ValueError(f"f0_hz must have at least one sample, (..., time), got the shape {tuple(f0_hz.shape)}")

@@ -85,7 +85,9 @@ class Coefficients(OfSections):
 
 @dataclass(frozen=True)
 class LowPass(OfSections):
-    """The cookbook's low-pass, its feedback scaled by 1 − ε (48 kHz/Fs)². highest_hz: what the cutoff reaches; published: 8 kHz.
+    """The cookbook's low-pass, its feedback scaled by 1 − ε (48 kHz/Fs)².
+
+    highest_hz: what the cutoff reaches; published: 8 kHz.
 
     So the poles are at √(f² + (√ε · 48 kHz/2π)²) rather than at f, 261 Hz for 100, and the gain at 0 Hz is the square of
     f over that, at any sample rate.

@@ -64,7 +64,11 @@ def synth_loop(synth: AcidSynth, note: Note, at: dict[str, Tensor], row: int, no
     """One note of a batch, sample by sample."""
     one = {name: value[row].detach().numpy() for name, value in at.items()}
     f0, on, phase = note.f0_hz[row].numpy(), float(note.note_on[row]), float(note.phase[row])
-    x = oscillator_loop(f0, phase, synth.sample_rate, one) * float(one["osc_gain"]) * level_loop(synth, one, on, len(f0))
+    x = (
+        oscillator_loop(f0, phase, synth.sample_rate, one)
+        * float(one["osc_gain"])
+        * level_loop(synth, one, on, len(f0))
+    )
     y = np.tanh(float(one["dist_gain"]) * filtered_loop(synth, one, x))
     if "tilt" in one:
         y = fir_loop(y, np.tile([1.0, float(one["tilt"])], (len(y), 1)), np.zeros(1))[0]
