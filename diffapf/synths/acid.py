@@ -188,8 +188,11 @@ class AcidSynth(nn.Module):
         decay = values["decay"][..., None]
         n = torch.arange(start, start + length, dtype=decay.dtype, device=decay.device)
         past = (n + ENVELOPE_EPSILON) / note.note_on[..., None].to(n.dtype) + ENVELOPE_EPSILON
-        left = 1 - past.clamp(max=1)
-        return torch.where(left > 0, left.clamp(min=1e-30) ** decay, 0)  # 0^ρ has no gradient to ρ
+        left = 1 - past
+        logarithm = torch.where(
+            left > 0, torch.log(left.clamp(min=1e-30)), -1e30
+        )  # its power is 0, and so its gradient
+        return torch.exp(decay * logarithm)
 
     def _filter(self, values: Values, start: int = 0) -> ControlRateFilter:
         return self.filter.moving(values, self.sample_rate, self.hop, self._rate(start))
