@@ -136,6 +136,8 @@ class FrequencySampling:
         last = response.shape[-2] - 1  # held, as in the time domain
         if last + 1 != spectrum.shape[-1]:
             response = response[..., torch.arange(spectrum.shape[-1], device=x.device).clamp(max=last), :]
+        if response.dim() > 2:
+            response = response.expand(*x.shape[:-1], *response.shape[-2:])
         filtered = spectrum * response.transpose(-2, -1).reshape(-1, *spectrum.shape[-2:])
         return torch.istft(filtered, n_fft, hop, length, window, length=x.shape[-1]).reshape(x.shape)
 

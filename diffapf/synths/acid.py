@@ -27,11 +27,12 @@ from diffapf.filters.fir import fir
 from diffapf.filters.methods import ControlRateFilter, FrequencySampling, TimeDomain
 from diffapf.modulation import upsample
 from diffapf.parameters import Range
+from diffapf.synths._checks import check_note, fitted
 from diffapf.synths.acid_filters import AcidFilter, Coefficients, Ladder, LowPass, Values
 from diffapf.synths.controls import Control
 from diffapf.synths.lstm_filter import LSTMFilter
 from diffapf.synths.noise import white_noise
-from diffapf.synths.oscillator import check_f0, running_phase, square_saw
+from diffapf.synths.oscillator import running_phase, square_saw
 
 FILTERS = ("coefficients", "lowpass", "ladder", "lstm")
 LEVELS = ("power", "trajectory")
@@ -40,7 +41,7 @@ ENVELOPE_EPSILON = 1e-3
 OSC_SHAPE = Control("osc_shape", Range(0.0, 1.0), start=0.85)
 OSC_GAIN = Control("osc_gain", Range(0.01, 1.0), start=0.7)
 DIST_GAIN = Control("dist_gain", Range(0.01, 4.0), start=1.0)
-DECAY = Control("decay", Range(0.1, 6.0), start=0.3)
+DECAY = Control("decay", Range(0.1, 6.0), start=0.3, lowest=0.0)
 GAIN = Control("gain_db", moves=True, scale=17.372)  # exp(2 · a network's number)
 WIDTH, EDGE, DC = Control("osc_width", scale=0.3), Control("osc_edge"), Control("osc_dc", scale=0.3)
 NOISE = Control("noise_db", Range(-110.0, -40.0, "dB"), start=-84.0)
@@ -136,13 +137,7 @@ class AcidSynth(nn.Module):
         }
         self.shaped, self.noise, self.output_fir = shaped, noise, output_fir
         self.method = method or TimeDomain()
-        self.lstm = LSTMFilter(highest_hz) if filter == "lstm" else None
-        kinds: dict[str, AcidFilter] = {
-            "coefficients": Coefficients(normalised),
-            "lowpass": LowPass(highest_hz),
-            "ladder": Ladder(highest_hz),
-        }
-        self.filter: AcidFilter = self.lstm or kinds[filter]
+        self.filter = _filter(filter, highest_hz, normalised)
 
     @property
     def controls(self) -> tuple[Control, ...]:
@@ -156,8 +151,12 @@ class AcidSynth(nn.Module):
         """The notes from their start, `(..., time)`, by the synth's method.
 
         values: of each of `controls`, in its unit: `(...)`, or `(..., frames)` of those that move, `(..., frames, channels)`
-        with channels.
+        with channels; leading dimensions as the note's, or fewer. The last frame is held.
+
+        Raises:
+            ValueError: a note or a value that does not fit the others or makes no sense; the message names it.
         """
+        values = self._checked(note, values)
         x = self._excitation(self._phase(note, note.phase), note, values)
         return self._output(self.filtered(x, values), note, values)[0]
 
@@ -167,14 +166,18 @@ class AcidSynth(nn.Module):
 
     def process(self, note: Note, values: Values, state: AcidState) -> tuple[Tensor, AcidState]:
         """The note's next block, in the time domain; `note.f0_hz` is the block's. Any blocks make the same sound."""
+        values = self._checked(note, values)
         psi = self._phase(note, note.phase if state.phase is None else state.phase)
         x = self._excitation(psi, note, values, state.sample)
         x, memory = self._filter(values, state.sample).run(x, state.filter)
         y, output = self._output(x, note, values, state.sample, state.output)
         return y, AcidState(state.sample + psi.shape[-1], psi[..., -1], memory, output)
 
+    def _checked(self, note: Note, values: Values) -> dict[str, Tensor]:
+        check_note(note, self.sample_rate)
+        return fitted(values, self.controls, note.f0_hz.shape[:-1], self.sample_rate)
+
     def _phase(self, note: Note, before: Tensor) -> Tensor:
-        check_f0(note.f0_hz, self.sample_rate)
         return running_phase(note.f0_hz, self.sample_rate, before)
 
     def _excitation(self, psi: Tensor, note: Note, values: Values, start: int = 0) -> Tensor:
@@ -188,9 +191,12 @@ class AcidSynth(nn.Module):
             return upsample(10 ** (values["gain_db"] / 20), self._rate(start), length)
         decay = values["decay"][..., None]
         n = torch.arange(start, start + length, dtype=decay.dtype, device=decay.device)
-        past = (n + ENVELOPE_EPSILON) / note.note_on[..., None] + ENVELOPE_EPSILON
-        left = 1 - past.clamp(max=1)
-        return torch.where(left > 0, left.clamp(min=1e-30) ** decay, 0)  # 0^ρ has no gradient to ρ
+        past = (n + ENVELOPE_EPSILON) / note.note_on[..., None].to(n.dtype) + ENVELOPE_EPSILON
+        left = 1 - past
+        logarithm = torch.where(
+            left > 0, torch.log(left.clamp(min=1e-30)), -1e30
+        )  # its power is 0, and so its gradient
+        return torch.exp(decay * logarithm)
 
     def _filter(self, values: Values, start: int = 0) -> ControlRateFilter:
         return self.filter.moving(values, self.sample_rate, self.hop, self._rate(start))
@@ -211,4 +217,12 @@ class AcidSynth(nn.Module):
             y = y + hiss * 10 ** (values["noise_db"][..., None] / 20)
         n = torch.arange(start, start + y.shape[-1], device=y.device)
         y = y * (n < note.note_on[..., None])
-        return (y if note.level is None else y * note.level[..., None]), memory
+        return (y if note.level is None else y * note.level[..., None].to(y.dtype)), memory
+
+
+def _filter(name: str, highest_hz: float, normalised: bool) -> AcidFilter:
+    if name == "lstm":
+        return LSTMFilter(highest_hz)
+    if name == "coefficients":
+        return Coefficients(normalised)
+    return Ladder(highest_hz) if name == "ladder" else LowPass(highest_hz)

@@ -33,9 +33,11 @@ Values = Mapping[str, Tensor]
 
 MARGIN = 1e-3
 """ε: how far off the edge of stability coefficients are kept."""
+PUBLISHED_RATE = 48_000.0
 LOWEST_CUTOFF_HZ = 100.0
 Q = Range(0.7071, 8.0, "", "log")
-RESONANCE = Range(0.0, 3.92)  # at 4 a ladder oscillates
+RESONANT_Q = Control("q", Q, start=1.5, lowest=0.5)
+RESONANCE = Control("resonance", Range(0.0, 3.92), start=1.0, lowest=0.0, below=4.0)  # at 4 a ladder oscillates
 
 
 class AcidFilter(Protocol):
@@ -83,16 +85,22 @@ class Coefficients(OfSections):
 
 @dataclass(frozen=True)
 class LowPass(OfSections):
-    """The cookbook's low-pass, its feedback scaled by 1 − ε. highest_hz: what the cutoff reaches; published: 8 kHz."""
+    """The cookbook's low-pass, its feedback scaled by 1 − ε (48 kHz/Fs)².
+
+    highest_hz: what the cutoff reaches; published: 8 kHz.
+
+    So the poles are at √(f² + (√ε · 48 kHz/2π)²) rather than at f, 261 Hz for 100, and the gain at 0 Hz is the square of
+    f over that, at any sample rate.
+    """
 
     highest_hz: float = 20_000.0
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        return cutoff(self.highest_hz), Control("q", Q, start=1.5)
+        return cutoff(self.highest_hz), RESONANT_Q
 
     def sections(self, values: Values, sample_rate: float) -> list[Section]:
-        return [_damped(lowpass(values["cutoff_hz"], values["q"][..., None], sample_rate))]
+        return [_damped(lowpass(values["cutoff_hz"], values["q"][..., None], sample_rate), sample_rate)]
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ class Ladder(OfSections):
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        return cutoff(self.highest_hz), Control("resonance", RESONANCE, start=1.0)
+        return cutoff(self.highest_hz), RESONANCE
 
     def sections(self, values: Values, sample_rate: float) -> list[Section]:
         offset = values["resonance"].clamp(min=1e-6)[..., None] ** 0.25 / math.sqrt(2)
@@ -116,17 +124,20 @@ class Ladder(OfSections):
             real, imaginary = 1 - side * offset, offset
             radius = torch.hypot(real, imaginary)
             frequency = (values["cutoff_hz"] * radius).clamp(max=0.49 * sample_rate)
-            found.append(_damped(lowpass(frequency, radius / (2 * real), sample_rate)))
+            found.append(_damped(lowpass(frequency, radius / (2 * real), sample_rate), sample_rate))
         return found
 
 
 def cutoff(highest_hz: float) -> Control:
-    return Control("cutoff_hz", Range(LOWEST_CUTOFF_HZ, highest_hz, "Hz", "log"), moves=True, start=2000.0)
+    reached = Range(LOWEST_CUTOFF_HZ, highest_hz, "Hz", "log")
+    return Control("cutoff_hz", reached, moves=True, start=min(2000.0, reached.at(0.75)), lowest=1.0)
 
 
-def _damped(section: Section) -> Section:
+def _damped(section: Section, sample_rate: float) -> Section:
+    """The margin falls with the square of the sample rate, so that the sound stays."""
     b, a = section
-    return b, _with_leading_one(*(a[..., 1:] * (1 - MARGIN)).unbind(-1))
+    margin = min(MARGIN * (PUBLISHED_RATE / sample_rate) ** 2, 0.1)
+    return b, _with_leading_one(*(a[..., 1:] * (1 - margin)).unbind(-1))
 
 
 def _with_leading_one(a1: Tensor, a2: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class Control:
         moves: whether it has a value a control frame, `(..., frames)`, or one a note, `(...)`.
         scale: without a range: how far an optimiser's step of 1 goes.
         start: the value of the number 0, from which networks and fits set out; of a range by default its middle.
+        lowest, below: values outside, which a range may leave out too, make no sense: the synth refuses them.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Control:
     moves: bool = False
     scale: float = 1.0
     start: float | None = None
+    lowest: float = -math.inf
+    below: float = math.inf
 
     def value(self, raw: Tensor) -> Tensor:
         """From any number: by a sigmoid into the range."""

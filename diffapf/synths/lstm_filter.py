@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.methods import ControlRateFilter
 from diffapf.modulation import upsample
-from diffapf.synths.acid_filters import Q, Values, cutoff
+from diffapf.synths.acid_filters import RESONANT_Q, Q, Values, cutoff
 from diffapf.synths.controls import Control
 
 Memory = tuple[Tensor, Tensor]
@@ -24,7 +24,7 @@ class LSTMFilter(nn.Module):
 
     def __init__(self, highest_hz: float = 8000.0, units: int = 64):
         super().__init__()
-        self.cutoff, self.q = cutoff(highest_hz), Control("q", Q, start=1.5)
+        self.cutoff, self.q = cutoff(highest_hz), RESONANT_Q
         self.lstm = nn.LSTM(3, units, batch_first=True)
         self.linear = nn.Linear(units, 1)
 

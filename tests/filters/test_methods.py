@@ -11,7 +11,7 @@ from scipy import signal
 from torch import Tensor
 
 from diffapf.filters.control_rate import ControlRate
-from diffapf.filters.methods import FrequencySampling, TimeDomain, TransferFunction
+from diffapf.filters.methods import Biquads, FrequencySampling, TimeDomain, TransferFunction
 from tests.filters.oracles import SAMPLE_RATE, esr, normal, stable_denominator
 
 HOP = 220
@@ -112,6 +112,48 @@ def test_both_methods_keep_the_dtype(method, dtype):
     y = method(x.to(dtype), TransferFunction(swept.b.to(dtype), swept.a.to(dtype), HOP))
     assert y.dtype == dtype
     assert esr(y, method(x, swept)) < 1e-10
+
+
+def swept_biquads(*batch: int, hop: int = HOP, time: int = 4000) -> Biquads:
+    """Two sections, other ones in each row."""
+    frames, sections = time // hop + 1, []
+    for seed in range(2):
+        angle = 0.2 + 0.1 * normal(*batch, 1, seed=seed).abs() + 0.01 * torch.linspace(0, 1, frames).double()
+        a = torch.stack([torch.ones_like(angle), -1.8 * torch.cos(angle), torch.full_like(angle, 0.81)], -1)
+        sections.append((torch.stack([0.1 + angle, 0 * angle, -angle], -1), a))
+    return Biquads(sections, hop)
+
+
+@each_method
+@pytest.mark.parametrize("batch", [(1,), (3,), (2, 3)], ids=str)
+def test_a_filter_of_each_row(method, batch):
+    x, swept = normal(*batch, 4000), swept_biquads(*batch)
+    y = method(x, swept)
+    for row in np.ndindex(*batch):
+        alone = method(x[row], Biquads([(b[row], a[row]) for b, a in swept.sections], HOP))
+        torch.testing.assert_close(y[row], alone, rtol=1e-10, atol=1e-12)
+
+
+def test_responses_of_fewer_rows_are_shared():
+    x, swept = normal(2, 3, 4000), swept_biquads(1, 3)
+    every = Biquads([(b.expand(2, 3, -1, -1), a.expand(2, 3, -1, -1)) for b, a in swept.sections], HOP)
+    for method in (FrequencySampling(), TimeDomain()):
+        torch.testing.assert_close(method(x, swept), method(x, every), rtol=1e-11, atol=1e-13)
+
+
+def test_both_methods_agree_on_slow_sections():
+    x, swept = normal(2, 3, 4000), swept_biquads(2, 3)
+    assert esr(FrequencySampling(8)(x, swept), TimeDomain()(x, swept)) < 2e-5
+
+
+def test_sections_in_blocks_are_the_whole():
+    x, swept = normal(2, 1000), swept_biquads(2, time=1000)
+    state, blocks = None, []
+    for start, stop in ((0, 1), (1, 442), (442, 1000)):
+        later = Biquads(swept.sections, HOP, ControlRate.hop(HOP, offset=start))
+        y, state = later.run(x[:, start:stop], state)
+        blocks.append(y)
+    torch.testing.assert_close(torch.cat(blocks, -1), swept.run(x)[0], rtol=1e-10, atol=1e-12)
 
 
 def test_both_methods_give_the_same_gradients_for_slow_filters():

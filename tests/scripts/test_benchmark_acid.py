@@ -1,0 +1,52 @@
+"""The acid synth's benchmark runs, in its smallest case; what it measures there is nothing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    pytest.importorskip("auraloss", reason="auraloss is not installed")
+    return importlib.import_module("scripts.benchmark_acid")
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_it_tells_a_table(benchmark, threads, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "ROOT", tmp_path)
+    (tmp_path / "benchmarks").mkdir()
+    monkeypatch.setattr(benchmark, "WINDOWS", (128,))
+    smallest = ["--quick", "--budget", "0", "--notes", "1", "--samples", "1500", "--rows", "LP", "LSTM 64", "--write"]
+    benchmark.main(smallest)
+    text = (tmp_path / "benchmarks" / "acid_step.md").read_text(encoding="utf-8")
+    assert text in capsys.readouterr().out
+    assert "| LP, published | 29 |" in text and "58 (2.0) |" in text and "| LSTM 64, published | 1322 |" in text
+    assert "The filter is" in text
+
+
+def test_torchlpc_is_the_same_filter(benchmark):
+    """But for where its frames are: the last one at the last sample."""
+    pytest.importorskip("torchlpc", reason="torchlpc is not installed")
+    size = benchmark.Size(2, 3000)
+    for filter in ("coefficients", "ladder"):
+        synth, note = benchmark.player(filter), benchmark.notes(size)
+        raw = {name: value.detach() for name, value in benchmark.numbers(synth, size).items()}
+        values = {c.name: c.value(raw[c.name]) for c in synth.controls}
+        values = {
+            name: v[:, :1].expand_as(v) if c.moves else v
+            for c in synth.controls
+            for name, v in [(c.name, values[c.name])]
+        }
+        expected = synth(note, values)
+        synth.method = benchmark.Torchlpc()
+        torch.testing.assert_close(synth(note, values), expected, rtol=1e-3, atol=1e-4)
