@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from diffapf import metrics
 from diffapf.filters.methods import TimeDomain
 from diffapf.report.curves import HERTZ, TIME, series
 from diffapf.report.folder import HEARD_SECONDS, run_record, write_folder
@@ -26,16 +27,16 @@ WHITE_NOISE = "white noise through the filter"
 def write_results(folder: Path, data: MatchedNotes, results: list[Matched], seconds: float, title: str) -> Path:
     """Writes everything into `folder` and returns the report's path. The first result is the run's own."""
     main = results[0]
-    metrics = dict(main.metrics)
+    found = dict(main.metrics)
     for baseline in results[1:]:
-        metrics |= {f"{baseline.method}:{name}": value for name, value in baseline.metrics.items()}
+        found |= {f"{baseline.method}:{name}": value for name, value in baseline.metrics.items()}
         baseline.matcher.save(folder / f"model_{baseline.method}.yaml")
     for each in results:
         each.matcher.synth.method = TimeDomain()
     return write_folder(
         folder,
         main.matcher,
-        metrics=metrics,
+        metrics=found,
         parameters=[],
         curves=_curves(main.matcher, heard(data, "test")),
         tracks={part: _tracks(results, heard(data, part), part == "test") for part in ("train", "test")},
@@ -111,6 +112,9 @@ def _curve(name: str, times: Tensor, value: Tensor) -> dict[str, Any]:
 def _description(data: MatchedNotes, results: list[Matched], seconds: float, title: str) -> dict[str, Any]:
     main, counts = results[0], ", ".join(f"{name} {len(indices)}" for name, indices in data.parts.items())
     notes = list(data.notes.remarks)
+    missing = metrics.fad_vggish(data.notes.audio[:1], data.notes.audio[:1], data.notes.sample_rate)
+    if "test/fad_vggish_td" not in main.metrics:
+        notes.append(f"{missing.name} is left out: {missing.why}.")
     if any(each.course.interrupted for each in results):
         notes.append("The training was interrupted; this is the best model until then.")
     return run_record(

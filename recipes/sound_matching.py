@@ -15,22 +15,14 @@ from lightning.pytorch.callbacks import EMAWeightAveraging
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from diffapf import metrics
 from diffapf.filters.methods import FrequencySampling, TimeDomain
-from diffapf.needs import needed
 from diffapf.synths.matcher import AcidMatcher, Batch
 from recipes.fit import quiet
 from recipes.notes import MatchedNotes
 from recipes.trainer import Course, train
 
 WINDOWS = (128, 256, 512, 1024, 2048, 4096)  # samples, of frequency sampling: published
-
-
-def mss_loss():
-    return needed("auraloss.freq").MultiResolutionSTFTLoss()
-
-
-def similarity(p, t, sr):
-    return {"mss": float(mss_loss()(p[:, None], t[:, None]))}
 
 
 @dataclass
@@ -46,9 +38,9 @@ class Matched:
 class SoundMatching(LightningModule):
     """Trains a matcher on batches of notes by the multi-resolution spectral loss (MSS), per batch."""
 
-    def __init__(self, matcher: AcidMatcher, optimizer: Callable[[Iterable[nn.Parameter], int], Any]):
+    def __init__(self, matcher: AcidMatcher, optimizer: Callable[[Iterable[nn.Parameter], int], Any], loss: nn.Module):
         super().__init__()
-        self.matcher, self.make_optimizer, self.loss = matcher, optimizer, mss_loss()
+        self.matcher, self.make_optimizer, self.loss = matcher, optimizer, loss
 
     def configure_optimizers(self) -> Any:
         learned = [parameter for parameter in self.matcher.parameters() if parameter.requires_grad]
@@ -97,7 +89,7 @@ def _match(cfg: DictConfig, matcher: AcidMatcher, data: MatchedNotes, name: str,
     if name not in methods:
         raise ValueError(f"an LSTM has no frequency response to sample: method must be td, got {name}")
     matcher.synth.method = methods[name]
-    recipe = SoundMatching(matcher, hydra.utils.instantiate(cfg.optimizer))
+    recipe = SoundMatching(matcher, hydra.utils.instantiate(cfg.optimizer), hydra.utils.instantiate(cfg.loss))
     data.steps = min(cfg.trainer.validate_every, cfg.trainer.max_steps)
     monitor = "val/mss" if "validation" in data.of_part else None
     averaged = [EMAWeightAveraging(decay=cfg.weight_average)] if cfg.weight_average else []
@@ -128,6 +120,22 @@ def scores(
     drawn = range(repeats if matcher.phase == "random" else 1)
     found = [similarity(predict(matcher, batch, seed), batch.audio, matcher.synth.sample_rate) for seed in drawn]
     return {name: sum(each[name] for each in found) / len(found) for name in found[0]}
+
+
+def similarity(prediction: Tensor, target: Tensor, sample_rate: float) -> dict[str, float]:
+    """The metrics of notes; of the Fréchet distances those whose embedding is at hand."""
+    found = {
+        "mss": metrics.mss(prediction, target),
+        "mss_note": float(metrics.mss_of_notes(prediction, target).mean()),
+        "log_mel_l1": metrics.log_mel_l1(prediction, target, sample_rate),
+        "mfcc_l1": metrics.mfcc_l1(prediction, target, sample_rate),
+    }
+    distances = {"fad_log_mel": metrics.fad_log_mel, "fad_vggish": metrics.fad_vggish}
+    for name, distance in distances.items():
+        value = distance(prediction, target, sample_rate).value
+        if value is not None:
+            found[name] = value
+    return found
 
 
 def predict(matcher: AcidMatcher, batch: Batch, seed: int = 0) -> Tensor:
