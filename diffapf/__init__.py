@@ -25,17 +25,20 @@ from diffapf.filters.stability import is_stable
 from diffapf.filters.state_space import diagonal_state_space, state_space
 from diffapf.filters.zero_phase import filtfilt, lfilter_zi, lfiltic
 from diffapf.modulation import LFO, FourierLFO
+from diffapf.synths.acid import AcidSynth, Note
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LFO",
+    "AcidSynth",
     "Compressor",
     "ControlRate",
     "Effect",
     "FourierLFO",
     "FrequencySampling",
     "LevellingAmplifier",
+    "Note",
     "Phaser",
     "TimeDomain",
     "allpass_cascade",

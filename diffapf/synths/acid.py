@@ -53,8 +53,8 @@ class Note:
     """Notes as the synth plays them.
 
     Args:
-        f0_hz: `(..., time)`.
-        note_on: samples until the gate cuts, `(...)`.
+        f0_hz: the pitch at each sample, `(..., time)`, from 5 Hz up to half the sample rate.
+        note_on: samples until the gate cuts, `(...)`, positive.
         phase: of the oscillator before the first sample, radians, `(...)`.
         level: a factor on the output, `(...)`: a network may work on notes of equal level.
         noise_start: where in the noise the note begins, `(...)`; see `white_noise`.
@@ -78,7 +78,7 @@ class AcidState:
 
 
 class AcidSynth(nn.Module):
-    """See the module. Plays what it is given; `AcidPatch` keeps one sound's controls.
+    """A saw or square, a filter that moves, a distortion, a gate: see the module. It plays what it is given.
 
     Args:
         sample_rate: in Hz.
@@ -94,6 +94,15 @@ class AcidSynth(nn.Module):
 
     Raises:
         ValueError: an argument outside what is said here; the message names it.
+
+    Differentiable in all values, in f0_hz and in the phase.
+
+    >>> synth = AcidSynth(48_000, "lowpass", level="power")
+    >>> [control.name for control in synth.controls]
+    ['osc_shape', 'osc_gain', 'dist_gain', 'decay', 'q', 'cutoff_hz']
+    >>> start = {control.name: control.value(torch.zeros(188 if control.moves else ())) for control in synth.controls}
+    >>> synth(Note(torch.full((6000,), 110.0), torch.tensor(5000), torch.tensor(0.0)), start).shape
+    torch.Size([6000])
     """
 
     def __init__(
