@@ -106,7 +106,7 @@ def prepared(notes: Notes, matcher: AcidMatcher) -> Batch:
     """Notes as a batch, with their phases and spectrograms."""
     phase = oscillator_phase(notes.audio, notes.f0_hz, notes.note_on, notes.sample_rate)
     with torch.no_grad():
-        return Batch(notes.audio, notes.f0_hz, notes.note_on, phase, matcher.log_mel(notes.audio))
+        return Batch(notes.audio, notes.f0_hz, notes.note_on, phase, matcher.shown(notes.audio))
 
 
 def resampled(notes: Notes, augmentation: Augmentation, random: np.random.Generator) -> Notes:

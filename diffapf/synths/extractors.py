@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -30,14 +31,14 @@ class Heard:
     """What an extractor is told of notes.
 
     Args:
-        log_mel: `(notes, bands, frames)`; see `LogMel`.
+        shown: of the notes, `(notes, channels, frames)`; see `AcidMatcher.shown`.
         f0_hz: at each frame, `(notes, frames)`.
         phase: of the oscillator at each frame, radians.
         target_phase: of the note's fundamental at each frame, radians.
         gate: 1 while the note is on, at each frame.
     """
 
-    log_mel: Tensor
+    shown: Tensor
     f0_hz: Tensor
     phase: Tensor
     target_phase: Tensor
@@ -45,10 +46,19 @@ class Heard:
 
 
 class Extractor(nn.Module):
-    """controls: of the synth that will play, in its order."""
+    """controls: of the synth that will play, in its order; hop: its samples a frame."""
 
-    def __init__(self, controls: Sequence[Control]):
+    RESOLUTIONS: ClassVar[tuple[tuple[int, int], ...]] = ((1024, 128),)
+    """Samples of a window and mel bands, of each spectrogram that it is shown, one under the other."""
+    AT_EQUAL_POWER: ClassVar[bool] = False
+    """Whether it is shown notes that were made equally loud."""
+    SEES_WAVES: ClassVar[bool] = False
+    """Whether it is shown the waveform too, a hop of samples a frame."""
+
+    def __init__(self, controls: Sequence[Control], hop: int = 32):
         super().__init__()
+        self.bands = sum(bands for _, bands in self.RESOLUTIONS)
+        self.channels = self.bands + hop * self.SEES_WAVES
         self.of_notes = tuple(control for control in controls if not control.moves)
         self.of_frames = tuple(control for control in controls if control.moves)
 
@@ -84,8 +94,8 @@ class PaperExtractor(Extractor):
 
     KERNEL, DILATIONS, CHANNELS = (5, 7), (1, 1, 2, 4, 8, 16), 64
 
-    def __init__(self, controls: Sequence[Control]):
-        super().__init__(controls)
+    def __init__(self, controls: Sequence[Control], hop: int = 32):
+        super().__init__(controls, hop)
         blocks, channels = [], 1
         for dilation in self.DILATIONS:
             blocks.append(ImageBlock(channels, self.CHANNELS, self.KERNEL, dilation))
@@ -95,7 +105,7 @@ class PaperExtractor(Extractor):
         self.heads = GlobalHeads(channels, len(self.of_notes))
 
     def raw(self, heard: Heard) -> tuple[Tensor, Tensor]:
-        latent = self.blocks(heard.log_mel[:, None]).mean(-2).transpose(1, 2)
+        latent = self.blocks(heard.shown[:, None]).mean(-2).transpose(1, 2)
         return self.heads(latent.mean(1)), self.moving(latent)
 
 
@@ -112,13 +122,19 @@ class ImageBlock(nn.Module):
 
 
 class LightExtractor(Extractor):
-    """Sees, besides the mel bands, cos and sin of both phases and of twice them, the pitch, and the gate."""
+    """Sees, besides the mel bands, cos and sin of both phases and of twice them, the pitch, and the gate.
 
+    Some bands are of windows shorter than a period, and it sees the waveform: the coefficients of a frame of 0.7 ms can
+    shape single pulses. In 400 steps notes that were never heard are played better by 0.05 and 0.06 MSS.
+    """
+
+    RESOLUTIONS = ((1024, 128), (256, 32))
+    AT_EQUAL_POWER = SEES_WAVES = True
     EXTRA, DILATIONS, CHANNELS = 10, (1, 2, 4, 8, 16), 64
 
-    def __init__(self, controls: Sequence[Control], bands: int = 128, dropout: float = 0.1):
-        super().__init__(controls)
-        self.first = nn.Conv1d(bands + self.EXTRA, self.CHANNELS, 3, padding="same")
+    def __init__(self, controls: Sequence[Control], hop: int = 32, dropout: float = 0.1):
+        super().__init__(controls, hop)
+        self.first = nn.Conv1d(self.channels + self.EXTRA, self.CHANNELS, 3, padding="same")
         self.blocks = nn.Sequential(*(ResidualBlock(self.CHANNELS, dilation, dropout) for dilation in self.DILATIONS))
         self.moving = nn.Conv1d(self.CHANNELS, self.moving_channels, 1)
         with torch.no_grad():
@@ -129,8 +145,9 @@ class LightExtractor(Extractor):
         phases = (heard.phase, heard.target_phase)
         turns = [part(k * phase) for phase in phases for k in (1, 2) for part in (torch.cos, torch.sin)]
         octaves = torch.log2(heard.f0_hz / REFERENCE_HZ)
-        extra = torch.stack([*turns, octaves, heard.gate], 1).to(heard.log_mel.dtype)
-        latent = self.blocks(self.first(torch.cat([(heard.log_mel + 4) / 4, extra], 1)))
+        extra = torch.stack([*turns, octaves, heard.gate], 1).to(heard.shown.dtype)
+        bands, waves = heard.shown[:, : self.bands], heard.shown[:, self.bands :]
+        latent = self.blocks(self.first(torch.cat([(bands + 4) / 4, waves, extra], 1)))
         return self.heads(latent.mean(-1)), self.moving(latent).transpose(1, 2)
 
 

@@ -42,14 +42,14 @@ class Batch:
         f0_hz: `(notes, time)`.
         note_on: `(notes,)`, samples.
         phase: of the notes' fundamentals, `(notes,)`; see `oscillator_phase`.
-        log_mel: of the audio, where it is known; see `AcidMatcher.log_mel`.
+        shown: of the audio to the extractor, where it is known; see `AcidMatcher.shown`.
     """
 
     audio: Tensor
     f0_hz: Tensor
     note_on: Tensor
     phase: Tensor
-    log_mel: Tensor | None = None
+    shown: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.audio)
@@ -77,17 +77,28 @@ class AcidMatcher(nn.Module):
             raise ValueError(f"phase must be one of {', '.join(PHASES)}, got {phase!r}")
         self.synth = AcidSynth(sample_rate, method=method, **synth)
         self.settings = {"extractor": extractor, "phase": phase, **self.synth.settings}
-        self.extractor = EXTRACTORS[extractor](self.synth.controls)
+        self.extractor = EXTRACTORS[extractor](self.synth.controls, self.synth.hop)
         self.phase = phase
         self.offset = nn.Parameter(torch.tensor(FIRST_OFFSET))
         self.offset.requires_grad_(phase == "target")
-        self.mel = LogMel(sample_rate, self.synth.hop)
+        self.mels = nn.ModuleList(
+            LogMel(sample_rate, self.synth.hop, n_fft, bands) for n_fft, bands in self.extractor.RESOLUTIONS
+        )
 
-    def log_mel(self, audio: Tensor) -> Tensor:
-        """Of the notes at equal power, for the light extractor; of the published one as they are."""
-        if isinstance(self.extractor, LightExtractor):
+    def shown(self, audio: Tensor) -> Tensor:
+        """What the extractor is shown of notes, `(notes, channels, frames)`: all its bands, then the waveform."""
+        if self.extractor.AT_EQUAL_POWER:
             audio = audio / audio.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-7)
-        return self.mel(audio)
+        spectra = torch.cat([mel(audio) for mel in self.mels], 1)
+        if not self.extractor.SEES_WAVES:
+            return spectra
+        return torch.cat([spectra, self._waves(audio, spectra.shape[-1])], 1)
+
+    def _waves(self, audio: Tensor, frames: int) -> Tensor:
+        """The samples around each frame, hop of them, `(notes, hop, frames)`."""
+        hop = self.synth.hop
+        padded = torch.nn.functional.pad(audio, (hop // 2, frames * hop))
+        return padded.unfold(-1, hop, hop)[:, :frames].transpose(1, 2)
 
     def start_phase(self, batch: Batch) -> Tensor:
         """The oscillator's, `(notes,)`; where it is random, drawn anew."""
@@ -97,12 +108,12 @@ class AcidMatcher(nn.Module):
 
     def hear(self, batch: Batch, start_phase: Tensor) -> dict[str, Tensor]:
         """The controls' values for an oscillator that starts at a phase."""
-        log_mel = self.log_mel(batch.audio) if batch.log_mel is None else batch.log_mel
-        frames = torch.arange(log_mel.shape[-1], device=batch.audio.device) * self.synth.hop
+        shown = self.shown(batch.audio) if batch.shown is None else batch.shown
+        frames = torch.arange(shown.shape[-1], device=batch.audio.device) * self.synth.hop
         at_frames = frames.clamp(max=batch.audio.shape[-1] - 1)
         psi = running_phase(batch.f0_hz, self.synth.sample_rate)[:, at_frames]
-        gate = (frames < batch.note_on[:, None]).to(log_mel.dtype)
-        heard = Heard(log_mel, batch.f0_hz[:, at_frames], psi + start_phase[:, None], psi + batch.phase[:, None], gate)
+        gate = (frames < batch.note_on[:, None]).to(shown.dtype)
+        heard = Heard(shown, batch.f0_hz[:, at_frames], psi + start_phase[:, None], psi + batch.phase[:, None], gate)
         return self.extractor(heard)
 
     def note(self, batch: Batch, start_phase: Tensor) -> Note:
