@@ -28,6 +28,7 @@ from torch.nn.functional import interpolate, pad
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.methods import Biquads, FrequencySampling, TimeDomain
 from diffapf.report.folder import versions
 from diffapf.synths.acid import AcidSynth, Note
@@ -118,7 +119,9 @@ def filter_step(method: Any, size: Size) -> Step:
     logits = numbers(synth, size)["logits"]
     x = torch.randn(size.notes, size.time, requires_grad=True)
     back = torch.ones_like(x)
-    return lambda: torch.autograd.grad(method(x, synth._filter({"logits": logits})), (logits, x), back)
+    return lambda: torch.autograd.grad(
+        method(x, synth._filter({"logits": logits}, ControlRate.hop(HOP))), (logits, x), back
+    )
 
 
 def training_step(method: Any, size: Size) -> Step:
