@@ -28,6 +28,7 @@ from torch.nn.functional import interpolate, pad
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.methods import Biquads, FrequencySampling, TimeDomain
 from diffapf.report.folder import versions
 from diffapf.synths.acid import AcidSynth, Note
@@ -118,7 +119,9 @@ def filter_step(method: Any, size: Size) -> Step:
     logits = numbers(synth, size)["logits"]
     x = torch.randn(size.notes, size.time, requires_grad=True)
     back = torch.ones_like(x)
-    return lambda: torch.autograd.grad(method(x, synth._filter({"logits": logits})), (logits, x), back)
+    return lambda: torch.autograd.grad(
+        method(x, synth._filter({"logits": logits}, ControlRate.hop(HOP))), (logits, x), back
+    )
 
 
 def training_step(method: Any, size: Size) -> Step:
@@ -132,8 +135,9 @@ def training_step(method: Any, size: Size) -> Step:
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
     of_frames = (size.notes, size.frames)
     heard = Heard(
-        torch.randn(size.notes, 128, size.frames),
+        torch.randn(size.notes, network.channels, size.frames),
         torch.full(of_frames, F0_HZ),
+        torch.randn(of_frames),
         torch.randn(of_frames),
         torch.ones(of_frames),
     )

@@ -165,22 +165,36 @@ class AcidSynth(nn.Module):
         Raises:
             ValueError: a note or a value that does not fit the others or makes no sense; the message names it.
         """
-        values = self._checked(note, values)
-        x = self._excitation(self._phase(note, note.phase), note, values)
+        values, rate = self._checked(note, values), ControlRate.hop(self.hop)
+        x = self._excitation(self._phase(note, note.phase), note, values, rate)
         return self._output(self.filtered(x, values), note, values)[0]
 
     def filtered(self, x: Tensor, values: Values) -> Tensor:
         """Any sound through the filter alone, as it moves over the notes."""
-        return self.method(x, self._filter(values))
+        return self.method(x, self._filter(values, ControlRate.hop(self.hop)))
 
     def process(self, note: Note, values: Values, state: AcidState) -> tuple[Tensor, AcidState]:
         """The note's next block, in the time domain; `note.f0_hz` is the block's. Any blocks make the same sound."""
-        values = self._checked(note, values)
+        start, length = state.sample, note.f0_hz.shape[-1]
+        values = self._of_block(self._checked(note, values), start, length)
+        rate = ControlRate.hop(self.hop, start % self.hop)
         psi = self._phase(note, note.phase if state.phase is None else state.phase)
-        x = self._excitation(psi, note, values, state.sample)
-        x, memory = self._filter(values, state.sample).run(x, state.filter)
-        y, output = self._output(x, note, values, state.sample, state.output)
-        return y, AcidState(state.sample + psi.shape[-1], psi[..., -1], memory, output)
+        x = self._excitation(psi, note, values, rate, start)
+        x, memory = self._filter(values, rate).run(x, state.filter)
+        y, output = self._output(x, note, values, start, state.output)
+        return y, AcidState(start + length, psi[..., -1], memory, output)
+
+    def _of_block(self, values: Values, start: int, length: int) -> dict[str, Tensor]:
+        """Of what moves the frames around a block: of a long note, all would be designed for every block."""
+        first, last = start // self.hop, (start + length - 1) // self.hop + 1
+        found = dict(values)
+        for control in self.controls:
+            if control.moves:
+                axis = -1 - (control.channels > 1)
+                held = values[control.name].shape[axis] - 1
+                kept = min(last, held) + 1 - min(first, held)
+                found[control.name] = values[control.name].narrow(axis, min(first, held), kept)
+        return found
 
     def _checked(self, note: Note, values: Values) -> dict[str, Tensor]:
         check_note(note, self.sample_rate)
@@ -189,29 +203,23 @@ class AcidSynth(nn.Module):
     def _phase(self, note: Note, before: Tensor) -> Tensor:
         return running_phase(note.f0_hz, self.sample_rate, before)
 
-    def _excitation(self, psi: Tensor, note: Note, values: Values, start: int = 0) -> Tensor:
+    def _excitation(self, psi: Tensor, note: Note, values: Values, rate: ControlRate, start: int = 0) -> Tensor:
         """The oscillator at its level."""
         more = [values[control.name][..., None] for control in (WIDTH, EDGE, DC)] if self.shaped else []
         sound = square_saw(psi, note.f0_hz, values["osc_shape"][..., None], *more)
-        return sound * values["osc_gain"][..., None] * self._level(note, values, start, psi.shape[-1])
+        return sound * values["osc_gain"][..., None] * self._level(note, values, rate, start, psi.shape[-1])
 
-    def _level(self, note: Note, values: Values, start: int, length: int) -> Tensor:
+    def _level(self, note: Note, values: Values, rate: ControlRate, start: int, length: int) -> Tensor:
         if self.level == "trajectory":
-            return upsample(10 ** (values["gain_db"] / 20), self._rate(start), length)
+            return upsample(10 ** (values["gain_db"] / 20), rate, length)
         decay = values["decay"][..., None]
         n = torch.arange(start, start + length, dtype=decay.dtype, device=decay.device)
-        past = (n + ENVELOPE_EPSILON) / note.note_on[..., None].to(n.dtype) + ENVELOPE_EPSILON
-        left = 1 - past
-        logarithm = torch.where(
-            left > 0, torch.log(left.clamp(min=1e-30)), -1e30
-        )  # its power is 0, and so its gradient
-        return torch.exp(decay * logarithm)
+        left = 1 - ((n + ENVELOPE_EPSILON) / note.note_on[..., None].to(n.dtype) + ENVELOPE_EPSILON)
+        nothing = -1e30  # a logarithm whose power is 0, and has no gradient
+        return torch.exp(decay * torch.where(left > 0, torch.log(left.clamp(min=1e-30)), nothing))
 
-    def _filter(self, values: Values, start: int = 0) -> ControlRateFilter:
-        return self.filter.moving(values, self.sample_rate, self.hop, self._rate(start))
-
-    def _rate(self, start: int) -> ControlRate:
-        return ControlRate.hop(self.hop, start)
+    def _filter(self, values: Values, rate: ControlRate) -> ControlRateFilter:
+        return self.filter.moving(values, self.sample_rate, self.hop, rate)
 
     def _output(
         self, x: Tensor, note: Note, values: Values, start: int = 0, memory: Tensor | None = None

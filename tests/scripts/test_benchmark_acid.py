@@ -8,6 +8,8 @@ from types import ModuleType
 import pytest
 import torch
 
+from diffapf.synths.controls import values_of
+
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
@@ -41,12 +43,8 @@ def test_torchlpc_is_the_same_filter(benchmark):
     for filter in ("coefficients", "ladder"):
         synth, note = benchmark.player(filter), benchmark.notes(size)
         raw = {name: value.detach() for name, value in benchmark.numbers(synth, size).items()}
-        values = {c.name: c.value(raw[c.name]) for c in synth.controls}
-        values = {
-            name: v[:, :1].expand_as(v) if c.moves else v
-            for c in synth.controls
-            for name, v in [(c.name, values[c.name])]
-        }
+        raw = {c.name: raw[c.name][:, :1].expand_as(raw[c.name]) if c.moves else raw[c.name] for c in synth.controls}
+        values = values_of(raw, synth.controls)
         expected = synth(note, values)
         synth.method = benchmark.Torchlpc()
         torch.testing.assert_close(synth(note, values), expected, rtol=1e-3, atol=1e-4)

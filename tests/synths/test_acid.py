@@ -12,6 +12,7 @@ from scipy import signal
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
+from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.methods import FrequencySampling
 from diffapf.synths.acid import AcidState, AcidSynth, Note
 from diffapf.synths.noise import white_noise
@@ -41,7 +42,7 @@ def test_the_lstm_is_its_equations():
     synth, note = small_synth(**SYNTHS["lstm"]), notes(60, 1)
     at = values(synth, 5, 1)
     weights = {name: tensor.detach().numpy() for name, tensor in synth.filter.named_parameters()}
-    x = synth._excitation(synth._phase(note, note.phase), note, at).detach().numpy()[0]
+    x = synth._excitation(synth._phase(note, note.phase), note, at, ControlRate.hop(HOP)).detach().numpy()[0]
     cutoff = np.interp(np.arange(60), HOP * np.arange(5), np.log(at["cutoff_hz"][0].numpy() / 100) / math.log(80))
     q = math.log(float(at["q"]) / 0.7071) / math.log(8 / 0.7071)
     hidden, cell, expected = np.zeros(64), np.zeros(64), []
@@ -154,6 +155,18 @@ def test_blocks_are_the_whole(settings, cuts):
             blocks.append(y)
     torch.testing.assert_close(torch.cat(blocks, -1), whole, rtol=1e-10, atol=1e-12)
     assert state.sample == 200
+
+
+def test_blocks_beyond_the_last_frame_hold_it():
+    """Of controls with other numbers of frames, each its own."""
+    synth, note = small_synth(filter="ladder"), notes(200, 2)
+    at = values(synth, 13, 2)
+    at["cutoff_hz"], at["gain_db"] = at["cutoff_hz"][:, :3], at["gain_db"][:, :5]
+    state, blocks = AcidState(), []
+    for start in range(0, 200, 25):
+        y, state = synth.process(replace(note, f0_hz=note.f0_hz[..., start : start + 25]), at, state)
+        blocks.append(y)
+    torch.testing.assert_close(torch.cat(blocks, -1), synth(note, at), rtol=1e-10, atol=1e-12)
 
 
 def test_noise_is_white_and_another_from_another_start():
