@@ -23,8 +23,7 @@ def main(cfg: DictConfig) -> None:
 
         folder = Path(cfg.run)
         folder.mkdir(parents=True, exist_ok=True)
-        kind = identify if cfg.identify else match if cfg.match else descend
-        report = kind(cfg, folder)
+        report = identify(cfg, folder) if cfg.identify else train(cfg, folder)
         print(f"Metrics:    {relative(folder / 'metrics.json')}")
         print(f"Report:     {relative(report)}")
 
@@ -38,27 +37,13 @@ def identify(cfg: DictConfig, folder: Path) -> Path:
     return found.page
 
 
-def match(cfg: DictConfig, folder: Path) -> Path:
-    """A network and a synth trained to play notes again; returns the report's path."""
-    from recipes.matched import print_run, write_results
-    from recipes.sound_matching import timed_run
-
-    data, results, seconds = timed_run(cfg, folder)
-    report = write_results(folder, data, results, seconds, f"{cfg.name}: {data.title}")
-    print_run(data, results)
-    print(f"\nNext, try:  {cfg.next}")
-    return report
-
-
-def descend(cfg: DictConfig, folder: Path) -> Path:
+def train(cfg: DictConfig, folder: Path) -> Path:
     """The model trained from where the config starts it; returns the report's path."""
-    from recipes.fit import timed_run
-    from recipes.results import write_results
-    from recipes.tables import print_run
+    from recipes.experiments import carry_out
 
-    pair, results, seconds = timed_run(cfg, folder)
-    report = write_results(folder, pair, results, seconds, f"{cfg.name}: {pair.tracks.title}")
-    print_run(pair, results)
+    outcome = carry_out(cfg, folder)
+    report = outcome.write()
+    outcome.show()
     print(f"\nNext, try:  {cfg.next}")
     return report
 

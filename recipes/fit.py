@@ -79,7 +79,8 @@ def _check(cfg: DictConfig) -> None:
         raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
     effect = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
     _check_protocol(cfg, type(effect).__name__)
-    if cfg.start.trials and kind_of(effect).rate_hz(effect) is None:
+    kind = kind_of(effect)
+    if cfg.start.trials and kind.rate_hz(effect) is None:
         raise ValueError(f"start.trials must be 0 without an LFO, whose phases they try, got {cfg.start.trials}")
     if _by_least_squares(cfg):
         _check_least_squares(cfg, effect)

@@ -147,6 +147,8 @@ def predict(matcher: AcidMatcher, batch: Batch, seed: int = 0) -> Tensor:
 
 def _check(cfg: DictConfig) -> None:
     """What nothing further down would name in a user's words."""
+    if hydra.utils.get_class(cfg.model._target_) is not AcidMatcher:
+        raise ValueError(f"protocol=matching trains model=acid_…, got {cfg.model._target_} (experiment=…, model=…)")
     if cfg.fs_window not in WINDOWS:
         raise ValueError(f"fs_window must be one of {', '.join(map(str, WINDOWS))} samples, got {cfg.fs_window}")
     for name in ("trainer.max_steps", "trainer.validate_every", "repeats"):

@@ -3,9 +3,9 @@
 Each cell is a job that trains one model and writes its results folder. What is there is not done again, so a table that
 was stopped goes on where it stopped.
 
-    table=phaser          a file of configs/table; compressor; phaser_real is one of fits to recordings, not of trainings
+    table=phaser          a file of configs/table; compressor; acid; phaser_real: fits to recordings, not trainings
     budget=quick|paper    how long to train; on how many windows of a recording
-    recordings=FOLDER     where the recordings are (phaser_real)
+    recordings=FOLDER     where the recordings are (phaser_real, acid)
     cluster=local|slurm   where the jobs run: processes here, or Slurm
     jobs=1                how many at once (local)
     folder=runs/tables    where the results go
@@ -65,25 +65,22 @@ def train_cell(experiment: str, cell: Cell, overrides: list[str]) -> None:
     """Trains one cell: what `train.py` does, in a job."""
     from hydra import compose, initialize_config_dir
 
-    from recipes.fit import timed_run
-    from recipes.results import write_results
+    from recipes.experiments import carry_out
 
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         cfg = compose(
             "train",
             [
                 f"experiment={experiment}",
-                f"data={cell.setting}",
                 "baselines=[]",
-                f"seed={cell.seed}",
                 f"run={cell.folder}",
                 *overrides,
             ],
         )
     cell.folder.mkdir(parents=True, exist_ok=True)
-    pair, results, seconds = timed_run(cfg, cell.folder)
-    if not results[0].interrupted:
-        write_results(cell.folder, pair, results, seconds, f"{cfg.name}: {pair.tracks.title}")
+    outcome = carry_out(cfg, cell.folder)
+    if not outcome.interrupted:
+        outcome.write()
 
 
 def read_options(arguments: list[str]) -> DictConfig:
@@ -155,11 +152,15 @@ def trainings_of(table: DictConfig) -> dict[str, list[str]]:
     )
 
 
-def overrides_of(cell: Cell, table: DictConfig, budget: str) -> list[str]:
-    """Of a cell: the budget's, those of the budget for trainings of a name, and the training's own."""
-    content = table.budget[budget]
+def overrides_of(cell: Cell, table: DictConfig, options: DictConfig) -> list[str]:
+    """Of a cell: the setting's, a recording's data or what the table says; the seed, or whatever the table repeats over; the
+    budget's, those of the budget for trainings of a name; the training's own."""
+    content, given = table.budget[options.budget], table.get("of_setting")
+    setting = list(given[cell.setting]) if given else [f"data={cell.setting}"]
+    data = [f"data.path={options.recordings or ROOT / table.notes}"] if "notes" in table else []
     of_name = [entry for name in content.get("of", {}) if name in cell.method for entry in content.of[name]]
-    return [*content.overrides, *of_name, *trainings_of(table)[cell.method]]
+    repeated = f"{table.get('repeat', 'seed')}={cell.seed}"
+    return [*data, *setting, repeated, *content.overrides, *of_name, *trainings_of(table)[cell.method]]
 
 
 def run_cells(cells: list[Cell], table: DictConfig, options: DictConfig) -> list[str]:
@@ -177,9 +178,9 @@ def run_cells(cells: list[Cell], table: DictConfig, options: DictConfig) -> list
             while waiting or running:
                 while waiting and len(running) < at_once:
                     cell = waiting.pop(0)
-                    running[
-                        executor.submit(train_cell, table.experiment, cell, overrides_of(cell, table, options.budget))
-                    ] = cell
+                    running[executor.submit(train_cell, table.experiment, cell, overrides_of(cell, table, options))] = (
+                        cell
+                    )
                 names = ", ".join(f"{cell.setting} {cell.method.upper()}" for cell in running.values())
                 bar.update(task, words=names if len(running) < 4 else f"{len(running)} at once")
                 for job in [job for job in running if job.done()]:
@@ -246,7 +247,11 @@ def main() -> None:
             leave_with(reproduce_fits(table, options), options)  # type: ignore[arg-type]
         cells = cells_of(table, options)  # type: ignore[arg-type]
         failed = run_cells(cells, table, options)  # type: ignore[arg-type]
-        if "trainings" in table:
+        if "notes" in table:
+            from scripts.acid_table import show_acid
+
+            show_acid(table, {(cell.setting, cell.method, cell.seed): cell.metrics() for cell in cells if cell.done})  # type: ignore[arg-type]
+        elif "trainings" in table:
             from scripts.compressor_table import show_compressors
 
             done = {(cell.setting, cell.method): cell.metrics() for cell in cells if cell.done}

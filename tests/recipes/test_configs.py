@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from diffapf import Compressor, Phaser, cli
 from diffapf.effects.time_constants import smoothing_rate
+from diffapf.synths.matcher import AcidMatcher
 from recipes.training import Curriculum
 from scripts.recordings_table import fits_of
 from scripts.reproduce import Cell, overrides_of, trainings_of
@@ -31,6 +32,8 @@ def composed(*overrides: str, experiment: str = "phaser"):
 
 def experiment_of(choice: str) -> str:
     """What a choice is for."""
+    if any(word in choice for word in ("acid", "adamw", "mss", "matching")):
+        return "acid"
     return "compressor" if any(word in choice for word in ("compressor", "FF-", "LA-")) else "phaser"
 
 
@@ -40,11 +43,11 @@ def test_every_choice_composes_and_builds_its_model_optimiser_and_loss(choice):
     OmegaConf.to_container(cfg, resolve=True)
     model = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
     optimizer, _ = hydra.utils.instantiate(cfg.optimizer)(model.parameters(), 10)
-    assert isinstance(model, Phaser if experiment_of(choice) == "phaser" else Compressor)
+    assert isinstance(model, {"phaser": Phaser, "compressor": Compressor, "acid": AcidMatcher}[experiment_of(choice)])
     settings = {name: value for name, value in cfg.optimizer.items() if name in optimizer.param_groups[0]}
     assert settings and settings.items() <= optimizer.param_groups[0].items()
     for measure in (cfg.loss, cfg.metric):
-        assert hydra.utils.instantiate(measure)(torch.ones(1, 4), torch.ones(1, 4)) == 0
+        assert hydra.utils.instantiate(measure)(torch.ones(1, 1, 4096), torch.ones(1, 1, 4096)) == 0
     assert isinstance(hydra.utils.instantiate(cfg.curriculum), Curriculum)
 
 
@@ -133,7 +136,8 @@ def test_every_cell_of_a_table_composes(table):
         for setting in content.settings:
             for training in trainings_of(content):
                 cell = Cell(setting, training, 1, Path())
-                composed(f"data={setting}", *overrides_of(cell, content, name), experiment=content.experiment)
+                options = OmegaConf.create({"budget": name, "recordings": None})
+                composed(*overrides_of(cell, content, options), experiment=content.experiment)
 
 
 @pytest.mark.parametrize("table", tables(of_recordings=True))

@@ -1,0 +1,50 @@
+"""Carries out an experiment that trains a model, whatever it is: an effect by descent, or a synth that matches notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+
+@dataclass
+class Outcome:
+    """What came of it: whether Ctrl-C ended it, and how it is written and printed."""
+
+    interrupted: bool
+    write: Callable[[], Path]
+    """Writes the results folder; returns the page's path."""
+    show: Callable[[], None]
+
+
+def carry_out(cfg: DictConfig, folder: Path) -> Outcome:
+    return _match(cfg, folder) if cfg.match else _descend(cfg, folder)
+
+
+def _descend(cfg: DictConfig, folder: Path) -> Outcome:
+    from recipes.fit import timed_run
+    from recipes.results import write_results
+    from recipes.tables import print_run
+
+    pair, results, seconds = timed_run(cfg, folder)
+    title = f"{cfg.name}: {pair.tracks.title}"
+    return Outcome(
+        any(trained.interrupted for trained in results),
+        lambda: write_results(folder, pair, results, seconds, title),
+        lambda: print_run(pair, results),
+    )
+
+
+def _match(cfg: DictConfig, folder: Path) -> Outcome:
+    from recipes.matched import print_run, write_results
+    from recipes.sound_matching import timed_run
+
+    data, results, seconds = timed_run(cfg, folder)
+    title = f"{cfg.name}: {data.title}"
+    return Outcome(
+        any(matched.course.interrupted for matched in results),
+        lambda: write_results(folder, data, results, seconds, title),
+        lambda: print_run(data, results),
+    )
