@@ -10,6 +10,7 @@ was stopped goes on where it stopped.
     jobs=1                how many at once (local)
     folder=runs/tables    where the results go
     settings=[SS-A,SS-D]  only these rows
+    trainings=[TD]        only these ways to train
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ DEFAULTS = {
     "jobs": 1,
     "folder": "runs/tables",
     "settings": None,
+    "trainings": None,
     "recordings": None,
 }
 
@@ -139,7 +141,7 @@ def cells_of(table: DictConfig, options: DictConfig) -> list[Cell]:
     return [
         Cell(setting, method, seed, root / f"{setting}_{method.replace(' ', '_')}_seed{seed}")
         for setting in settings
-        for method in trainings_of(table)
+        for method in chosen_trainings(table, options)
         for seed in table.budget[options.budget].seeds
     ]
 
@@ -150,6 +152,14 @@ def trainings_of(table: DictConfig) -> dict[str, list[str]]:
     return (
         {name: list(given[name]) for name in given} if given else {name: [f"method={name}"] for name in table.methods}
     )
+
+
+def chosen_trainings(table: DictConfig, options: DictConfig) -> list[str]:
+    every = list(trainings_of(table))
+    unknown = [name for name in options.trainings or () if name not in every]
+    if unknown:
+        leave(f"trainings={unknown}: the table has {', '.join(every)}")
+    return list(options.trainings or every)
 
 
 def overrides_of(cell: Cell, table: DictConfig, options: DictConfig) -> list[str]:

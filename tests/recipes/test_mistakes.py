@@ -96,6 +96,7 @@ def test_a_part_beyond_the_file(command, tmp_path):
         (["table=phaser", "budget=huge"], ["budget=huge", "quick"]),
         (["table=phaser", "cluster=cloud"], ["cluster=cloud", "slurm"]),
         (["table=phaser", "settings=[SS-Z]"], ["SS-Z", "SS-A"]),
+        (["table=acid", "trainings=[FS]"], ["FS", "FS 128"]),
         (["tables=phaser"], ["tables"]),
     ],
 )
