@@ -1,0 +1,264 @@
+"""Fitting the acid synth to recorded notes: the controls of each, and the phase of its oscillator, by Adam.
+
+    loss  MSS, the multi-resolution STFT loss over the whole batch: spectral convergence + L1 of log-magnitudes
+
+All notes are one batch. Controls that move have a number a control frame, or a few knots. With a number a frame, a filter can
+follow every period of the oscillator: the result holds for one phase only. A few knots cannot, and a patch of them sounds
+alike from any phase; drawing the phase at random in a share of the steps brings the two closer.
+
+Source: Yu et al., DAFx 2024, section 5.2 (the loss); Steinmetz, Reiss, "auraloss: Audio focused loss functions in PyTorch",
+DMRN+15, 2020.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from diffapf.identification.pitch import oscillator_phase
+from diffapf.needs import needed
+from diffapf.notes import Notes
+from diffapf.synths.acid import AcidSynth, Note
+from diffapf.synths.controls import Control
+from diffapf.synths.noise import LENGTH as NOISE_LENGTH
+from diffapf.synths.trajectories import knob, sampled, value_at
+
+Raw = Mapping[str, Tensor]
+Progress = Callable[[int, float], None]
+
+LEARNING_RATE, BETAS = 0.03, (0.9, 0.99)
+PHASE_OFFSET = -2.0
+"""Radians from the phase of a note's fundamental to that of the oscillator: its pulses go down, as the recorded ones do."""
+QUIETEST = 1e-4  # of peaks: −80 dBFS is silence
+MOVING_START = 0.0
+
+
+@dataclass(frozen=True)
+class AcidFit:
+    """What was found, of each note.
+
+    Args:
+        synth: that plays them.
+        values: of each control by its name, `(notes,)`, or at knots `(notes, knots[, channels])`.
+        spacing_s: of the knots of each control that moves, in seconds.
+        phase: of the oscillator before the first sample, radians, `(notes,)`.
+        level: of the output, `(notes,)`.
+        before, after: MSS of the whole batch at the start and at the end, from the fitted phase.
+        of_notes: MSS of each note alone at the end.
+        replayed: MSS of the whole batch from random phases.
+        interrupted: by Ctrl-C; what is here is the best until then.
+    """
+
+    notes: Notes
+    synth: AcidSynth
+    values: dict[str, Tensor]
+    spacing_s: dict[str, float]
+    phase: Tensor
+    level: Tensor
+    before: float
+    after: float
+    of_notes: Tensor
+    replayed: float
+    seconds: float
+    history: list[tuple[int, float]] = field(default_factory=list)
+    interrupted: bool = False
+
+    def render(self, phase: Tensor | None = None) -> Tensor:
+        """The notes as fitted, or from other phases `(notes,)`: `(notes, time)`."""
+        with torch.no_grad():
+            return _Batch(self.notes, self.synth, self.spacing_s).play(
+                self.values, self.phase if phase is None else phase
+            )
+
+
+def fit_acid(
+    notes: Notes,
+    synth: AcidSynth,
+    steps: int = 200,
+    knots: int | Mapping[str, int] | None = None,
+    start: Raw | None = None,
+    redraw: float = 0.0,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> AcidFit:
+    """Fits the controls of every note at once.
+
+    Args:
+        notes: at the synth's sample rate.
+        synth: what plays them; its networks stay as they are.
+        steps: of Adam, at 0.03 with a cosine down to 0.
+        knots: of every control that moves, over a note's length; or of each by its name; None: a number a control frame.
+        start: raw numbers of controls by name, `(notes,)`, or `(notes, frames[, channels])` over a note's length, as an
+            extractor gives them; controls that are missing set out from their usual values.
+        redraw: the share of steps in which every note's phase is drawn at random, from 0 to 1.
+        progress: called with the number of steps done and the loss.
+        seed: of the phases and the noise.
+
+    Raises:
+        ValueError: another sample rate, a silent note, knots below 2, an unknown control, steps below 1; auraloss missing.
+    """
+    _check(notes, synth, steps, knots, redraw)
+    began = time.perf_counter()
+    batch = _Batch(notes, synth, _spacing(notes, synth, knots))
+    search = _Search(batch, start or {}, steps, redraw, seed)
+    before = batch.loss(search.values(), search.phase)
+    interrupted = False
+    history = []
+    try:
+        for step in range(steps):
+            loss = search.step()
+            history.append((step + 1, loss))
+            if progress is not None:
+                progress(step + 1, loss)
+    except KeyboardInterrupt:
+        interrupted = True
+    values, phase = search.found(interrupted)
+    return AcidFit(
+        notes=notes,
+        synth=synth,
+        values=values,
+        spacing_s=batch.spacing_s,
+        phase=phase,
+        level=batch.level,
+        before=before,
+        after=batch.loss(values, phase),
+        of_notes=batch.losses_of_notes(values, phase),
+        replayed=batch.loss(values, search.random_phase()),
+        seconds=time.perf_counter() - began,
+        history=history,
+        interrupted=interrupted,
+    )
+
+
+class _Batch:
+    """Notes, and the synth playing them from values at knots."""
+
+    def __init__(self, notes: Notes, synth: AcidSynth, spacing_s: dict[str, float]):
+        self.synth, self.spacing_s = synth, spacing_s
+        self.target, self.f0_hz, self.note_on = notes.audio, notes.f0_hz, notes.note_on
+        self.level = notes.audio.abs().amax(-1)
+        self.mss = needed("auraloss.freq").MultiResolutionSTFTLoss()
+
+    def play(self, values: Mapping[str, Tensor], phase: Tensor, noise_start: Tensor | int = 0) -> Tensor:
+        frames = {control.name: self._at_frames(control, values[control.name]) for control in self.synth.controls}
+        return self.synth(Note(self.f0_hz, self.note_on, phase, self.level, noise_start), frames)
+
+    def error(self, values: Mapping[str, Tensor], phase: Tensor, noise_start: Tensor | int = 0) -> Tensor:
+        return self.mss(self.play(values, phase, noise_start)[:, None], self.target[:, None])
+
+    @torch.no_grad()
+    def loss(self, values: Mapping[str, Tensor], phase: Tensor) -> float:
+        return float(self.error(values, phase))
+
+    @torch.no_grad()
+    def losses_of_notes(self, values: Mapping[str, Tensor], phase: Tensor) -> Tensor:
+        played = self.play(values, phase)
+        return torch.stack([self.mss(y[None, None], x[None, None]) for y, x in zip(played, self.target, strict=True)])
+
+    @property
+    def length_s(self) -> float:
+        return self.target.shape[-1] / self.synth.sample_rate
+
+    def _at_frames(self, control: Control, values: Tensor) -> Tensor:
+        if not control.moves:
+            return values
+        frame_s = self.synth.hop / self.synth.sample_rate
+        count = math.ceil(self.length_s / frame_s) + 1
+        knots = knob(control, values)
+        if control.channels > 1:
+            return value_at(
+                control, sampled(knots.mT, self.spacing_s[control.name], frame_s, count).mT
+            )
+        return value_at(control, sampled(knots, self.spacing_s[control.name], frame_s, count))
+
+
+class _Search:
+    """Adam on raw numbers of all controls, and on the phase of each note."""
+
+    def __init__(self, batch: _Batch, start: Raw, steps: int, redraw: float, seed: int):
+        self.batch, self.redraw = batch, redraw
+        self.random = torch.Generator().manual_seed(seed)
+        self.raw = {c.name: self._start(c, start.get(c.name)).requires_grad_() for c in batch.synth.controls}
+        fundamental = oscillator_phase(batch.target, batch.f0_hz, batch.note_on, batch.synth.sample_rate)
+        self.phase = (fundamental + PHASE_OFFSET).requires_grad_()
+        self.optimizer = torch.optim.Adam([*self.raw.values(), self.phase], LEARNING_RATE, BETAS)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
+        self.best: tuple[float, dict[str, Tensor], Tensor] | None = None
+
+    def values(self) -> dict[str, Tensor]:
+        return {control.name: control.value(self.raw[control.name]) for control in self.batch.synth.controls}
+
+    def random_phase(self) -> Tensor:
+        return 2 * math.pi * torch.rand(len(self.phase), generator=self.random, dtype=torch.float64)
+
+    def step(self) -> float:
+        redrawn = float(torch.rand((), generator=self.random)) < self.redraw
+        phase = self.random_phase() if redrawn else self.phase
+        noise_start = torch.randint(NOISE_LENGTH, self.phase.shape, generator=self.random)
+        loss = self.batch.error(self.values(), phase, noise_start)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self._keep(float(loss))
+        self.optimizer.step()
+        self.schedule.step()
+        return float(loss)
+
+    def found(self, interrupted: bool) -> tuple[dict[str, Tensor], Tensor]:
+        """Where the descent ended, or the best place it passed if it never came to its end."""
+        if interrupted and self.best is not None:
+            return self.best[1], self.best[2]
+        return {name: value.detach() for name, value in self.values().items()}, self.phase.detach().clone()
+
+    def _keep(self, loss: float) -> None:
+        if self.best is None or loss < self.best[0]:
+            values = {name: value.detach().clone() for name, value in self.values().items()}
+            self.best = loss, values, self.phase.detach().clone()
+
+    def _start(self, control: Control, given: Tensor | None) -> Tensor:
+        notes = len(self.batch.target)
+        if not control.moves:
+            return torch.zeros(notes) if given is None else given.detach().clone()
+        count = 1 + round(self.batch.length_s / self.batch.spacing_s[control.name])
+        shape = (notes, count, control.channels) if control.channels > 1 else (notes, count)
+        if given is None:
+            return torch.zeros(shape)
+        if given.shape == shape:
+            return given.detach().clone()
+        frames = (given.mT if control.channels > 1 else given).detach()
+        read = sampled(frames, 1.0, (frames.shape[-1] - 1) / (count - 1), count)
+        return read.mT.contiguous() if control.channels > 1 else read
+
+
+def _spacing(notes: Notes, synth: AcidSynth, knots: int | Mapping[str, int] | None) -> dict[str, float]:
+    """Seconds between the knots of each control that moves."""
+    length_s = notes.audio.shape[-1] / notes.sample_rate
+    found = {}
+    for control in synth.controls:
+        if control.moves:
+            count = knots.get(control.name) if isinstance(knots, Mapping) else knots
+            found[control.name] = synth.hop / synth.sample_rate if count is None else length_s / (count - 1)
+    return found
+
+
+def _check(notes: Notes, synth: AcidSynth, steps: int, knots: int | Mapping[str, int] | None, redraw: float) -> None:
+    if notes.sample_rate != synth.sample_rate:
+        raise ValueError(f"the notes have {notes.sample_rate} Hz, the synth {synth.sample_rate:g} Hz; they must be equal")
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be a whole number, at least 1, got {steps!r}")
+    if not 0 <= redraw <= 1:
+        raise ValueError(f"redraw must be a share from 0 to 1, got {redraw!r}")
+    moving = {control.name for control in synth.controls if control.moves}
+    given = knots if isinstance(knots, Mapping) else dict.fromkeys(moving, knots)
+    for name, count in given.items():
+        if name not in moving:
+            raise ValueError(f"knots: no control {name!r} moves; those that do are {', '.join(sorted(moving))}")
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 2):
+            raise ValueError(f"knots must be whole numbers, at least 2, got {count!r} for {name}")
+    silent = [name for name, sound in zip(notes.names, notes.audio, strict=True) if sound.abs().max() < QUIETEST]
+    if silent:
+        raise ValueError(f"{', '.join(silent)}: silent, so there is nothing to fit; leave them out")
