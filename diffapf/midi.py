@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def read_midi(path: str | os.PathLike, transpose: float = 0.0) -> list[NoteEvent
     path = Path(path)
     held = _held(_messages(path))
     if not held:
-        raise ValueError(f"{path} has no notes to play: it may hold tempo or drums alone; export the track with the notes")
+        raise ValueError(
+            f"{path} has no notes to play: it may hold tempo or drums alone; export the track with the notes"
+        )
     return [replace(event, pitch=event.pitch + transpose) for event in one_voice(held)]
 
 
@@ -58,7 +61,7 @@ def one_voice(held: list[Held]) -> list[NoteEvent]:
     edges = sorted({time for note in held for time in (note.start_s, note.stop_s)})
     found: list[NoteEvent] = []
     sounding: Held | None = None
-    for now, following in zip(edges, edges[1:], strict=False):
+    for now, following in pairwise(edges):
         last = max(
             (note for note in held if note.start_s <= now < note.stop_s),
             key=lambda note: (note.start_s, note.pitch),
@@ -69,7 +72,7 @@ def one_voice(held: list[Held]) -> list[NoteEvent]:
         elif last is sounding:
             found[-1] = replace(found[-1], duration_s=following - found[-1].start_s)
         else:
-            if sounding is not None and now < sounding.stop_s or last.start_s < now:
+            if (sounding is not None and now < sounding.stop_s) or last.start_s < now:
                 found[-1] = replace(found[-1], slide=True)
             found.append(NoteEvent(now, following - now, last.pitch, last.velocity))
             sounding = last

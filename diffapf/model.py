@@ -65,7 +65,7 @@ class Model(nn.Module):
 
     @classmethod
     def load(cls: type[AnyModel], path: str | os.PathLike) -> AnyModel:
-        """The model that a preset describes; raises ValueError, naming the file, for what is not one, or not of this class."""
+        """The model that a preset describes; raises ValueError, naming the file, for what is none, or not of this class."""
         preset = read_preset(path)
         known = {name: kind for name, kind in Model.kinds.items() if issubclass(kind, cls)}
         if preset.effect not in known:

@@ -2,9 +2,14 @@
 
     loss  MSS, the multi-resolution STFT loss over the whole batch: spectral convergence + L1 of log-magnitudes
 
-All notes are one batch. Controls that move have a number a control frame, or a few knots. With a number a frame, a filter can
-follow every period of the oscillator: the result holds for one phase only. A few knots cannot, and a patch of them sounds
-alike from any phase; drawing the phase at random in a share of the steps brings the two closer.
+All notes are one batch. Controls that move have a number a control frame, or a few knots. With a number a frame, a filter
+can follow every period of the oscillator: a wave shaper that is right for one phase alone. A few knots cannot, and a patch of
+them plays from any phase; what freedom they have left to lock to a period goes where, in a share of the steps, the controls
+run up to half a period ahead of the oscillator or behind it.
+
+What another phase costs is measured twice. *Replayed*: from a random phase, against the recording as it is. The loss hears
+where pulses lie (its windows are shorter than a period), so that a perfect model pays, too. *Moved*: the same note moved
+until its periods lie on the recording's, so that only what is locked to the phase pays.
 
 Source: Yu et al., DAFx 2024, section 5.2 (the loss); Steinmetz, Reiss, "auraloss: Audio focused loss functions in PyTorch",
 DMRN+15, 2020.
@@ -16,6 +21,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,16 +32,22 @@ from diffapf.notes import Notes
 from diffapf.synths.acid import AcidSynth, Note
 from diffapf.synths.controls import Control
 from diffapf.synths.noise import LENGTH as NOISE_LENGTH
+from diffapf.synths.patch import AcidPatch
 from diffapf.synths.trajectories import knob, sampled, value_at
 
 Raw = Mapping[str, Tensor]
+Values = Mapping[str, Tensor]
+Knots = int | Mapping[str, int] | None
 Progress = Callable[[int, float], None]
 
+KNOT_S = 0.125 / 6
+LEVELS_A_KNOT = 8
+"""The level has an attack and a decay: a knot every 2.6 ms takes 0.1 from the loss."""
 LEARNING_RATE, BETAS = 0.03, (0.9, 0.99)
 PHASE_OFFSET = -2.0
 """Radians from the phase of a note's fundamental to that of the oscillator: its pulses go down, as the recorded ones do."""
+SMOOTH_MOVED = 0.5
 QUIETEST = 1e-4  # of peaks: −80 dBFS is silence
-MOVING_START = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class AcidFit:
         level: of the output, `(notes,)`.
         before, after: MSS of the whole batch at the start and at the end, from the fitted phase.
         of_notes: MSS of each note alone at the end.
-        replayed: MSS of the whole batch from random phases.
+        replayed, moved: MSS of the whole batch from random phases; see the module.
         interrupted: by Ctrl-C; what is here is the best until then.
     """
 
@@ -64,9 +76,15 @@ class AcidFit:
     after: float
     of_notes: Tensor
     replayed: float
+    moved: float
     seconds: float
     history: list[tuple[int, float]] = field(default_factory=list)
     interrupted: bool = False
+
+    def patch(self, index: int) -> AcidPatch:
+        """A note's patch, which plays it as fitted."""
+        values = {name: value[index] for name, value in self.values.items()}
+        return AcidPatch.of(self.synth, values, self.spacing_s, float(self.phase[index]), float(self.level[index]))
 
     def render(self, phase: Tensor | None = None) -> Tensor:
         """The notes as fitted, or from other phases `(notes,)`: `(notes, time)`."""
@@ -80,9 +98,9 @@ def fit_acid(
     notes: Notes,
     synth: AcidSynth,
     steps: int = 200,
-    knots: int | Mapping[str, int] | None = None,
+    knots: Knots = None,
     start: Raw | None = None,
-    redraw: float = 0.0,
+    moved: float | None = None,
     progress: Progress | None = None,
     seed: int = 0,
 ) -> AcidFit:
@@ -95,17 +113,19 @@ def fit_acid(
         knots: of every control that moves, over a note's length; or of each by its name; None: a number a control frame.
         start: raw numbers of controls by name, `(notes,)`, or `(notes, frames[, channels])` over a note's length, as an
             extractor gives them; controls that are missing set out from their usual values.
-        redraw: the share of steps in which every note's phase is drawn at random, from 0 to 1.
+        moved: the share of notes whose controls run ahead or behind in a step, from 0 to 1; by default half of them where
+            `knots` are given, and none where there is a number a frame.
         progress: called with the number of steps done and the loss.
         seed: of the phases and the noise.
 
     Raises:
         ValueError: another sample rate, a silent note, knots below 2, an unknown control, steps below 1; auraloss missing.
     """
-    _check(notes, synth, steps, knots, redraw)
+    moved = (0.0 if knots is None else SMOOTH_MOVED) if moved is None else moved
+    _check(notes, synth, steps, knots, moved)
     began = time.perf_counter()
     batch = _Batch(notes, synth, _spacing(notes, synth, knots))
-    search = _Search(batch, start or {}, steps, redraw, seed)
+    search = _Search(batch, start or {}, steps, moved, seed)
     before = batch.loss(search.values(), search.phase)
     interrupted = False
     history = []
@@ -129,10 +149,21 @@ def fit_acid(
         after=batch.loss(values, phase),
         of_notes=batch.losses_of_notes(values, phase),
         replayed=batch.loss(values, search.random_phase()),
+        moved=batch.loss(values, phase, 0, search.random_delay_s()),
         seconds=time.perf_counter() - began,
         history=history,
         interrupted=interrupted,
     )
+
+
+def smooth_knots(synth: AcidSynth, notes: Notes, knots: int | None = None) -> dict[str, int]:
+    """Knots of a smooth patch for every control that moves: one in 21 ms, of the level one in 2.6 ms.
+
+    knots: of all but the level, over the longest note, which has eight times as many less one; from 2 up.
+    """
+    count = max(2, 1 + round(notes.audio.shape[-1] / notes.sample_rate / KNOT_S)) if knots is None else knots
+    moving = [control.name for control in synth.controls if control.moves]
+    return {name: LEVELS_A_KNOT * (count - 1) if name == "gain_db" else count for name in moving}
 
 
 class _Batch:
@@ -144,19 +175,30 @@ class _Batch:
         self.level = notes.audio.abs().amax(-1)
         self.mss = needed("auraloss.freq").MultiResolutionSTFTLoss()
 
-    def play(self, values: Mapping[str, Tensor], phase: Tensor, noise_start: Tensor | int = 0) -> Tensor:
-        frames = {control.name: self._at_frames(control, values[control.name]) for control in self.synth.controls}
+    def play(
+        self,
+        values: Values,
+        phase: Tensor,
+        noise_start: Tensor | int = 0,
+        late_s: Tensor | None = None,
+    ) -> Tensor:
+        """late_s: how far the controls run behind the oscillator, `(notes,)`."""
+        start = 0.0 if late_s is None else -late_s
+        frames = {
+            control.name: self._at_frames(control, values[control.name], start) for control in self.synth.controls
+        }
         return self.synth(Note(self.f0_hz, self.note_on, phase, self.level, noise_start), frames)
 
-    def error(self, values: Mapping[str, Tensor], phase: Tensor, noise_start: Tensor | int = 0) -> Tensor:
-        return self.mss(self.play(values, phase, noise_start)[:, None], self.target[:, None])
+    def error(self, *played: Any) -> Tensor:
+        """MSS of what `play` gives."""
+        return self.mss(self.play(*played)[:, None], self.target[:, None])
 
     @torch.no_grad()
-    def loss(self, values: Mapping[str, Tensor], phase: Tensor) -> float:
-        return float(self.error(values, phase))
+    def loss(self, *played: Any) -> float:
+        return float(self.error(*played))
 
     @torch.no_grad()
-    def losses_of_notes(self, values: Mapping[str, Tensor], phase: Tensor) -> Tensor:
+    def losses_of_notes(self, values: Values, phase: Tensor) -> Tensor:
         played = self.play(values, phase)
         return torch.stack([self.mss(y[None, None], x[None, None]) for y, x in zip(played, self.target, strict=True)])
 
@@ -164,29 +206,29 @@ class _Batch:
     def length_s(self) -> float:
         return self.target.shape[-1] / self.synth.sample_rate
 
-    def _at_frames(self, control: Control, values: Tensor) -> Tensor:
+    def _at_frames(self, control: Control, values: Tensor, start: Tensor | float) -> Tensor:
         if not control.moves:
             return values
         frame_s = self.synth.hop / self.synth.sample_rate
         count = math.ceil(self.length_s / frame_s) + 1
-        knots = knob(control, values)
-        if control.channels > 1:
-            return value_at(
-                control, sampled(knots.mT, self.spacing_s[control.name], frame_s, count).mT
-            )
-        return value_at(control, sampled(knots, self.spacing_s[control.name], frame_s, count))
+        knots, spacing_s = knob(control, values), self.spacing_s[control.name]
+        if control.channels == 1:
+            return value_at(control, sampled(knots, spacing_s, frame_s, count, start))
+        channels = [sampled(of_channel, spacing_s, frame_s, count, start) for of_channel in knots.unbind(-1)]
+        return value_at(control, torch.stack(channels, -1))
 
 
 class _Search:
     """Adam on raw numbers of all controls, and on the phase of each note."""
 
-    def __init__(self, batch: _Batch, start: Raw, steps: int, redraw: float, seed: int):
-        self.batch, self.redraw = batch, redraw
+    def __init__(self, batch: _Batch, start: Raw, steps: int, moved: float, seed: int):
+        self.batch, self.moved = batch, moved
         self.random = torch.Generator().manual_seed(seed)
         self.raw = {c.name: self._start(c, start.get(c.name)).requires_grad_() for c in batch.synth.controls}
         fundamental = oscillator_phase(batch.target, batch.f0_hz, batch.note_on, batch.synth.sample_rate)
         self.phase = (fundamental + PHASE_OFFSET).requires_grad_()
-        self.optimizer = torch.optim.Adam([*self.raw.values(), self.phase], LEARNING_RATE, BETAS)
+        self.learned = [*self.raw.values(), self.phase]
+        self.optimizer = torch.optim.Adam(self.learned, LEARNING_RATE, BETAS)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
         self.best: tuple[float, dict[str, Tensor], Tensor] | None = None
 
@@ -196,17 +238,21 @@ class _Search:
     def random_phase(self) -> Tensor:
         return 2 * math.pi * torch.rand(len(self.phase), generator=self.random, dtype=torch.float64)
 
+    def random_delay_s(self) -> Tensor:
+        """As a note has that starts from a random phase and is moved until its periods lie on the recording's."""
+        turns = torch.rand(len(self.phase), generator=self.random, dtype=torch.float64) - 0.5
+        return turns / self.batch.f0_hz[:, 0].double()
+
     def step(self) -> float:
-        redrawn = float(torch.rand((), generator=self.random)) < self.redraw
-        phase = self.random_phase() if redrawn else self.phase
+        moved = torch.rand(len(self.phase), generator=self.random) < self.moved
         noise_start = torch.randint(NOISE_LENGTH, self.phase.shape, generator=self.random)
-        loss = self.batch.error(self.values(), phase, noise_start)
+        loss = self.batch.error(self.values(), self.phase, noise_start, self.random_delay_s() * moved)
         self.optimizer.zero_grad()
-        loss.backward()
-        self._keep(float(loss))
+        loss.backward(inputs=self.learned)
+        self._keep(loss.item())
         self.optimizer.step()
         self.schedule.step()
-        return float(loss)
+        return loss.item()
 
     def found(self, interrupted: bool) -> tuple[dict[str, Tensor], Tensor]:
         """Where the descent ended, or the best place it passed if it never came to its end."""
@@ -234,7 +280,7 @@ class _Search:
         return read.mT.contiguous() if control.channels > 1 else read
 
 
-def _spacing(notes: Notes, synth: AcidSynth, knots: int | Mapping[str, int] | None) -> dict[str, float]:
+def _spacing(notes: Notes, synth: AcidSynth, knots: Knots) -> dict[str, float]:
     """Seconds between the knots of each control that moves."""
     length_s = notes.audio.shape[-1] / notes.sample_rate
     found = {}
@@ -245,13 +291,15 @@ def _spacing(notes: Notes, synth: AcidSynth, knots: int | Mapping[str, int] | No
     return found
 
 
-def _check(notes: Notes, synth: AcidSynth, steps: int, knots: int | Mapping[str, int] | None, redraw: float) -> None:
+def _check(notes: Notes, synth: AcidSynth, steps: int, knots: Knots, moved: float) -> None:
     if notes.sample_rate != synth.sample_rate:
-        raise ValueError(f"the notes have {notes.sample_rate} Hz, the synth {synth.sample_rate:g} Hz; they must be equal")
+        raise ValueError(
+            f"the notes have {notes.sample_rate} Hz, the synth {synth.sample_rate:g} Hz; they must be equal"
+        )
     if not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a whole number, at least 1, got {steps!r}")
-    if not 0 <= redraw <= 1:
-        raise ValueError(f"redraw must be a share from 0 to 1, got {redraw!r}")
+    if not 0 <= moved <= 1:
+        raise ValueError(f"moved must be a share from 0 to 1, got {moved!r}")
     moving = {control.name for control in synth.controls if control.moves}
     given = knots if isinstance(knots, Mapping) else dict.fromkeys(moving, knots)
     for name, count in given.items():

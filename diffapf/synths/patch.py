@@ -167,7 +167,9 @@ def _check_range(name: str, value: float, reached: Range) -> None:
     lowest = LOWEST_Q if name == "q" else reached.minimum
     rounding = 1e-6 * (reached.maximum - reached.minimum)
     if not lowest - rounding <= value <= reached.maximum + rounding:
-        raise ValueError(f"{name} must lie from {lowest:g} to {reached.maximum:g} {reached.unit}".rstrip() + f", got {value:g}")
+        raise ValueError(
+            f"{name} must lie from {lowest:g} to {reached.maximum:g} {reached.unit}".rstrip() + f", got {value:g}"
+        )
 
 
 def _checked(given: Mapping[str, Any] | None, moving: list[str], name: str, right: Any) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from diffapf.synths.oscillator import LOWEST_HZ
 from diffapf.synths.patch import AcidPatch
 
 GLIDE_S = 0.06
-PIECE = 2048
+PIECE = 4096
 
 
 @dataclass(frozen=True)

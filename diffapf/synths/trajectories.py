@@ -44,15 +44,16 @@ def unit(control: Control) -> str:
     return "dB" if control.name.endswith("_db") else ""
 
 
-def sampled(knots: Tensor, spacing: float, step: float, count: int) -> Tensor:
-    """Knots `(..., knots)`, `spacing` apart, read at 0, step, 2 step, …: `(..., count)`.
+def sampled(knots: Tensor, spacing: float, step: float, count: int, start: Tensor | float = 0.0) -> Tensor:
+    """Knots `(..., knots)`, `spacing` apart, read at start, start + step, start + 2 step, …: `(..., count)`.
 
-    spacing and step are in one unit, which may be any.
+    spacing, step and start, which may be `(...)`, are in one unit; before the first knot that is held, too.
 
     >>> sampled(torch.tensor([0.0, 1.0, 3.0]), 1.0, 0.5, 6).tolist()
     [0.0, 0.5, 1.0, 2.0, 3.0, 3.0]
     """
-    return knots @ _weights(knots.shape[-1], spacing, step, count).to(knots)
+    weights = _weights(knots.shape[-1], spacing, step, count, torch.as_tensor(start, dtype=torch.float64)).to(knots)
+    return (knots[..., None, :] @ weights)[..., 0, :] if weights.dim() > 2 else knots @ weights
 
 
 def frames_needed(knots: int, spacing: float, step: float) -> int:
@@ -64,8 +65,9 @@ def frames_needed(knots: int, spacing: float, step: float) -> int:
     return math.ceil((knots - 1) * spacing / step - 1e-9) + 1
 
 
-def _weights(knots: int, spacing: float, step: float, count: int) -> Tensor:
-    """`(knots, count)`: how much of each knot is in each sample."""
-    position = (torch.arange(count, dtype=torch.float64) * (step / spacing)).clamp(max=knots - 1)
+def _weights(knots: int, spacing: float, step: float, count: int, start: Tensor) -> Tensor:
+    """`(..., knots, count)`: how much of each knot is in each sample."""
+    times = start[..., None] + step * torch.arange(count, dtype=torch.float64)
+    position = (times / spacing).clamp(0, knots - 1)[..., None, :]
     distance = (position - torch.arange(knots, dtype=torch.float64)[:, None]).abs()
     return (1 - distance).clamp(min=0)
