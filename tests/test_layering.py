@@ -14,7 +14,15 @@ ROOT = Path(__file__).parents[1]
 ROWS = (
     ("diffapf.kernels",),
     ("diffapf.filters",),
-    ("diffapf.modulation", "diffapf.parameters", "diffapf.model", "diffapf.losses", "diffapf.metrics", "diffapf.audio", "diffapf.needs"),
+    (
+        "diffapf.modulation",
+        "diffapf.parameters",
+        "diffapf.model",
+        "diffapf.losses",
+        "diffapf.metrics",
+        "diffapf.audio",
+        "diffapf.needs",
+    ),
     ("diffapf.effects", "diffapf.synths"),
     ("diffapf.identification", "diffapf.notes", "diffapf.midi"),
     ("diffapf.export", "diffapf.report"),

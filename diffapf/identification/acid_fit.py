@@ -3,9 +3,9 @@
     loss  MSS, the multi-resolution STFT loss over the whole batch: spectral convergence + L1 of log-magnitudes
 
 All notes are one batch. Controls that move have a number a control frame, or a few knots. With a number a frame, a filter
-can follow every period of the oscillator: a wave shaper that is right for one phase alone. A few knots cannot, and a patch of
-them plays from any phase; what freedom they have left to lock to a period goes where, in a share of the steps, the controls
-run up to half a period ahead of the oscillator or behind it.
+can follow every period of the oscillator: a wave shaper that is right for one phase alone. A few knots can hardly, and a
+patch of them plays from any phase; what freedom they have left to lock to a period goes where, in a share of the steps, the
+controls run up to half a period ahead of the oscillator or behind it.
 
 What another phase costs is measured twice. *Replayed*: from a random phase, against the recording as it is. The loss hears
 where pulses lie (its windows are shorter than a period), so that a perfect model pays, too. *Moved*: the same note moved
@@ -44,9 +44,11 @@ KNOT_S = 0.125 / 6
 LEVELS_A_KNOT = 8
 """The level has an attack and a decay: a knot every 2.6 ms takes 0.1 from the loss."""
 LEARNING_RATE, BETAS = 0.03, (0.9, 0.99)
-PHASE_OFFSET = -2.0
+PHASE_OFFSET = -2.25
 """Radians from the phase of a note's fundamental to that of the oscillator: its pulses go down, as the recorded ones do."""
 SMOOTH_MOVED = 0.5
+PHASES, PHASES_TRIED_AT = 8, (0.1, 0.3, 0.5)
+"""A descent does not find its way out of a wrong phase: at these shares of it, phases all round are compared."""
 QUIETEST = 1e-4  # of peaks: −80 dBFS is silence
 
 
@@ -121,16 +123,20 @@ def fit_acid(
     Raises:
         ValueError: another sample rate, a silent note, knots below 2, an unknown control, steps below 1; auraloss missing.
     """
-    moved = (0.0 if knots is None else SMOOTH_MOVED) if moved is None else moved
-    _check(notes, synth, steps, knots, moved)
+    if moved is None:
+        moved = 0.0 if knots is None else SMOOTH_MOVED
+    _check(notes, synth, steps, knots, start or {}, moved)
     began = time.perf_counter()
     batch = _Batch(notes, synth, _spacing(notes, synth, knots))
     search = _Search(batch, start or {}, steps, moved, seed)
     before = batch.loss(search.values(), search.phase)
     interrupted = False
     history = []
+    tried = {round(share * steps) for share in PHASES_TRIED_AT}
     try:
         for step in range(steps):
+            if step in tried:
+                search.turn()
             loss = search.step()
             history.append((step + 1, loss))
             if progress is not None:
@@ -254,6 +260,14 @@ class _Search:
         self.schedule.step()
         return loss.item()
 
+    @torch.no_grad()
+    def turn(self) -> None:
+        """Moves each note to the phase, of some all round, at which it alone has the least loss."""
+        values = self.values()
+        turns = 2 * math.pi / PHASES * torch.arange(PHASES, dtype=torch.float64)
+        losses = torch.stack([self.batch.losses_of_notes(values, self.phase + turn) for turn in turns])
+        self.phase += turns[losses.argmin(0)]
+
     def found(self, interrupted: bool) -> tuple[dict[str, Tensor], Tensor]:
         """Where the descent ended, or the best place it passed if it never came to its end."""
         if interrupted and self.best is not None:
@@ -266,18 +280,27 @@ class _Search:
             self.best = loss, values, self.phase.detach().clone()
 
     def _start(self, control: Control, given: Tensor | None) -> Tensor:
-        notes = len(self.batch.target)
-        if not control.moves:
-            return torch.zeros(notes) if given is None else given.detach().clone()
-        count = 1 + round(self.batch.length_s / self.batch.spacing_s[control.name])
-        shape = (notes, count, control.channels) if control.channels > 1 else (notes, count)
+        """Raw numbers of a control: `(notes,)`, or at its knots `(notes, knots[, channels])`."""
+        shape = [len(self.batch.target)]
+        if control.moves:
+            shape.append(1 + round(self.batch.length_s / self.batch.spacing_s[control.name]))
+        if control.channels > 1:
+            shape.append(control.channels)
         if given is None:
             return torch.zeros(shape)
-        if given.shape == shape:
-            return given.detach().clone()
-        frames = (given.mT if control.channels > 1 else given).detach()
-        read = sampled(frames, 1.0, (frames.shape[-1] - 1) / (count - 1), count)
-        return read.mT.contiguous() if control.channels > 1 else read
+        if control.moves and given.dim() == len(shape) and given.shape[1] != shape[1]:
+            given = _at_knots(given, shape[1])
+        if list(given.shape) != shape:
+            layout = "(notes,)" if not control.moves else "(notes, frames)" if len(shape) == 2 else "(notes, frames, 5)"
+            raise ValueError(f"start: {control.name} must be {layout}, of {shape[0]} notes, got {tuple(given.shape)}")
+        return given.detach().clone()
+
+
+def _at_knots(frames: Tensor, count: int) -> Tensor:
+    """`(notes, frames[, channels])` over a note's length as `(notes, count[, channels])`."""
+    moving = frames.detach() if frames.dim() == 2 else frames.detach().mT
+    read = sampled(moving, 1.0, (moving.shape[-1] - 1) / (count - 1), count)
+    return read if frames.dim() == 2 else read.mT
 
 
 def _spacing(notes: Notes, synth: AcidSynth, knots: Knots) -> dict[str, float]:
@@ -291,7 +314,7 @@ def _spacing(notes: Notes, synth: AcidSynth, knots: Knots) -> dict[str, float]:
     return found
 
 
-def _check(notes: Notes, synth: AcidSynth, steps: int, knots: Knots, moved: float) -> None:
+def _check(notes: Notes, synth: AcidSynth, steps: int, knots: Knots, start: Raw, moved: float) -> None:
     if notes.sample_rate != synth.sample_rate:
         raise ValueError(
             f"the notes have {notes.sample_rate} Hz, the synth {synth.sample_rate:g} Hz; they must be equal"
@@ -300,6 +323,9 @@ def _check(notes: Notes, synth: AcidSynth, steps: int, knots: Knots, moved: floa
         raise ValueError(f"steps must be a whole number, at least 1, got {steps!r}")
     if not 0 <= moved <= 1:
         raise ValueError(f"moved must be a share from 0 to 1, got {moved!r}")
+    names = [control.name for control in synth.controls]
+    if unknown := sorted(start.keys() - set(names)):
+        raise ValueError(f"start has {unknown}, which are no controls of this synth; it has {names}")
     moving = {control.name for control in synth.controls if control.moves}
     given = knots if isinstance(knots, Mapping) else dict.fromkeys(moving, knots)
     for name, count in given.items():

@@ -33,6 +33,7 @@ Values = Mapping[str, Tensor]
 
 MARGIN = 1e-3
 """ε: how far off the edge of stability coefficients are kept."""
+PUBLISHED_RATE = 48_000.0
 LOWEST_CUTOFF_HZ = 100.0
 Q = Range(0.7071, 8.0, "", "log")
 RESONANCE = Range(0.0, 3.92)  # at 4 a ladder oscillates
@@ -83,7 +84,10 @@ class Coefficients(OfSections):
 
 @dataclass(frozen=True)
 class LowPass(OfSections):
-    """The cookbook's low-pass, its feedback scaled by 1 − ε. highest_hz: what the cutoff reaches; published: 8 kHz."""
+    """The cookbook's low-pass, its feedback scaled by 1 − ε at 48 kHz.
+
+    highest_hz: what the cutoff reaches; published: 8 kHz.
+    """
 
     highest_hz: float = 20_000.0
 
@@ -92,7 +96,7 @@ class LowPass(OfSections):
         return cutoff(self.highest_hz), Control("q", Q, start=1.5)
 
     def sections(self, values: Values, sample_rate: float) -> list[Section]:
-        return [_damped(lowpass(values["cutoff_hz"], values["q"][..., None], sample_rate))]
+        return [_damped(lowpass(values["cutoff_hz"], values["q"][..., None], sample_rate), sample_rate)]
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Ladder(OfSections):
             real, imaginary = 1 - side * offset, offset
             radius = torch.hypot(real, imaginary)
             frequency = (values["cutoff_hz"] * radius).clamp(max=0.49 * sample_rate)
-            found.append(_damped(lowpass(frequency, radius / (2 * real), sample_rate)))
+            found.append(_damped(lowpass(frequency, radius / (2 * real), sample_rate), sample_rate))
         return found
 
 
@@ -124,9 +128,11 @@ def cutoff(highest_hz: float) -> Control:
     return Control("cutoff_hz", Range(LOWEST_CUTOFF_HZ, highest_hz, "Hz", "log"), moves=True, start=2000.0)
 
 
-def _damped(section: Section) -> Section:
+def _damped(section: Section, sample_rate: float) -> Section:
+    """ε adds to the square of the cutoff in radians a sample: it goes with 1/rate², or patches would change with it."""
     b, a = section
-    return b, _with_leading_one(*(a[..., 1:] * (1 - MARGIN)).unbind(-1))
+    margin = MARGIN * (PUBLISHED_RATE / sample_rate) ** 2
+    return b, _with_leading_one(*(a[..., 1:] * (1 - margin)).unbind(-1))
 
 
 def _with_leading_one(a1: Tensor, a2: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class AcidPatch(Model):
         super().set_parameters(values)
         for control in self.synth.controls:
             if control.range is not None and not control.moves:
-                _check_range(control.name, float(getattr(self, control.name)()), control.range)
+                _check_range(control.name, getattr(self, control.name)().item(), control.range)
 
     def values(self) -> dict[str, Tensor]:
         """What the synth plays: of each control `()`, or `(frames,)`, `(frames, channels)`, until the last knot."""
