@@ -43,7 +43,7 @@ Progress = Callable[[int, float], None]
 KNOT_S = 0.125 / 6
 LEVELS_A_KNOT = 8
 """The level has an attack and a decay: a knot every 2.6 ms takes 0.1 from the loss."""
-LEARNING_RATE, BETAS = 0.03, (0.9, 0.99)
+LEARNING_RATE, LEARNING_RATE_FROM_A_START, BETAS = 0.06, 0.03, (0.9, 0.99)
 PHASE_OFFSET = -2.25
 """Radians from the phase of a note's fundamental to that of the oscillator: its pulses go down, as the recorded ones do."""
 SMOOTH_MOVED = 0.5
@@ -111,7 +111,7 @@ def fit_acid(
     Args:
         notes: at the synth's sample rate.
         synth: what plays them; its networks stay as they are.
-        steps: of Adam, at 0.03 with a cosine down to 0.
+        steps: of Adam, at 0.06, or 0.03 from a start, with a cosine down to 0.
         knots: of every control that moves, over a note's length; or of each by its name; None: a number a control frame.
         start: raw numbers of controls by name, `(notes,)`, or `(notes, frames[, channels])` over a note's length, as an
             extractor gives them; controls that are missing set out from their usual values.
@@ -234,7 +234,8 @@ class _Search:
         fundamental = oscillator_phase(batch.target, batch.f0_hz, batch.note_on, batch.synth.sample_rate)
         self.phase = (fundamental + PHASE_OFFSET).requires_grad_()
         self.learned = [*self.raw.values(), self.phase]
-        self.optimizer = torch.optim.Adam(self.learned, LEARNING_RATE, BETAS)
+        rate = LEARNING_RATE_FROM_A_START if start else LEARNING_RATE
+        self.optimizer = torch.optim.Adam(self.learned, rate, BETAS)
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
         self.best: tuple[float, dict[str, Tensor], Tensor] | None = None
 
