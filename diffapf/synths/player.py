@@ -24,7 +24,7 @@ from diffapf.synths.oscillator import LOWEST_HZ
 from diffapf.synths.patch import AcidPatch
 
 GLIDE_S = 0.06
-PIECE = 4096
+PIECE = 8192
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ class Voice:
     synth: AcidState
     made: int
     piece: Tensor
+
+    @property
+    def first(self) -> int:
+        """The first sample of the piece."""
+        return self.made - len(self.piece)
 
 
 @dataclass(frozen=True)
@@ -117,8 +122,10 @@ class Player:
         """
         if not isinstance(length, int) or length < 0:
             raise ValueError(f"length must be a whole number of samples, 0 or more, got {length!r}")
-        y = torch.zeros(length, dtype=self.patch.dtype)
         stop, voice = state.sample + length, state.voice
+        if voice is not None and voice.first <= state.sample and stop <= voice.made:  # most of the small blocks
+            return voice.piece[state.sample - voice.first : stop - voice.first].clone(), PlayerState(stop, voice)
+        y = torch.zeros(length, dtype=self.patch.dtype)
         for index in range(bisect.bisect_right(self._stops, state.sample), len(self.phrases)):
             phrase = self.phrases[index]
             if phrase.start >= stop:
@@ -133,8 +140,8 @@ class Player:
         while sample < stop:
             if sample >= voice.made:
                 voice = self._continued(voice)
-            until, before = min(stop, voice.made), voice.made - len(voice.piece)
-            y[sample - origin : until - origin] = voice.piece[sample - before : until - before]
+            until = min(stop, voice.made)
+            y[sample - origin : until - origin] = voice.piece[sample - voice.first : until - voice.first]
             sample = until
         return voice
 
@@ -146,7 +153,7 @@ class Player:
             hz = 440 * 2 ** ((last.pitch(last.stop - last.start - 1, last.stop - last.start, self.glide) - 69) / 12)
             rest = 2 * math.pi * hz[0] * ((phrase.start - last.stop) / self.patch.sample_rate)
             phase = (before.synth.phase + rest) % (2 * math.pi)
-        return Voice(index, AcidState(phase=phase), phrase.start, y_empty(self.patch.dtype))
+        return Voice(index, AcidState(phase=phase), phrase.start, torch.zeros(0, dtype=self.patch.dtype))
 
     def _continued(self, voice: Voice) -> Voice:
         phrase = self.phrases[voice.phrase]
@@ -161,10 +168,6 @@ class Player:
         )
         piece, synth = self.patch.synth.process(note, self._values, voice.synth)
         return Voice(voice.phrase, synth, phrase.start + last, piece)
-
-
-def y_empty(dtype: torch.dtype) -> Tensor:
-    return torch.zeros(0, dtype=dtype)
 
 
 def phrases(events: Sequence[NoteEvent], sample_rate: float) -> list[Phrase]:
