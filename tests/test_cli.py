@@ -295,7 +295,7 @@ def test_labelled_notes_and_a_fit_that_is_interrupted(acid, tmp_path, capsys, mo
     def stop(search):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(acid_fit._Search, "turn", stop)
+    monkeypatch.setattr(acid_fit._Search, "turn", stop)  # after a tenth of the steps
     both = [str(acid / "both.wav"), "--labels", str(acid / "both.csv"), "-o", str(tmp_path / "out"), "--steps", "20"]
     assert main(["fit", "acid", *both, "--filter", "ladder"]) == 130
     assert {file.name for file in (tmp_path / "out" / "patches").iterdir()} == {"note-0.yaml", "note-1.yaml"}

@@ -114,7 +114,8 @@ def fit_acid(
         steps: of Adam, at 0.06, or 0.03 from a start, with a cosine down to 0.
         knots: of every control that moves, over a note's length; or of each by its name; None: a number a control frame.
         start: raw numbers of controls by name, `(notes,)`, or `(notes, frames[, channels])` over a note's length, as an
-            extractor gives them; controls that are missing set out from their usual values.
+            extractor gives them, and `phase` in radians, `(notes,)`; what is missing sets out from its usual value. Without
+            a start, other phases are tried on the way.
         moved: the share of notes whose controls run ahead or behind in a step, from 0 to 1; by default half of them where
             `knots` are given, and none where there is a number a frame.
         progress: called with the number of steps done and the loss.
@@ -132,7 +133,7 @@ def fit_acid(
     before = batch.loss(search.values(), search.phase)
     interrupted = False
     history = []
-    tried = {round(share * steps) for share in PHASES_TRIED_AT}
+    tried = set() if start else {round(share * steps) for share in PHASES_TRIED_AT}
     try:
         for step in range(steps):
             if step in tried:
@@ -231,8 +232,7 @@ class _Search:
         self.batch, self.moved = batch, moved
         self.random = torch.Generator().manual_seed(seed)
         self.raw = {c.name: self._start(c, start.get(c.name)).requires_grad_() for c in batch.synth.controls}
-        fundamental = oscillator_phase(batch.target, batch.f0_hz, batch.note_on, batch.synth.sample_rate)
-        self.phase = (fundamental + PHASE_OFFSET).requires_grad_()
+        self.phase = self._start_phase(start.get("phase")).requires_grad_()
         self.learned = [*self.raw.values(), self.phase]
         rate = LEARNING_RATE_FROM_A_START if start else LEARNING_RATE
         self.optimizer = torch.optim.Adam(self.learned, rate, BETAS)
@@ -251,9 +251,11 @@ class _Search:
         return turns / self.batch.f0_hz[:, 0].double()
 
     def step(self) -> float:
-        moved = torch.rand(len(self.phase), generator=self.random) < self.moved
         noise_start = torch.randint(NOISE_LENGTH, self.phase.shape, generator=self.random)
-        loss = self.batch.error(self.values(), self.phase, noise_start, self.random_delay_s() * moved)
+        late_s = None
+        if self.moved:
+            late_s = self.random_delay_s() * (torch.rand(len(self.phase), generator=self.random) < self.moved)
+        loss = self.batch.error(self.values(), self.phase, noise_start, late_s)
         self.optimizer.zero_grad()
         loss.backward(inputs=self.learned)
         self._keep(loss.item())
@@ -279,6 +281,15 @@ class _Search:
         if self.best is None or loss < self.best[0]:
             values = {name: value.detach().clone() for name, value in self.values().items()}
             self.best = loss, values, self.phase.detach().clone()
+
+    def _start_phase(self, given: Tensor | None) -> Tensor:
+        batch = self.batch
+        if given is None:
+            fundamental = oscillator_phase(batch.target, batch.f0_hz, batch.note_on, batch.synth.sample_rate)
+            return fundamental + PHASE_OFFSET
+        if given.shape != batch.level.shape:
+            raise ValueError(f"start: phase must be (notes,), of {len(batch.level)} notes, got {tuple(given.shape)}")
+        return given.detach().double().clone()
 
     def _start(self, control: Control, given: Tensor | None) -> Tensor:
         """Raw numbers of a control: `(notes,)`, or at its knots `(notes, knots[, channels])`."""
@@ -325,7 +336,7 @@ def _check(notes: Notes, synth: AcidSynth, steps: int, knots: Knots, start: Raw,
     if not 0 <= moved <= 1:
         raise ValueError(f"moved must be a share from 0 to 1, got {moved!r}")
     names = [control.name for control in synth.controls]
-    if unknown := sorted(start.keys() - set(names)):
+    if unknown := sorted(start.keys() - {*names, "phase"}):
         raise ValueError(f"start has {unknown}, which are no controls of this synth; it has {names}")
     moving = {control.name for control in synth.controls if control.moves}
     given = knots if isinstance(knots, Mapping) else dict.fromkeys(moving, knots)
