@@ -255,6 +255,9 @@ def acid(tmp_path_factory):
         audio.write(folder / "notes" / f"{name}.wav", sound, 48_000)
     audio.write(folder / "both.wav", torch.cat(sounds), 48_000)
     (folder / "both.csv").write_text("index,midi_pitch,note_on_samples\n0,43,4000\n1,48,4000\n")
+    (folder / "zero.csv").write_text("index,midi_pitch,note_on_samples\n0,43,0\n1,48,4000\n")
+    text = (folder / "patch.yaml").read_text()
+    (folder / "low_q.yaml").write_text(text.replace("  q: 1.5", "  q: 0.4"))
     audio.write(folder / "silent.wav", torch.zeros(4000), 48_000)
     audio.write(folder / "short.wav", sounds[0][:900], 48_000)
     for name, keys in {"tune": (40, 52), "none": (), "high": (127,)}.items():
@@ -307,6 +310,14 @@ WRONG_ACID = {
     "silence": (["fit", "acid", "silent.wav", "-o", "out"], "silent: "),
     "a short note": (["fit", "acid", "short.wav", "-o", "out"], "it needs 44 ms"),
     "missing labels": (["fit", "acid", "both.wav", "--labels", "gone.csv", "-o", "out"], "gone.csv cannot be read"),
+    "a note without length": (
+        ["fit", "acid", "both.wav", "--labels", "zero.csv", "-o", "out"],
+        "at least 1, got 43, 0",
+    ),
+    "a low Q": (
+        ["render", "low_q.yaml", "tune.mid", "out.wav"],
+        "low_q.yaml does not fit this diffapf: q must lie from 0.5",
+    ),
     "labels for a folder of files": (
         ["fit", "acid", "both.wav", "short.wav", "--labels", "both.csv", "-o", "out"],
         "--labels are for one file of notes, got 2",
