@@ -107,7 +107,7 @@ def _acid(effects: argparse._SubParsersAction) -> None:
         help="coefficients: free at every control frame; closest, but for the recorded phase alone (lowpass)",
     )
     command.add_argument("--knots", type=int, help="of the cutoff over the longest note (one in 21 ms)")
-    command.add_argument("--steps", type=int, help="of the descent (200, or 40 with --model)")
+    command.add_argument("--steps", type=int, help="of the descent (400, or 40 with --model)")
     command.add_argument("--model", type=Path, help="a trained extractor to set out from")
     command.set_defaults(run=_fit_acid)
 

@@ -221,8 +221,8 @@ class _Batch:
         knots, spacing_s = knob(control, values), self.spacing_s[control.name]
         if control.channels == 1:
             return value_at(control, sampled(knots, spacing_s, frame_s, count, start))
-        channels = [sampled(of_channel, spacing_s, frame_s, count, start) for of_channel in knots.unbind(-1)]
-        return value_at(control, torch.stack(channels, -1))
+        start = start[:, None] if isinstance(start, Tensor) else start
+        return value_at(control, sampled(knots.mT, spacing_s, frame_s, count, start).mT)
 
 
 class _Search:

@@ -14,7 +14,7 @@ from diffapf.report.acid_fit import summary, write_acid_fit
 from diffapf.synths.acid import AcidSynth
 
 HIGHEST_HZ = 20_000.0
-STEPS, STEPS_FROM_A_START = 200, 40
+STEPS, STEPS_FROM_A_START = 400, 40
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def fit_notes(
         title, command: what the page is called, and what made it.
         filter: "lowpass", "ladder", or "coefficients", whose numbers stand at every control frame.
         knots: of the cutoff over the longest note; by default one in 21 ms.
-        steps: of the descent; by default 200, or 40 from a start.
+        steps: of the descent; by default 400, or 40 from a start.
         start: what the descent sets out from, as a trained extractor gives it.
         progress: called with words and the share that is done.
 
