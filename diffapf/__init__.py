@@ -26,11 +26,13 @@ from diffapf.filters.state_space import diagonal_state_space, state_space
 from diffapf.filters.zero_phase import filtfilt, lfilter_zi, lfiltic
 from diffapf.modulation import LFO, FourierLFO
 from diffapf.synths.acid import AcidSynth, Note
+from diffapf.synths.patch import AcidPatch
 
 __version__ = "0.1.0"
 
 __all__ = [
     "LFO",
+    "AcidPatch",
     "AcidSynth",
     "Compressor",
     "ControlRate",

@@ -1,8 +1,9 @@
-"""The command `diffapf`: fit a model to recordings."""
+"""The command `diffapf`: fit a model to recordings, and play what was fitted."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -15,7 +16,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from diffapf import audio
 from diffapf.identification.compressor_fit import NotACompressorError
 from diffapf.identification.phaser_fit import NotIdentifiedError
+from diffapf.identification.trained_extractor import load_start
+from diffapf.midi import read_midi
+from diffapf.report.note_recordings import fit_notes, read_notes
 from diffapf.report.recordings import fit_recordings
+from diffapf.synths.patch import AcidPatch
+from diffapf.synths.player import Player
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 TITLES = {"phaser": "Phaser", "compressor": "Compressor", "la2a": "Levelling amplifier"}
@@ -75,7 +81,51 @@ def parser() -> argparse.ArgumentParser:
         "Fits a levelling amplifier such as the LA-2A, photocell and output stage, to what went in and what came out.",
     )
     amplifier.set_defaults(of_effect=())
+    _acid(effects)
+    _render(commands)
     return root
+
+
+def _acid(effects: argparse._SubParsersAction) -> None:
+    """The command that fits the acid synth."""
+    command = effects.add_parser(
+        "acid",
+        help="patches of a subtractive synth such as the TB-303, to recorded notes",
+        description="Fits a patch of the acid synth to each recorded note, to be played at any pitch: diffapf render.",
+    )
+    command.add_argument(
+        "notes", type=Path, nargs="+", help="audio files of a note each, folders of them, or one file with --labels"
+    )
+    command.add_argument("-o", "--output", type=Path, required=True, help="a folder for presets, metrics and report")
+    command.add_argument(
+        "--labels", type=Path, help="of notes of equal length in one file: CSV of index,midi_pitch,note_on_samples"
+    )
+    command.add_argument(
+        "--filter",
+        choices=("lowpass", "ladder", "coefficients"),
+        help="coefficients: free at every control frame; closest, but for the recorded phase alone (the model's; lowpass)",
+    )
+    command.add_argument("--knots", type=int, help="of the cutoff over the longest note (one in 21 ms)")
+    command.add_argument("--steps", type=int, help="of the descent (400, or 40 with --model)")
+    command.add_argument(
+        "--model", type=Path, help="the folder of a run of train.py experiment=acid, to set out from what it hears"
+    )
+    command.set_defaults(run=_fit_acid)
+
+
+def _render(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "render", help="play a MIDI file with a patch", description="Plays a MIDI file with a patch, one voice."
+    )
+    command.add_argument("model", type=Path, help="a patch: the YAML file that diffapf fit acid wrote")
+    command.add_argument("midi", type=Path, help="a MIDI file; overlapping notes slide")
+    command.add_argument("output", type=Path, help="a .wav or .flac file")
+    command.add_argument("--sample-rate", type=int, help="in Hz (the patch's)")
+    command.add_argument("--transpose", type=float, default=0.0, help="semitones up (0)")
+    command.add_argument(
+        "--free-running", action="store_true", help="let the oscillator run on through rests, as the instrument does"
+    )
+    command.set_defaults(run=_play)
 
 
 def _fitted(effects: argparse._SubParsersAction, effect: str, summary: str, words: str) -> argparse.ArgumentParser:
@@ -127,6 +177,50 @@ def _fit(options: argparse.Namespace) -> int:
             raise ValueError(f"{options.wet} was not fitted: {error}") from None
     print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
     return INTERRUPTED if found.fit.interrupted else 0
+
+
+def _fit_acid(options: argparse.Namespace) -> int:
+    _check_folder(options.output)
+    _check_positive(options.steps, "--steps", 1)
+    _check_positive(options.knots, "--knots", 2)
+    model = None if options.model is None else load_start(options.model)
+    notes = read_notes(options.notes, options.labels)
+    console = Console(stderr=True)
+    for remark in notes.remarks:
+        console.print(remark, markup=False)
+    with _bar(console) as bar:
+        task = bar.add_task("fitting", total=1.0)
+        found = fit_notes(
+            notes,
+            options.output,
+            title=f"Acid synth fitted to {', '.join(path.name for path in options.notes[:3])}",
+            command=options.command,
+            filter=options.filter,
+            knots=options.knots,
+            steps=options.steps,
+            model=model,
+            progress=lambda words, done: bar.update(task, description=words, completed=done),
+        )
+    print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
+    return INTERRUPTED if found.fit.interrupted else 0
+
+
+def _play(options: argparse.Namespace) -> int:
+    patch = AcidPatch.load(options.model)
+    events = read_midi(options.midi, options.transpose)
+    if options.sample_rate is not None:
+        patch = patch.at_sample_rate(options.sample_rate)
+    sound = Player(patch, events, options.free_running).render()
+    peak = float(sound.abs().max())
+    audio.write(options.output, sound / max(peak, 1.0), patch.sample_rate)
+    turned_down = f", turned down by {20 * math.log10(peak):.1f} dB to fit full scale" if peak > 1 else ""
+    print(f"{len(events)} notes, {len(sound) / patch.sample_rate:.1f} s{turned_down}: {options.output}")
+    return 0
+
+
+def _check_positive(value: int | None, name: str, least: int) -> None:
+    if value is not None and value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
 def _bar(console: Console) -> Progress:

@@ -140,8 +140,8 @@ def read_labelled(wav: str | os.PathLike, labels: str | os.PathLike) -> Notes:
     return replace(notes, remarks=(*remarks, *filter(None, wrong), *notes.remarks, *filter(None, after)))
 
 
-def read_folder_or_file(path: str | os.PathLike) -> Notes:
-    """One note's file, or a folder of WAV and FLAC files of a note each, in the order of their names.
+def read_folder_or_file(*paths: str | os.PathLike) -> Notes:
+    """Files of a note each, or folders of WAV and FLAC files of a note each, in the order of their names.
 
     A note lasts until it is 60 dB below its peak for good; shorter files are filled with zeros. The pitch is tracked; slides
     are remarks.
@@ -150,8 +150,10 @@ def read_folder_or_file(path: str | os.PathLike) -> Notes:
         AudioError: a file that cannot be read; a folder without any; different sample rates; a note that is silent, too
             short (44 ms) or without pitch.
     """
-    path = Path(path)
-    recordings = [files.read(file) for file in (_files_of(path) if path.is_dir() else [path])]
+    given = [Path(path) for path in paths]
+    recordings = [files.read(file) for path in given for file in (_files_of(path) if path.is_dir() else [path])]
+    if not recordings:
+        raise AudioError("no file was given; give one with a note in it, or a folder of such")
     rate = recordings[0].sample_rate
     for recording in recordings:
         if recording.sample_rate != rate:
@@ -165,7 +167,7 @@ def read_folder_or_file(path: str | os.PathLike) -> Notes:
         remarks += remark
         sounds.append(sound)
         names.append(recording.path.stem)
-    notes = _tracked(sounds, [_note_on(sound) for sound in sounds], rate, names, f" in {path}")
+    notes = _tracked(sounds, [_note_on(sound) for sound in sounds], rate, names, f" in {', '.join(map(str, given))}")
     return replace(notes, remarks=(*remarks, *notes.remarks))
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from data import cache
 from diffapf import audio
-from diffapf.identification.pitch import oscillator_phase
+from diffapf.identification.trained_extractor import matched
 from diffapf.needs import needed
 from diffapf.notes import Notes, cut_loops, folds, read_folder_or_file, read_labelled
 from diffapf.synths.matcher import AcidMatcher, Batch
@@ -104,9 +104,8 @@ def _loader(batches: Sequence[Batch]) -> DataLoader:
 
 def prepared(notes: Notes, matcher: AcidMatcher) -> Batch:
     """Notes as a batch, with their phases and spectrograms."""
-    phase = oscillator_phase(notes.audio, notes.f0_hz, notes.note_on, notes.sample_rate)
     with torch.no_grad():
-        return Batch(notes.audio, notes.f0_hz, notes.note_on, phase, matcher.shown(notes.audio))
+        return replace(matched(notes), shown=matcher.shown(notes.audio))
 
 
 def resampled(notes: Notes, augmentation: Augmentation, random: np.random.Generator) -> Notes:

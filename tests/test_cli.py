@@ -10,9 +10,10 @@ import torch
 
 from diffapf import Compressor, Effect, LevellingAmplifier, Phaser, audio
 from diffapf.cli import main
-from diffapf.identification import compressor_fit, levelling_amplifier_fit, phaser_fit
+from diffapf.identification import acid_fit, compressor_fit, levelling_amplifier_fit, phaser_fit
 from diffapf.identification.compressor_structures import structures
 from diffapf.identification.levelling_amplifier_structures import CELLS, OUTPUTS
+from diffapf.synths.patch import AcidPatch
 from tests.identification.synthetic import Truth, plucks
 
 RATE = 16_000
@@ -234,3 +235,126 @@ def test_what_is_missing_is_said_with_exit_code_2(arguments, capsys):
         main(arguments)
     assert ended.value.code == 2
     assert "usage" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------------ acid synth
+
+
+@pytest.fixture(scope="module")
+def acid(tmp_path_factory):
+    """A folder of two notes that a patch plays, both in one file with labels, the patch, and MIDI files."""
+    pytest.importorskip("auraloss"), pytest.importorskip("librosa")
+    mido = pytest.importorskip("mido")
+    folder = tmp_path_factory.mktemp("acid")
+    patch = AcidPatch(48_000, knots={"cutoff_hz": 2})
+    patch.set_parameters({"cutoff.1": 2.0, "cutoff.2": 0.0, "level": 0.5})
+    patch.save(folder / "patch.yaml")
+    with torch.no_grad():
+        sounds = [patch(torch.full((4000,), hz)) for hz in (98.0, 131.0)]
+    for name, sound in zip("ab", sounds, strict=True):
+        audio.write(folder / "notes" / f"{name}.wav", sound, 48_000)
+    audio.write(folder / "both.wav", torch.cat(sounds), 48_000)
+    (folder / "both.csv").write_text("index,midi_pitch,note_on_samples\n0,43,4000\n1,48,4000\n")
+    (folder / "zero.csv").write_text("index,midi_pitch,note_on_samples\n0,43,0\n1,48,4000\n")
+    text = (folder / "patch.yaml").read_text()
+    (folder / "low_q.yaml").write_text(text.replace("  q: 1.5", "  q: 0.4"))
+    audio.write(folder / "silent.wav", torch.zeros(4000), 48_000)
+    audio.write(folder / "short.wav", sounds[0][:900], 48_000)
+    for name, keys in {"tune": (40, 52), "none": (), "high": (127,)}.items():
+        file = mido.MidiFile(ticks_per_beat=480)
+        file.tracks.append(mido.MidiTrack())
+        for key in keys:
+            file.tracks[0].append(mido.Message("note_on", note=key, velocity=100))
+            file.tracks[0].append(mido.Message("note_off", note=key, time=60))
+        file.save(folder / f"{name}.mid")
+    return folder
+
+
+def test_notes_become_patches_and_a_midi_file_a_sound(acid, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["fit", "acid", str(acid / "notes"), "-o", str(out), "--steps", "3", "--knots", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "2 notes: MSS" in said and "with another phase" in said and "report.html" in said
+    assert {file.name for file in out.iterdir()} >= {"model.yaml", "metrics.json", "report.html", "audio", "patches"}
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["notes/mss"] < metrics["notes/mss_start"] and "a/mss" in metrics
+    assert [curve["title"] for curve in json.loads((out / "curves.json").read_text())] == [
+        "Cutoff",
+        "Level",
+        "Resonance",
+    ]
+    assert AcidPatch.load(out / "patches" / "b.yaml").knots == {"cutoff_hz": 3, "gain_db": 16}
+
+    wav = tmp_path / "song" / "song.wav"
+    render = ["render", str(out / "patches" / "a.yaml"), str(acid / "tune.mid"), str(wav)]
+    assert main([*render, "--sample-rate", "44100", "--transpose", "12"]) == 0
+    assert "2 notes, 0.1 s" in capsys.readouterr().out
+    song = audio.read(wav)
+    assert song.sample_rate == 44_100 and song.samples.shape[-1] == round(0.125 * 44_100)
+    assert abs(song.samples).max() > 0.01
+
+
+def test_labelled_notes_and_a_fit_that_is_interrupted(acid, tmp_path, capsys, monkeypatch):
+    def stop(search):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(acid_fit._Search, "turn", stop)  # after a tenth of the steps
+    both = [str(acid / "both.wav"), "--labels", str(acid / "both.csv"), "-o", str(tmp_path / "out"), "--steps", "20"]
+    assert main(["fit", "acid", *both, "--filter", "ladder"]) == 130
+    assert {file.name for file in (tmp_path / "out" / "patches").iterdir()} == {"note-0.yaml", "note-1.yaml"}
+    assert "was interrupted" in (tmp_path / "out" / "run.json").read_text()
+
+
+WRONG_ACID = {
+    "a missing note": (["fit", "acid", "gone.wav", "-o", "out"], "there is no file gone.wav"),
+    "silence": (["fit", "acid", "silent.wav", "-o", "out"], "silent: "),
+    "a short note": (["fit", "acid", "short.wav", "-o", "out"], "it needs 44 ms"),
+    "missing labels": (["fit", "acid", "both.wav", "--labels", "gone.csv", "-o", "out"], "gone.csv cannot be read"),
+    "a note without length": (
+        ["fit", "acid", "both.wav", "--labels", "zero.csv", "-o", "out"],
+        "at least 1, got 43, 0",
+    ),
+    "a low Q": (
+        ["render", "low_q.yaml", "tune.mid", "out.wav"],
+        "low_q.yaml does not fit this diffapf: q must lie from 0.5",
+    ),
+    "labels for a folder of files": (
+        ["fit", "acid", "both.wav", "short.wav", "--labels", "both.csv", "-o", "out"],
+        "--labels are for one file of notes, got 2",
+    ),
+    "one knot": (["fit", "acid", "both.wav", "-o", "out", "--knots", "1"], "--knots must be at least 2, got 1"),
+    "no trained model": (
+        ["fit", "acid", "both.wav", "-o", "out", "--model", "patch.yaml"],
+        "patch.yaml is no trained extractor",
+    ),
+    "a missing model": (["fit", "acid", "both.wav", "-o", "out", "--model", "gone"], "no trained extractor gone"),
+    "a missing patch": (["render", "gone.yaml", "tune.mid", "out.wav"], "there is no preset gone.yaml"),
+    "a missing tune": (["render", "patch.yaml", "gone.mid", "out.wav"], "there is no MIDI file gone.mid"),
+    "no notes": (["render", "patch.yaml", "none.mid", "out.wav"], "none.mid has no notes to play"),
+    "no MIDI": (["render", "patch.yaml", "both.csv", "out.wav"], "both.csv is not a MIDI file"),
+    "too high": (
+        ["render", "patch.yaml", "high.mid", "out.wav", "--transpose", "24"],
+        "MIDI pitch 151, 50175.4 Hz; the oscillator plays from 5 Hz up",
+    ),
+    "a low rate": (
+        ["render", "patch.yaml", "tune.mid", "out.wav", "--sample-rate", "0"],
+        "sample_rate must be positive",
+    ),
+    "an unknown ending": (["render", "patch.yaml", "tune.mid", "out.mp3"], "extension .mp3"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_ACID)
+def test_mistakes_with_notes_are_named(mistake, acid, monkeypatch, capsys):
+    monkeypatch.chdir(acid)
+    before = sorted(acid.iterdir())
+    arguments, words = WRONG_ACID[mistake]
+    assert main(arguments) == 2
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert sorted(acid.iterdir()) == before
+
+
+def test_an_effects_preset_is_not_played(acid, tmp_path, capsys):
+    Phaser(48_000).save(tmp_path / "phaser.yaml")
+    assert main(["render", str(tmp_path / "phaser.yaml"), str(acid / "tune.mid"), str(tmp_path / "a.wav")]) == 2
+    assert "is a preset of 'phaser', not of ['acidpatch']" in capsys.readouterr().err

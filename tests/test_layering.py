@@ -14,9 +14,16 @@ ROOT = Path(__file__).parents[1]
 ROWS = (
     ("diffapf.kernels",),
     ("diffapf.filters",),
-    ("diffapf.modulation", "diffapf.parameters", "diffapf.losses", "diffapf.audio", "diffapf.needs"),
+    (
+        "diffapf.modulation",
+        "diffapf.parameters",
+        "diffapf.model",
+        "diffapf.losses",
+        "diffapf.audio",
+        "diffapf.needs",
+    ),
     ("diffapf.effects", "diffapf.synths"),
-    ("diffapf.identification", "diffapf.notes", "diffapf.metrics"),
+    ("diffapf.identification", "diffapf.notes", "diffapf.metrics", "diffapf.midi"),
     ("diffapf.export", "diffapf.report"),
     ("diffapf",),
     ("diffapf.cli",),

@@ -1,90 +1,28 @@
-"""What every effect has: a sample rate, named parameters, streaming by blocks, presets."""
+"""What every effect has beside a model's named parameters and presets: streaming by blocks."""
 
 from __future__ import annotations
 
-import os
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from diffapf.parameters import (
-    ParameterSpec,
-    Preset,
-    named_parameters,
-    network_state,
-    read_preset,
-    write_preset,
-)
+from diffapf.model import Model
 
 
-class Effect(nn.Module):
+class Effect(Model):
     """An audio effect, `y = effect(x)` on `(..., time)`.
 
     Subclasses give `forward`, `initial_state`, `process` and `configuration()`, the constructor's structural arguments,
     from which `load` builds an equal one.
     """
 
-    kinds: ClassVar[dict[str, type[Effect]]] = {}
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        Effect.kinds[cls.__name__.lower()] = cls
-
-    def __init__(self, sample_rate: float):
-        super().__init__()
-        if not sample_rate > 0:
-            raise ValueError(f"sample_rate must be positive, in Hz, got {sample_rate}")
-        self.sample_rate = sample_rate
-
     @property
     def latency(self) -> int:
         """How many samples the output comes later than the input."""
         return 0
-
-    def parameters_spec(self) -> list[ParameterSpec]:
-        """Every named parameter: its path, unit, range, taper and present value."""
-        return [parameter.spec(name) for name, parameter in named_parameters(self).items()]
-
-    def set_parameters(self, values: dict[str, float]) -> None:
-        """Sets named parameters by their paths, in real units; raises ValueError for a name that there is not."""
-        named = named_parameters(self)
-        unknown = values.keys() - named.keys()
-        if unknown:
-            raise ValueError(f"{type(self).__name__} has no parameter {sorted(unknown)}; it has {sorted(named)}")
-        for name, value in values.items():
-            try:
-                named[name].set(value)
-            except ValueError as error:
-                raise ValueError(f"{name} {error}") from None
-
-    def configuration(self) -> dict[str, Any]:
-        raise NotImplementedError
 
     def initial_state(self) -> Any:
         raise NotImplementedError
 
     def process(self, block: Tensor, state: Any) -> tuple[Tensor, Any]:
         raise NotImplementedError
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes a preset: values in real units, exactly; networks beside it."""
-        values = {spec.name: spec.value for spec in self.parameters_spec()}
-        name = type(self).__name__.lower()
-        write_preset(Preset(name, self.sample_rate, self.configuration(), values, network_state(self)), path)
-
-    @staticmethod
-    def load(path: str | os.PathLike) -> Effect:
-        """The effect that a preset describes; raises ValueError, naming the file, for what is not one."""
-        preset = read_preset(path)
-        if preset.effect not in Effect.kinds:
-            raise ValueError(f"{path} is for the effect {preset.effect!r}; there are {sorted(Effect.kinds)}")
-        try:
-            effect = Effect.kinds[preset.effect](preset.sample_rate, **preset.configuration)
-            if any(tensor.dtype == torch.float64 for tensor in preset.network.values() if tensor.dim()):
-                effect.double()
-            effect.set_parameters(preset.parameters)
-            effect.load_state_dict({**effect.state_dict(), **preset.network})
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{path} does not fit this diffapf: {error}") from None
-        return effect

@@ -14,8 +14,8 @@ from typing import Any
 from torch import Tensor
 
 from diffapf import audio
-from diffapf.effects.effect import Effect
 from diffapf.identification.spans import Span
+from diffapf.model import Model
 from diffapf.parameters import ParameterSpec
 from diffapf.report import write_report
 from diffapf.report.results import PARAMETER
@@ -91,7 +91,7 @@ def fit_subtitle(train: Span, test: Span) -> str:
 
 def write_folder(
     folder: Path,
-    effect: Effect,
+    model: Model,
     *,
     metrics: Mapping[str, Any],
     parameters: Sequence[Mapping[str, Any]],
@@ -106,7 +106,7 @@ def write_folder(
     tracks: by part and name, `(channels, time)`; history: rows with a "step", of which not all need have all columns.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    effect.save(folder / "model.yaml")
+    model.save(folder / "model.yaml")
     for part, of_part in tracks.items():
         _write_tracks(folder / "audio" / part, of_part, sample_rate)
     for name, content in (("metrics", metrics), ("parameters", parameters), ("curves", curves), ("run", run)):

@@ -11,7 +11,6 @@ Source: Yu et al., DAFx 2024, sections 4.2 and 5.2.
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from diffapf.filters.methods import FrequencySampling, TimeDomain
-from diffapf.parameters import Preset, read_preset, write_preset
+from diffapf.model import Model
 from diffapf.synths.acid import AcidSynth, Note
 from diffapf.synths.extractors import Extractor, Heard, LightExtractor, PaperExtractor
 from diffapf.synths.mel import LogMel
@@ -27,7 +26,6 @@ from diffapf.synths.noise import LENGTH as NOISE_LENGTH
 from diffapf.synths.oscillator import running_phase
 
 EXTRACTORS: dict[str, type[Extractor]] = {"light": LightExtractor, "paper": PaperExtractor}
-KIND = "acidmatcher"
 PHASES = ("target", "random")
 FIRST_OFFSET = -2.0  # radians: where training leaves it, for notes of pulses downward
 HEADROOM = 5.0  # the distortion's limit over the root mean square
@@ -59,7 +57,7 @@ class Batch:
         return Batch(*(None if value is None else value[index] for value in values))  # type: ignore[arg-type]
 
 
-class AcidMatcher(nn.Module):
+class AcidMatcher(Model):
     """extractor: "light" or "paper"; phase: "target" or "random"; more: of `AcidSynth`."""
 
     def __init__(
@@ -70,7 +68,7 @@ class AcidMatcher(nn.Module):
         method: TimeDomain | FrequencySampling | None = None,
         **synth: Any,
     ):
-        super().__init__()
+        super().__init__(sample_rate)
         if extractor not in EXTRACTORS:
             raise ValueError(f"extractor must be one of {', '.join(EXTRACTORS)}, got {extractor!r}")
         if phase not in PHASES:
@@ -84,6 +82,9 @@ class AcidMatcher(nn.Module):
         self.mels = nn.ModuleList(
             LogMel(sample_rate, self.synth.hop, n_fft, bands) for n_fft, bands in self.extractor.RESOLUTIONS
         )
+
+    def configuration(self) -> dict[str, Any]:
+        return self.settings
 
     def shown(self, audio: Tensor) -> Tensor:
         """What the extractor is shown of notes, `(notes, channels, frames)`: all its bands, then the waveform."""
@@ -116,30 +117,16 @@ class AcidMatcher(nn.Module):
         heard = Heard(shown, batch.f0_hz[:, at_frames], psi + start_phase[:, None], psi + batch.phase[:, None], gate)
         return self.extractor(heard)
 
+    def level(self, batch: Batch) -> Tensor:
+        """Of the output: HEADROOM times the note's root mean square, so that its power need not be learned."""
+        return HEADROOM * batch.audio.square().mean(-1).sqrt()
+
     def note(self, batch: Batch, start_phase: Tensor) -> Note:
-        """What the synth is told besides controls: the note's level is HEADROOM times its root mean square."""
-        level = HEADROOM * batch.audio.square().mean(-1).sqrt()
+        """What the synth is told besides controls."""
         noise_start = torch.randint(NOISE_LENGTH, (len(batch),), device=batch.audio.device)
-        return Note(batch.f0_hz, batch.note_on, start_phase, level, noise_start)
+        return Note(batch.f0_hz, batch.note_on, start_phase, self.level(batch), noise_start)
 
     def forward(self, batch: Batch) -> Tensor:
         """The prediction, `(notes, time)`, by the synth's method."""
         start = self.start_phase(batch)
         return self.synth(self.note(batch, start), self.hear(batch, start))
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes a preset: what it is made of, and the networks' tensors beside it."""
-        write_preset(Preset(KIND, self.synth.sample_rate, self.settings, {}, self.state_dict()), path)
-
-    @staticmethod
-    def load(path: str | os.PathLike) -> AcidMatcher:
-        """The matcher that a preset describes; raises ValueError, naming the file, for what is not one."""
-        preset = read_preset(path)
-        if preset.effect != KIND:
-            raise ValueError(f"{path} is a preset of {preset.effect!r}; a trained matcher is needed ({KIND!r})")
-        try:
-            matcher = AcidMatcher(preset.sample_rate, **preset.configuration)
-            matcher.load_state_dict(preset.network)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{path} does not fit this diffapf: {error}") from None
-        return matcher.eval()
