@@ -113,9 +113,9 @@ def fit_acid(
         synth: what plays them; its networks stay as they are.
         steps: of Adam, at 0.06, or 0.03 from a start, with a cosine down to 0.
         knots: of every control that moves, over a note's length; or of each by its name; None: a number a control frame.
-        start: raw numbers of controls by name, `(notes,)`, or `(notes, frames[, channels])` over a note's length, as an
-            extractor gives them, `phase` in radians and `level`, `(notes,)`; what is missing sets out from its usual value,
-            the level from a note's peak. Without a start, other phases are tried on the way.
+        start: raw numbers of controls by name, `(notes,)`, or `(notes, frames[, channels])` at control frames, as an
+            extractor gives them, or at its knots; `phase` in radians and `level`, `(notes,)`; what is missing sets out from
+            its usual value, the level from a note's peak. Without a start, other phases are tried on the way.
         moved: the share of notes whose controls run ahead or behind in a step, from 0 to 1; by default half of them where
             `knots` are given, and none where there is a number a frame.
         progress: called with the number of steps done and the loss.
@@ -301,17 +301,18 @@ class _Search:
         if given is None:
             return torch.zeros(shape)
         if control.moves and given.dim() == len(shape) and given.shape[1] != shape[1]:
-            given = _at_knots(given, shape[1])
+            frame_s = self.batch.synth.hop / self.batch.synth.sample_rate
+            given = _at_knots(given, frame_s, self.batch.spacing_s[control.name], shape[1])
         if list(given.shape) != shape:
             layout = "(notes,)" if not control.moves else "(notes, frames)" if len(shape) == 2 else "(notes, frames, 5)"
             raise ValueError(f"start: {control.name} must be {layout}, of {shape[0]} notes, got {tuple(given.shape)}")
         return given.detach().clone()
 
 
-def _at_knots(frames: Tensor, count: int) -> Tensor:
-    """`(notes, frames[, channels])` over a note's length as `(notes, count[, channels])`."""
+def _at_knots(frames: Tensor, frame_s: float, spacing_s: float, count: int) -> Tensor:
+    """`(notes, frames[, channels])` at control frames, read at knots: `(notes, count[, channels])`."""
     moving = frames.detach() if frames.dim() == 2 else frames.detach().mT
-    read = sampled(moving, 1.0, (moving.shape[-1] - 1) / (count - 1), count)
+    read = sampled(moving, frame_s, spacing_s, count)
     return read if frames.dim() == 2 else read.mT
 
 

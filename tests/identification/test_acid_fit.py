@@ -46,7 +46,7 @@ def test_a_descent_finds_a_smooth_patch(notes):
     assert seen == list(range(1, 41)) and not fit.interrupted
     assert fit.after < 0.5 * fit.before
     turns = (fit.phase - 2.0) / (2 * math.pi)
-    assert (turns - turns.round()).abs().max() < 0.02, "the phase is found"
+    assert (turns - turns.round()).abs().max() < 0.05, "the phase is found"
     assert fit.of_notes.shape == (2,) and fit.values["cutoff_hz"].shape == (2, 3)
     assert fit.spacing_s["cutoff_hz"] == pytest.approx(LENGTH / RATE / 2)
     falls = fit.values["cutoff_hz"]
