@@ -325,7 +325,7 @@ WRONG_ACID = {
     "one knot": (["fit", "acid", "both.wav", "-o", "out", "--knots", "1"], "--knots must be at least 2, got 1"),
     "no trained model": (
         ["fit", "acid", "both.wav", "-o", "out", "--model", "patch.yaml"],
-        "patch.yaml is no trained extractor",
+        "patch.yaml is a preset of 'acidpatch', not of ['acidmatcher']",
     ),
     "a missing model": (["fit", "acid", "both.wav", "-o", "out", "--model", "gone"], "no trained extractor gone"),
     "a missing patch": (["render", "gone.yaml", "tune.mid", "out.wav"], "there is no preset gone.yaml"),
