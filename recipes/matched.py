@@ -18,7 +18,7 @@ from diffapf.report.curves import HERTZ, TIME, series
 from diffapf.report.folder import HEARD_SECONDS, run_record, write_folder
 from diffapf.synths.matcher import AcidMatcher, Batch
 from recipes.notes import MatchedNotes
-from recipes.sound_matching import Matched, predict
+from recipes.sound_matching import Matched, predict, scored_parts
 
 OVER = "test/prediction"
 WHITE_NOISE = "white noise through the filter"
@@ -146,7 +146,7 @@ def print_run(data: MatchedNotes, results: list[Matched]) -> None:
         table.add_column(name, justify="left" if name == "part" else "right")
     for matched in results:
         table.add_row(f"[bold]trained by {matched.method.upper()}[/bold], {matched.course.steps} steps")
-        for part, batch in data.of_part.items():
+        for part, batch in scored_parts(data).items():
             values = [matched.metrics.get(f"{part}/mss_{method}") for method in ("td", "fs")]
             table.add_row(f"  {part}", str(len(batch)), *("" if value is None else f"{value:.3f}" for value in values))
         table.add_section()

@@ -96,12 +96,18 @@ def _match(cfg: DictConfig, matcher: AcidMatcher, data: MatchedNotes, name: str,
     course = train(cfg, recipe, data, name, folder, cfg.trainer.max_steps, monitor, cfg.trainer.gradient_clip, averaged)
     matched = Matched(matcher.eval(), name, course)
     matched.metrics = {"train/seconds": course.history.seconds, "train/steps": course.steps}
-    for part, batch in data.of_part.items():
+    for part, batch in scored_parts(data).items():
         for method, run_by in methods.items():
             matched.metrics |= {
                 f"{part}/{key}_{method}": value for key, value in scores(matcher, batch, run_by, cfg.repeats).items()
             }
     return matched
+
+
+def scored_parts(data: MatchedNotes) -> dict[str, Batch]:
+    """Of the notes that were trained on, no more than are tested: what they score is only compared with the test."""
+    count = len(data.of_part["test"])
+    return {name: batch[:count] if name == "train" else batch for name, batch in data.of_part.items()}
 
 
 def methods_of(matcher: AcidMatcher, fs_window: int) -> dict[str, TimeDomain | FrequencySampling]:
