@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
@@ -103,6 +104,18 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self.before = state_dict["rows"], state_dict["seconds"]
+
+
+def side_by_side(histories: Mapping[str, History]) -> list[dict[str, float]]:
+    """Of all trainings by their methods, step by step: the first one's columns as they are, a baseline's after its name."""
+    rows: dict[float, dict[str, float]] = {}
+    main = next(iter(histories))
+    for method, history in histories.items():
+        prefix = "" if method == main else f"{method}:"
+        for row in history.rows:
+            joined = rows.setdefault(row["step"], {"step": row["step"], "seconds": row["seconds"]})
+            joined |= {f"{prefix}{name}": value for name, value in row.items() if name not in ("step", "seconds")}
+    return [rows[step] for step in sorted(rows)]
 
 
 def _watched(recipe: LightningModule) -> dict[str, float]:

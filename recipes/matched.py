@@ -17,6 +17,7 @@ from diffapf.filters.methods import TimeDomain
 from diffapf.report.curves import HERTZ, TIME, series
 from diffapf.report.folder import HEARD_SECONDS, run_record, write_folder
 from diffapf.synths.matcher import AcidMatcher, Batch
+from recipes.callbacks import side_by_side
 from recipes.notes import MatchedNotes
 from recipes.sound_matching import Matched, predict, scored_parts
 
@@ -42,7 +43,7 @@ def write_results(folder: Path, data: MatchedNotes, results: list[Matched], seco
         tracks={part: _tracks(results, heard(data, part), part == "test") for part in ("train", "test")},
         sample_rate=data.notes.sample_rate,
         run=_description(data, results, seconds, title),
-        history=_history(results),
+        history=side_by_side({matched.method: matched.course.history for matched in results}),
     )
 
 
@@ -126,17 +127,6 @@ def _description(data: MatchedNotes, results: list[Matched], seconds: float, tit
         notes=notes,
         packages=("lightning", "librosa", "auraloss"),
     )
-
-
-def _history(results: list[Matched]) -> list[dict[str, float]]:
-    """Of all trainings, step by step."""
-    rows: dict[float, dict[str, float]] = {}
-    for matched in results:
-        prefix = "" if matched is results[0] else f"{matched.method}:"
-        for row in matched.course.history.rows:
-            joined = rows.setdefault(row["step"], {"step": row["step"], "seconds": row["seconds"]})
-            joined |= {f"{prefix}{name}": value for name, value in row.items() if name not in ("step", "seconds")}
-    return [rows[step] for step in sorted(rows)]
 
 
 def print_run(data: MatchedNotes, results: list[Matched]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_folder
+from recipes.callbacks import side_by_side
 from recipes.data import Pair
 from recipes.fit import METHODS, Trained, predict
 from recipes.kinds import kind_of
@@ -37,7 +38,7 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
         tracks={part: _tracks(pair, part, results) for part in ("train", "test")},
         sample_rate=pair.sample_rate,
         run=_description(pair, results, seconds, title),
-        history=_history(results),
+        history=side_by_side({trained.method: trained.history for trained in results}),
     )
 
 
@@ -56,18 +57,6 @@ def _description(pair: Pair, results: list[Trained], seconds: float, title: str)
         notes=notes,
         packages=("lightning",),
     )
-
-
-def _history(results: list[Trained]) -> list[dict[str, float]]:
-    """Of all trainings, step by step."""
-    rows: dict[float, dict[str, float]] = {}
-    for trained in results:
-        prefix = "" if trained is results[0] else f"{trained.method}:"
-        for row in trained.history.rows:
-            joined = rows.setdefault(row["step"], {"step": row["step"]})
-            joined |= {f"{prefix}{name}": value for name, value in row.items() if name not in ("step", "seconds")}
-            joined.setdefault("seconds", row["seconds"])
-    return [rows[step] for step in sorted(rows)]
 
 
 def _tracks(pair: Pair, part: str, results: list[Trained]) -> dict[str, Tensor]:
