@@ -2,6 +2,7 @@
 
 from diffapf.effects.compressor import Compressor
 from diffapf.effects.effect import Effect
+from diffapf.effects.equalizer import Band, Equalizer
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
 from diffapf.effects.phaser import Phaser
 from diffapf.filters.allpass import allpass_cascade
@@ -34,9 +35,11 @@ __all__ = [
     "LFO",
     "AcidPatch",
     "AcidSynth",
+    "Band",
     "Compressor",
     "ControlRate",
     "Effect",
+    "Equalizer",
     "FourierLFO",
     "FrequencySampling",
     "LevellingAmplifier",

@@ -24,7 +24,7 @@ from diffapf.synths.patch import AcidPatch
 from diffapf.synths.player import Player
 
 WRONG_INPUT, INTERRUPTED = 2, 130
-TITLES = {"phaser": "Phaser", "compressor": "Compressor", "la2a": "Levelling amplifier"}
+TITLES = {"phaser": "Phaser", "compressor": "Compressor", "equalizer": "Equaliser", "la2a": "Levelling amplifier"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,6 +74,13 @@ def parser() -> argparse.ArgumentParser:
         help="which knees to try; may be repeated (both)",
     )
     compressor.set_defaults(of_effect=("knees",))
+    equalizer = _fitted(
+        effects,
+        "equalizer",
+        "a parametric equaliser: two peaks, two shelves, a low-pass and a high-pass",
+        "Fits six bands to what went into an equaliser and what came out of it, mono or stereo, in seconds.",
+    )
+    equalizer.set_defaults(of_effect=())
     amplifier = _fitted(
         effects,
         "la2a",

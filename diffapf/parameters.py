@@ -63,6 +63,37 @@ def share(reference: Tensor, step: Tensor) -> Tensor:
     return part / (1 - reference + part)
 
 
+@dataclass(frozen=True)
+class Within:
+    """From `minimum` to `maximum`, without ever leaving: positions p of a linear or a log taper, p/(1 − p) times e^step.
+
+    In a form that is exact for step = 0; at either end it stays.
+    """
+
+    minimum: float
+    maximum: float
+    taper: str = "linear"
+
+    def __call__(self, reference: Tensor, step: Tensor) -> Tensor:
+        if self.taper == "linear":
+            return reference + self._moved(reference - self.minimum, self.maximum - reference, step)
+        below, above = torch.log(reference / self.minimum), torch.log(self.maximum / reference)
+        return reference * torch.exp(self._moved(below, above, step))
+
+    def allows(self, value: float) -> bool:
+        return self.minimum <= value <= self.maximum
+
+    @property
+    def words(self) -> str:
+        return f"must lie between {self.minimum:g} and {self.maximum:g}"
+
+    @staticmethod
+    def _moved(below: Tensor, above: Tensor, step: Tensor) -> Tensor:
+        """How far, where there is room for `below` downwards and for `above` upwards."""
+        there, back = below * torch.sigmoid(step), above * torch.sigmoid(-step)
+        return torch.tanh(step / 2) * below * above / (there + back)
+
+
 ALLOWED: dict[Mapping, tuple[Callable[[float], bool], str]] = {
     exponential: (lambda value: value > 0, "must be positive"),
     bounded: (lambda value: abs(value) < BOUND, f"must lie within ±{BOUND}"),
@@ -204,7 +235,10 @@ class Named(KeepsDouble):
     def _check(self, value: float) -> None:
         if not is_finite_number(value):
             raise ValueError(f"must be a finite number, got {value!r}")
-        allowed, words = ALLOWED.get(self.mapping, (None, ""))
+        mapping = self.mapping
+        allowed, words = (
+            (mapping.allows, mapping.words) if isinstance(mapping, Within) else ALLOWED.get(mapping, (None, ""))
+        )
         if allowed is not None and not allowed(value):
             raise ValueError(f"{words}, got {value}")
 

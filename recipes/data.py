@@ -13,8 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from data.cache import levelling_amplifier, small_stone
+from data.channel_strip import SETTINGS
+from data.channel_strip import equalised as through_channel_strip
 from data.programme import programme
 from data.signals import SAMPLE_RATE
+from data.voice import singing
 from diffapf.audio import default_parts, part_slice, read_pair
 from diffapf.effects.compressor import Compressor
 
@@ -134,6 +137,23 @@ def levelling(
         recording.sample_rate,
         f"Simulated LA-2A, {setting}",
         truth=recording.truth,
+    )
+    return Pair(tracks, {"train": train, "validation": validation, "test": test})
+
+
+def equalised(
+    setting: str, seconds: float, train: Sequence[float], validation: Sequence[float], test: Sequence[float]
+) -> Pair:
+    """The singing voice through a channel strip at one of its settings."""
+    if setting not in SETTINGS:
+        raise ValueError(f"data.source.setting: got {setting!r}; there are {', '.join(SETTINGS)}")
+    dry = singing(seconds)
+    tracks = Tracks(
+        torch.from_numpy(dry)[None],
+        torch.from_numpy(through_channel_strip(dry, SETTINGS[setting], SAMPLE_RATE))[None],
+        SAMPLE_RATE,
+        f"A voice through a channel strip, {setting}",
+        truth=SETTINGS[setting],
     )
     return Pair(tracks, {"train": train, "validation": validation, "test": test})
 

@@ -27,7 +27,11 @@ WITHOUT_EFFECT = (
     "baselines",
     "dtype",
 )
-OPTIONS = {"phaser": ("stages", "loop_delay", "core"), "compressor": ("knees",)}  # of `identify`, for each effect
+OPTIONS = {
+    "phaser": ("stages", "loop_delay", "core"),
+    "compressor": ("knees",),
+    "equalizer": (),
+}  # of `identify`, for each effect
 STEPS = 100  # of the bar
 
 

@@ -77,11 +77,13 @@ class Kind:
 def kind_of(effect: torch.nn.Module) -> Kind:
     """What the recipes know of an effect; raises ValueError for one that they know nothing of."""
     from diffapf.effects.compressor import Compressor
+    from diffapf.effects.equalizer import Equalizer
     from diffapf.effects.phaser import Phaser
     from recipes.compressors import CompressorKind
+    from recipes.equalizers import EqualizerKind
     from recipes.phasers import PhaserKind
 
-    for known, kind in ((Phaser, PhaserKind), (Compressor, CompressorKind)):
+    for known, kind in ((Phaser, PhaserKind), (Compressor, CompressorKind), (Equalizer, EqualizerKind)):
         if isinstance(effect, known):
             return kind()
     raise ValueError(f"no recipe trains a {type(effect).__name__}")

@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 
-from diffapf import Compressor, Effect, LevellingAmplifier, Phaser, audio
+from diffapf import Compressor, Effect, Equalizer, LevellingAmplifier, Phaser, audio
 from diffapf.cli import main
 from diffapf.identification import acid_fit, compressor_fit, levelling_amplifier_fit, phaser_fit
 from diffapf.identification.compressor_structures import structures
@@ -88,6 +88,30 @@ def test_a_fit_that_was_killed_goes_on(files, tmp_path, capsys, monkeypatch):
     assert "Going on after “as published" in capsys.readouterr().err
     assert {file.name for file in (tmp_path / "pedal").iterdir()} >= {"model.yaml", "report.html"}
     assert not (tmp_path / "pedal" / "stages").exists()
+
+
+def test_two_files_become_an_equalizer_and_a_report(files, tmp_path, capsys):
+    equalizer = Equalizer(RATE)
+    equalizer.set_parameters({"bands.peak1.gain_db": 6.0, "bands.highpass.frequency_hz": 90.0, "bands.lowpass.q": 2.0})
+    dry = torch.from_numpy(audio.read(files / "dry.wav").samples)
+    with torch.no_grad():
+        audio.write(tmp_path / "equalised.wav", equalizer(dry), RATE, subtype="FLOAT")
+    arguments = [
+        "fit",
+        "equalizer",
+        str(files / "dry.wav"),
+        str(tmp_path / "equalised.wav"),
+        "-o",
+        str(tmp_path / "eq"),
+    ]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "an equaliser, within" in said and "bands.peak1.gain_db = " in said
+    assert json.loads((tmp_path / "eq" / "metrics.json").read_text())["test/esr_plain"] < 1e-4
+    curves = json.loads((tmp_path / "eq" / "curves.json").read_text())
+    assert [curve["title"] for curve in curves] == ["Frequency response", "Bands"]
+    assert (tmp_path / "eq" / "report.html").stat().st_size > 10_000
+    assert isinstance(Effect.load(tmp_path / "eq" / "model.yaml"), Equalizer)
 
 
 @pytest.fixture

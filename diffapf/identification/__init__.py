@@ -1,6 +1,7 @@
 """What a fit starts from, found in a dry and a wet recording, and how it descends: no lucky place is needed."""
 
 from diffapf.identification.compressor_fit import CompressorFit, NotACompressorError, fit_compressor
+from diffapf.identification.equalizer_fit import EqualizerFit, fit_equalizer
 from diffapf.identification.fit import Fit, Iteration
 from diffapf.identification.hessians import hessian
 from diffapf.identification.least_squares import least_squares
@@ -13,6 +14,7 @@ from diffapf.identification.robust import Robust
 
 __all__ = [
     "CompressorFit",
+    "EqualizerFit",
     "Estimate",
     "Fit",
     "Iteration",
@@ -24,6 +26,7 @@ __all__ = [
     "Robust",
     "estimates",
     "fit_compressor",
+    "fit_equalizer",
     "fit_levelling_amplifier",
     "fit_module",
     "fit_phaser",

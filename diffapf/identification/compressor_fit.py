@@ -29,6 +29,7 @@ from diffapf.identification.layout import Parameters
 from diffapf.identification.modules import Estimate, estimates, fit_module, of_parameters
 from diffapf.identification.offset import offset_candidates
 from diffapf.identification.prefiltered_pair import MonoPair, Part, prefiltered
+from diffapf.identification.spans import channels_of
 from diffapf.parameters import named_parameters
 
 VALIDATION = 0.25  # of the training part
@@ -208,18 +209,6 @@ def fit_compressor(
 _all_structures = structures
 
 
-def channels_of(name: str, signal: Tensor, most: int = 2) -> Tensor:
-    signal = torch.as_tensor(signal).double()
-    if signal.dim() != 1 and not (most == 2 and signal.shape[:-1] == (2,)):
-        shapes = "one channel, (time,)" + (", or two, (2, time)" if most == 2 else "")
-        raise ValueError(f"{name} must be {shapes}, got shape {tuple(signal.shape)}")
-    if not signal.isfinite().all():
-        raise ValueError(f"{name} must be finite, but has samples that are not")
-    if not signal.any():
-        raise NotACompressorError(f"the {name} signal is silent")
-    return signal
-
-
 def aligned(dry: Tensor, wet: Tensor, sample_rate: float) -> MonoPair:
     """The pair, with how late the wet signal is: a compressor passes its input at once."""
     longest = min(round(LONGEST_OFFSET_S * sample_rate), min(dry.shape[-1], wet.shape[-1]) // 4)
@@ -234,7 +223,7 @@ def gain_alone(part: Part) -> tuple[float, float]:
     dry, wet = part.counted(prefiltered(rows)[0]).chunk(2)
     energy = float(wet.square().sum())
     if not energy or not dry.any():
-        raise NotACompressorError(f"the {'wet' if dry.any() else 'dry'} file is silent in the training part")
+        raise NotACompressorError(f"the {'wet' if dry.any() else 'dry'} signal is silent in the training part")
     gain = float((dry * wet).sum() / dry.square().sum())
     esr = float((wet - gain * dry).square().sum()) / energy
     if esr < NEVER:

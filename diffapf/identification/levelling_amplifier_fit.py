@@ -32,7 +32,6 @@ from diffapf.identification.compressor_fit import (
     Progress,
     Row,
     aligned,
-    channels_of,
     gain_alone,
 )
 from diffapf.identification.finished_stages import FinishedStages
@@ -49,6 +48,7 @@ from diffapf.identification.levelling_amplifier_structures import (
 from diffapf.identification.modules import Estimate, estimates, fit_module
 from diffapf.identification.prefiltered_pair import Part
 from diffapf.identification.projected_part import Projected, numbers_of
+from diffapf.identification.spans import channels_of
 from diffapf.identification.uncertainty import uncertainty
 from diffapf.parameters import Named, linear, share
 

@@ -32,6 +32,17 @@ class Pair:
         return max(first, -self.offset, 0), min(last, self.samples)
 
 
+def channels_of(name: str, signal: Tensor, most: int = 2) -> Tensor:
+    """A signal in float64, `(time,)` or `(2, time)`; raises ValueError for other shapes, and for what is not finite."""
+    signal = torch.as_tensor(signal).double()
+    if signal.dim() != 1 and not (most == 2 and signal.shape[:-1] == (2,)):
+        shapes = "one channel, (time,)" + (", or two, (2, time)" if most == 2 else "")
+        raise ValueError(f"{name} must be {shapes}, got shape {tuple(signal.shape)}")
+    if not signal.isfinite().all():
+        raise ValueError(f"{name} must be finite, but has samples that are not")
+    return signal
+
+
 AnyPair = TypeVar("AnyPair", bound=Pair)
 
 

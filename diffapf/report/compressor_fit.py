@@ -10,12 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffapf.effects.compressor import Compressor
 from diffapf.effects.time_constants import CONVENTIONS
 from diffapf.identification.compressor_fit import CompressorFit
 from diffapf.identification.prefiltered_pair import Part
 from diffapf.report.curves import DECIBELS, TIME, series, short_time_reduction
-from diffapf.report.folder import HEARD_SECONDS, fit_subtitle, of_parameters, parameter_record, run_record, write_folder
+from diffapf.report.folder import (
+    HEARD_SECONDS,
+    fit_subtitle,
+    heard_tracks,
+    of_parameters,
+    parameter_record,
+    run_record,
+    write_folder,
+)
 from diffapf.report.metrics import judge
 
 FROM_THE_START = math.inf  # the lead-in of a test, in s: attacks and releases before it are known
@@ -92,7 +99,7 @@ def write_fit(
         metrics=found,
         parameters=parameters,
         curves=curves,
-        tracks={"train": _tracks(fit.compressor, fit.train), "test": _tracks(fit.compressor, test)},
+        tracks={"train": heard_tracks(fit.compressor, fit.train), "test": heard_tracks(fit.compressor, test)},
         sample_rate=round(fit.pair.sample_rate),
         run=_description(fit, test, title, command, found["train/seconds"], notes),
         history=[
@@ -100,17 +107,6 @@ def write_fit(
             for reached in fit.trajectory
         ],
     )
-
-
-def _tracks(compressor: Compressor, part: Part) -> dict[str, Tensor]:
-    """What is heard of a part."""
-    heard = round(HEARD_SECONDS * part.pair.sample_rate)
-    tracks = {
-        "dry": part.counted(part.dry),
-        "target": part.counted(part.wet),
-        "prediction": part.prediction(compressor),
-    }
-    return {name: torch.atleast_2d(track)[:, :heard] for name, track in tracks.items()}
 
 
 def _parameters(fit: CompressorFit) -> list[dict[str, Any]]:

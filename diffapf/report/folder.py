@@ -11,9 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from diffapf import audio
+from diffapf.effects.effect import Effect
+from diffapf.identification.prefiltered_pair import Part
 from diffapf.identification.spans import Span
 from diffapf.model import Model
 from diffapf.parameters import ParameterSpec
@@ -87,6 +90,13 @@ def fit_subtitle(train: Span, test: Span) -> str:
     """The parts of a fit, and how it was made."""
     spans = (f"{name} {part.start_s:.3g}–{part.stop_s:.3g} s" for name, part in (("train", train), ("test", test)))
     return f"{', '.join(spans)} · Levenberg–Marquardt in the time domain"
+
+
+def heard_tracks(effect: Effect, part: Part) -> dict[str, Tensor]:
+    """What is heard of a part."""
+    heard = round(HEARD_SECONDS * part.pair.sample_rate)
+    tracks = {"dry": part.counted(part.dry), "target": part.counted(part.wet), "prediction": part.prediction(effect)}
+    return {name: torch.atleast_2d(track)[:, :heard] for name, track in tracks.items()}
 
 
 def write_folder(

@@ -14,10 +14,12 @@ import torch
 
 from diffapf import audio
 from diffapf.identification.compressor_fit import CompressorFit, fit_compressor
+from diffapf.identification.equalizer_fit import EqualizerFit, fit_equalizer
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.levelling_amplifier_fit import fit_levelling_amplifier
 from diffapf.identification.phaser_fit import PhaserFit, Progress, fit_phaser
 from diffapf.report import compressor_fit as of_compressor
+from diffapf.report import equalizer_fit as of_equalizer
 from diffapf.report import levelling_amplifier_fit as of_amplifier
 from diffapf.report import phaser_fit as of_phaser
 
@@ -47,6 +49,14 @@ KINDS = {
         of_compressor.summary,
         stereo=True,
     ),
+    "equalizer": Kind(
+        fit_equalizer,
+        of_equalizer.held_out,
+        of_equalizer.metrics,
+        of_equalizer.write_equalizer_fit,
+        of_equalizer.summary,
+        stereo=True,
+    ),
     "la2a": Kind(
         fit_levelling_amplifier,
         of_compressor.held_out,
@@ -61,7 +71,7 @@ KINDS = {
 class FittedRecordings:
     """What came of two files; `metrics` as in the folder's `metrics.json`, `page` the report's path, `summary` its words."""
 
-    fit: PhaserFit | CompressorFit
+    fit: PhaserFit | CompressorFit | EqualizerFit
     metrics: dict[str, float]
     page: Path
     summary: str
@@ -91,9 +101,9 @@ def fit_recordings(
         title, command: what the page is called, and what made it.
         restart: forget what another run finished.
         say: called with what a user should know before it begins, a sentence at a time.
-        effect: "phaser", "compressor" or "la2a".
+        effect: "phaser", "compressor", "equalizer" or "la2a".
         progress, options: as `fit_phaser` takes them: stages, loop_delay, core; or `fit_compressor`: structures, knees; or
-            `fit_levelling_amplifier`: cells, outputs.
+            `fit_equalizer`: bands; or `fit_levelling_amplifier`: cells, outputs.
 
     Raises:
         NotIdentifiedError, NotACompressorError, ValueError, TypeError: as these; no page is written then.

@@ -14,10 +14,10 @@ from torch import Tensor
 from diffapf.kernels import cpu, reference
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
-TAPS = [1, 2, 3, 5, 6, 7, 13, 14, 20]
-TAPS_FLOAT32 = {1, 2, 6, 7, 13}  # every combination costs a compilation
-STAGES = [1, 4, 6]
-STAGES_FLOAT32 = {1, 4}
+TAPS = [1, 2, 6, 7, 20]  # every combination costs a compilation
+TAPS_FLOAT32 = {2, 7}
+STAGES = [1, 4]
+STAGES_FLOAT32 = {4}
 
 quick = settings(max_examples=10, deadline=None, derandomize=True, database=None)
 rows_of_signals = st.integers(0, 9)

@@ -28,7 +28,7 @@ def short_segments(monkeypatch):
 @given(
     rows=st.integers(1, 5),
     time=st.integers(8, 90),
-    stages=st.sampled_from([1, 4]),  # each is compiled
+    stages=st.just(4),  # each is compiled
     loop=st.sampled_from(sorted(LOOPS)),
     delay=st.booleans(),
     largest_p=st.sampled_from([0.1, 0.9, 0.9999]),
@@ -65,8 +65,7 @@ def test_the_allpass_and_its_adjoint_equal_the_definition(rows, time, stages, lo
 
 
 @pytest.mark.usefixtures("short_segments")
-@pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "a row a sample"])
-@pytest.mark.parametrize("form", ["df1", "df2", "tdf1", "tdf2"])
+@pytest.mark.parametrize(("form", "fixed"), [("df1", True), ("df2", False), ("tdf1", False), ("tdf2", True)], ids=str)
 @given(rows=st.integers(1, 5), time=st.integers(8, 60), order=st.just(2), seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=15)
 def test_direct_forms_and_their_adjoints_equal_the_definition(form, fixed, rows, time, order, seed):

@@ -67,7 +67,16 @@ def test_a_levelling_amplifier_by_gradient_descent(short_run):
 
 
 def test_newtons_method_finds_it_too(short_run):
-    result, folder = short_run("compressor", "optimizer=newton", "data=FF-B", "baselines=[]")
+    result, folder = short_run(
+        "compressor",
+        "optimizer=newton",
+        "data=FF-B",
+        "baselines=[]",
+        "programme.seconds=12",
+        "programme.train=[0,6]",
+        "programme.validation=[6,7]",
+        "programme.test=[7,12]",
+    )
     assert result.returncode == 0, result.stderr
     assert metrics_of(folder)["test/esr_td"] < 1e-8
 

@@ -23,9 +23,11 @@ import itertools
 import multiprocessing
 import os
 import struct
+import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ from torch import Tensor
 ROWS_TOGETHER = 4  # a group: kernels that interleave rows take them by fours
 WORTH_A_THREAD = 20_000  # multiply-adds
 HEADER = 3  # words
+DEEP_ENOUGH = 20_000  # Python frames
 
 NUMBA_TYPE = {
     torch.float32: types.float32,
@@ -168,8 +171,20 @@ def _compile(kernel, arguments: tuple, constants: tuple) -> CFunc:
     compiled = CFunc(task, ((types.voidptr,), types.void), {}, {"error_model": "numpy", "_nrt": False})
     compiled._cache = _PackageCache(task)
     compiled._cache.key = (task.__name__, str(kinds), str(constants), _source())
-    compiled.compile()
+    with _room_to_recurse():
+        compiled.compile()
     return compiled
+
+
+@contextmanager
+def _room_to_recurse() -> Iterator[None]:
+    """Typing a tuple of 30 coefficients is 30 compilers deep: too deep for Python's limit, within a caller's own stack."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, DEEP_ENOUGH))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _kind(argument):

@@ -1,0 +1,128 @@
+import pytest
+import torch
+
+from data.channel_strip import equalised, setting
+from data.voice import singing
+from diffapf import Equalizer
+from diffapf.effects.equalizer import Band
+from diffapf.identification import equalizer_fit
+from diffapf.identification.equalizer_fit import _Problem, fit_equalizer, measure
+from diffapf.identification.finished_stages import FinishedStages
+from diffapf.identification.prefiltered_pair import MonoPair
+
+RATE = 44_100
+HIDDEN = setting("any", 1000)
+
+
+@pytest.fixture(scope="module")
+def dry():
+    return torch.from_numpy(singing(4.0))
+
+
+@pytest.fixture(scope="module")
+def wet(dry):
+    return torch.from_numpy(equalised(dry.numpy(), HIDDEN, RATE))
+
+
+def worst_db(fit, hidden=HIDDEN, gain_db=0.0):
+    heard = fit.measured.bands.centres[fit.measured.used]
+    target = torch.from_numpy(hidden.magnitude_db(heard.numpy(), RATE)) + gain_db
+    return float((fit.equalizer.magnitude_db(heard).detach() - target).abs().max())
+
+
+@pytest.mark.parametrize("seed", [1000, 1001, 1002])
+def test_hidden_bands_are_found(dry, seed):
+    hidden = setting("any", seed)
+    fit = fit_equalizer(dry, torch.from_numpy(equalised(dry.numpy(), hidden, RATE)), RATE)
+    assert worst_db(fit, hidden) < 0.1
+    assert fit.rms_db < 4e-3
+    assert fit.train.esr(fit.equalizer) < 1e-5
+
+
+@pytest.fixture
+def few_rounds(monkeypatch):
+    """Where nothing solves it, more rounds would be tried in vain."""
+    monkeypatch.setattr(equalizer_fit, "ROUNDS", 2)
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_a_pair_that_is_late_louder_upside_down_and_stereo(dry, wet):
+    pair = torch.stack([wet, 0.5 * wet])
+    late = -1.5 * torch.nn.functional.pad(pair, (37, 0))[:, : len(dry)]
+    fit = fit_equalizer(torch.stack([dry, 0.5 * dry]), late, RATE)
+    assert worst_db(fit, gain_db=20 * torch.tensor(1.5).log10().item()) < 0.1
+    assert fit.pair.offset == 37
+    assert fit.equalizer.gain_db is not None
+    assert any("37 samples late" in finding for finding in fit.findings)
+    assert any("upside down" in finding for finding in fit.findings)
+    assert fit.train.esr(fit.equalizer) < 1e-4
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_noise_moves_little(dry, wet):
+    noise = torch.randn(len(wet), dtype=wet.dtype, generator=torch.Generator().manual_seed(0))
+    noisy = wet + 1e-3 * wet.square().mean().sqrt() * noise
+    fit = fit_equalizer(dry, noisy, RATE)
+    loud = wet.square().mean() * 1e-6
+    bands = fit.measured.bands
+    clear = bands.powers(wet) > 100 * bands.powers(loud.sqrt() * noise)
+    target = torch.from_numpy(HIDDEN.magnitude_db(bands.centres[clear].numpy(), RATE))
+    assert float((fit.equalizer.magnitude_db(bands.centres[clear]).detach() - target).abs().max()) < 1.0
+    assert all(estimate.error > 0 for estimate in fit.estimates)
+
+
+def test_other_bands_are_fitted_too(dry):
+    bands = {"tilt": Band("high_shelf", 1000.0, gain_db=5.0), "dip": Band("peak", 400.0, q=2.0, gain_db=-7.0)}
+    hidden = Equalizer(RATE, bands).double()
+    with torch.no_grad():
+        wet = hidden(dry)
+    fit = fit_equalizer(dry, wet, RATE, bands=bands)
+    for found, true in zip(fit.equalizer.parameters_spec(), hidden.parameters_spec(), strict=True):
+        assert found.value == pytest.approx(true.value, rel=1e-3)
+
+
+def test_the_jacobian_is_that_of_the_residuals(dry, wet):
+    measured = measure(MonoPair(dry, wet, RATE).part(0.0, 4.0), RATE)
+    problem = _Problem(Equalizer(RATE, gain_db=0.0).double(), measured, every=40)
+    points = torch.randn(2, 15, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    _, jacobian = problem.linearise(points)
+    expected = torch.func.vmap(torch.func.jacrev(lambda point: problem.decibels(point[None])[0]))(points)
+    torch.testing.assert_close(jacobian, expected)
+
+
+def test_a_fit_that_was_killed_goes_on(dry, wet, tmp_path):
+    stages = []
+
+    def kill(stage, fraction):
+        stages.append(stage)
+        if stage == "compared with the recording":
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        fit_equalizer(dry, wet, RATE, progress=kill, finished=FinishedStages(tmp_path / "stages", "x"))
+    assert "many starts" in stages
+    stages.clear()
+    fit = fit_equalizer(
+        dry,
+        wet,
+        RATE,
+        progress=lambda stage, _: stages.append(stage),
+        finished=FinishedStages(tmp_path / "stages", "x"),
+    )
+    assert "many starts" not in stages
+    assert worst_db(fit) < 0.1
+
+
+MISTAKES = {
+    "silence": (lambda dry: (dry, 0 * dry), "the wet signal is silent"),
+    "too short": (lambda dry: (dry[:9000], dry[:9000]), "0.20 s that both files cover"),
+    "not finite": (lambda dry: (dry, dry / 0), "wet must be finite"),
+    "mono and stereo": (lambda dry: (dry, torch.stack([dry, dry])), "mono both or stereo both"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_named(mistake, dry):
+    signals, words = MISTAKES[mistake]
+    with pytest.raises(ValueError, match=words):
+        fit_equalizer(*signals(dry), RATE)
