@@ -57,7 +57,7 @@ class Reverb(Effect):
     Args:
         sample_rate: in Hz.
         decay_s: the time in which the sound comes down by 60 dB: a number, or one for each of `gains` frequencies, evenly
-            from 0 to 22.05 kHz; below `longest_decay_s`.
+            from 0 to 22.05 kHz; below `longest_decay_s`, two ninths of which is the default.
         mixing: the numbers above the diagonal of T, row by row, where U = exp(T − Tᵀ); random, always the same, by default.
         entering: B, from two channels into the lines, line by line; 1/6 each by default.
         leaving: C, from the lines into two channels, channel by channel; by default every other line is heard left.
@@ -78,7 +78,7 @@ class Reverb(Effect):
     def __init__(
         self,
         sample_rate: float,
-        decay_s: float | Sequence[float] = 2.0,
+        decay_s: float | Sequence[float] | None = None,
         mixing: Sequence[float] | None = None,
         entering: Sequence[float] | None = None,
         leaving: Sequence[float] | None = None,
@@ -107,6 +107,7 @@ class Reverb(Effect):
         mixing = (drawn / math.sqrt(lines)).tolist() if mixing is None else mixing
         entering = [1 / lines] * (lines * CHANNELS) if entering is None else entering
         leaving = [float(i % 2 == side) for side in range(CHANNELS) for i in range(lines)] if leaving is None else leaving
+        decay_s = 2 / 9 * longest_decay_s if decay_s is None else decay_s
         decays = [decay_s] * gains if isinstance(decay_s, (int, float)) else decay_s
         sizes = {"mixing": len(drawn), "entering": lines * CHANNELS, "leaving": lines * CHANNELS, "decay_s": gains}
         for name, values in (("mixing", mixing), ("entering", entering), ("leaving", leaving), ("decay_s", decays)):
@@ -146,8 +147,9 @@ class Reverb(Effect):
         room = [2 * m - 1 for m in self.delays]
         taps = [each if self.taps is None else min(self.taps, each) for each in room]
         points = max(4 << max(taps).bit_length(), 2 * len(self.decay))  # what is beyond them folds back: −25 dB of what is cut
-        hertz = torch.arange(points // 2 + 1, device=self.decay.reference.device) * (self.sample_rate / points)
-        gain = interpolated(self.longest_gain * self.decay(), hertz.double() * ((len(self.decay) - 1) / HIGHEST_HZ))
+        bins = torch.arange(points // 2 + 1, dtype=torch.float64, device=self.decay.reference.device)
+        where = bins * (self.sample_rate / points * (len(self.decay) - 1) / HIGHEST_HZ)
+        gain = interpolated(self.longest_gain * self.decay(), where)
         first = self.lines_s[0] * self.sample_rate
         return [
             below_one(linear_phase(gain ** (m / first), count)) for m, count in zip(self.delays, taps, strict=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.kernels.reference import network_response
+from diffapf.kernels.reference import for_rows, network_response
 
 __all__ = ["delay_network", "network_response"]
 
@@ -20,11 +20,12 @@ LONGEST_BLOCK = 2048
 
 def delay_network(x: Tensor, U: Tensor, f: Tensor, zi: Tensor, q: Tensor, w: Tensor) -> None:
     rows, lines, time = x.shape
-    shared, taps = U.shape[0], f.shape[2]
+    shared, taps = max(U.shape[0], f.shape[0]), f.shape[2]
     if 0 in x.shape or taps == 0:
         w.zero_()
         q.copy_(x)
         return
+    U, f = for_rows(U, shared), for_rows(f, shared)
     block = min(LONGEST_BLOCK, 1 << (time - 1).bit_length())
     with torch.autocast(x.device.type, enabled=False):
         partitions = _partitions(f, block)

@@ -14,10 +14,10 @@ from tests.filters.oracles import esr, normal, within
 DELAYS = [13, 17]
 
 
-def network(gain: float = 0.98) -> DelayNetwork:
+def network() -> DelayNetwork:
     T = normal(2, 2)
-    taps = [gain * torch.hann_window(count, periodic=False).double() for count in (5, 33)]
-    filters = [each / each.sum() * gain for each in taps]
+    low = torch.hann_window(33, periodic=False).double()
+    filters = [torch.tensor([0.98]).double(), 0.9 * torch.eye(33).double()[16] + 0.08 * low / low.sum()]
     return DelayNetwork(DELAYS, torch.matrix_exp(T - T.mT), filters, normal(2, 3, seed=1), normal(1, 2, seed=2))
 
 
@@ -38,12 +38,12 @@ def test_transforms():
 
 @pytest.mark.parametrize(("decay_db", "below_db"), [(120.0, -120.0), (60.0, -60.0)])
 def test_on_the_circle_it_is_the_network_in_time(decay_db, below_db):
-    """Though its sound is ten times as long as the grid."""
-    impulse = torch.zeros(3, 3, 500).double()
+    """Though its sound is longer than the grid."""
+    impulse = torch.zeros(3, 3, 300).double()
     impulse[range(3), range(3), 0] = 1
     expected = network().run(impulse)[0]
-    assert float(expected[..., -50:].square().mean() / expected.square().mean()) > 1e-3
-    h = CircleSampling(500, decay_db).impulse_response(network())
+    assert float(expected[..., -50:].square().mean() / expected.square().mean()) > 1e-2
+    h = CircleSampling(300, decay_db).impulse_response(network())
     assert esr(h.transpose(0, 1), expected) < 10 ** (below_db / 10)
 
 
@@ -65,9 +65,9 @@ def test_a_signal_is_convolved_with_the_response():
     x = normal(4, 3, 300)
     found = CircleSampling(300)(x, network())
     expected = delay_network(x, DELAYS, network().U, network().absorption, network().B, network().C)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     short = CircleSampling(100)(x, network())
-    torch.testing.assert_close(short[..., :100], expected[..., :100], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(short[..., :100], expected[..., :100], rtol=1e-5, atol=1e-5)
     assert CircleSampling(300)(x.float(), network()).dtype == torch.float32
     assert CircleSampling(300)(x[..., :0], network()).shape == (4, 1, 0)
 

@@ -17,13 +17,13 @@ WORTH_FFTS = 4096  # samples, and taps of all lines together
 
 
 @jit_sum
-def _sum_of_taps(f, source, i, first, last, q, zi, r, n):
+def _sum_of_taps(f, row, i, first, last, q, zi, r, n):
     """Σₗ f[l] q[n−1−l], first ≤ l < last; the past is in zi."""
     total = q.dtype.type(0)
     for at in range(max(n - last, 0), n - first):
-        total += f[source, np.uintp(i), np.uintp(n - 1 - at)] * q[r, np.uintp(i), np.uintp(at)]
+        total += f[row, np.uintp(i), np.uintp(n - 1 - at)] * q[r, np.uintp(i), np.uintp(at)]
     for k in range(max(first, n), last):
-        total += f[source, np.uintp(i), np.uintp(k)] * zi[r, np.uintp(i), np.uintp(k - n)]
+        total += f[row, np.uintp(i), np.uintp(k)] * zi[r, np.uintp(i), np.uintp(k - n)]
     return total
 
 
@@ -31,21 +31,21 @@ def _sum_of_taps(f, source, i, first, last, q, zi, r, n):
 def _delay_network(first, last, x, U, f, zi, ends, q, w):
     lines = x.shape[1]
     for r in range(first, last):
-        source = r % U.shape[0]
+        of_f, of_U = r % f.shape[0], r % U.shape[0]
         for i in range(lines):
             begin, end = 0, f.shape[2]
-            while begin < end and f[source, i, begin] == 0:
+            while begin < end and f[of_f, i, begin] == 0:
                 begin += 1
-            while end > begin and f[source, i, end - 1] == 0:
+            while end > begin and f[of_f, i, end - 1] == 0:
                 end -= 1
             ends[r, i, 0], ends[r, i, 1] = begin, end
         for n in range(x.shape[2]):
             for i in range(lines):
-                w[r, i, n] = _sum_of_taps(f, source, i, int(ends[r, i, 0]), int(ends[r, i, 1]), q, zi, r, n)
+                w[r, i, n] = _sum_of_taps(f, of_f, i, int(ends[r, i, 0]), int(ends[r, i, 1]), q, zi, r, n)
             for i in range(lines):
                 total = x[r, i, n]
                 for j in range(lines):
-                    total += U[source, i, j] * w[r, j, n]
+                    total += U[of_U, i, j] * w[r, j, n]
                 q[r, i, n] = total
 
 
@@ -80,19 +80,20 @@ def _network_response(first, last, v, U, F, scratch, q):
     are its last columns.
     """
     rows, lines, frequencies = v.shape[0], v.shape[1], v.shape[2]
-    shared = U.shape[0]
+    shared = max(U.shape[0], F.shape[0])
     columns = lines + rows // shared
     for part in range(first, last):
         source, re, im = part % shared, scratch[part, 0], scratch[part, 1]
+        of_U, of_F = source % U.shape[0], source % F.shape[0]
         begin = part // shared * CHUNK
         for start in range(begin, min(begin + CHUNK, frequencies), TOGETHER):
             count = min(TOGETHER, frequencies - start)
             for i in range(lines):
                 for j in range(lines):
-                    one, gain = (1.0 if i == j else 0.0), U[source, i, j]
+                    one, gain = (1.0 if i == j else 0.0), U[of_U, i, j]
                     for t in range(count):
-                        re[i, j, t] = one - gain * F[source, j, start + t, 0]
-                        im[i, j, t] = -gain * F[source, j, start + t, 1]
+                        re[i, j, t] = one - gain * F[of_F, j, start + t, 0]
+                        im[i, j, t] = -gain * F[of_F, j, start + t, 1]
                 for c in range(lines, columns):
                     r = source + (c - lines) * shared
                     for t in range(count):
@@ -120,7 +121,7 @@ def _network_response(first, last, v, U, F, scratch, q):
 
 def network_response(v: Tensor, U: Tensor, F: Tensor, q: Tensor) -> None:
     rows, lines, frequencies = v.shape
-    shared = max(U.shape[0], 1)
+    shared = max(U.shape[0], F.shape[0], 1)
     parts, columns = shared * -(-frequencies // CHUNK), lines + rows // shared
     scratch = v.new_empty(parts, 2, lines, columns, TOGETHER, dtype=U.dtype)
     v, F, q = (torch.view_as_real(each) for each in (v, F, q))
