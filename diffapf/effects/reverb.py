@@ -4,18 +4,19 @@
              ▲    │            │
              └── U ◀── absorption
 
-What enters a line comes out after its delay, and goes on round through the line's absorption filter and U, which is orthogonal and
-loses nothing. A turn of line i, mᵢ samples, has the gain γ(f)^(mᵢ/m₁): everything decays alike, by γ in the time of line 1.
+What enters a line comes out after its delay, and goes on round through the line's absorption filter and U, which is
+orthogonal and loses nothing. A turn of line i, mᵢ samples, has the gain γ(f)^(mᵢ/m₁): everything decays alike, by γ in the
+time of line 1.
 
 The filters are linear-phase FIR filters, as long as their lines allow, and the one definition in both domains: run exactly
-(`TimeDomain`), or sampled in frequency on a circle where nothing comes round again (`CircleSampling`). Every filter's gain is
+(`TimeDomain`), or sampled in frequency on a circle where nothing comes round again (`CircleSampling`). Each one's gain is
 below 1, so it is stable whatever the parameters are.
 
-With its defaults it has the lines, the 49 gains and the ranges of the DiffVox vocal chain; its tone filter is an equaliser of its
-own, after this.
+With its defaults it has the lines, the 49 gains and the ranges of the DiffVox vocal chain, whose tone filter is none of
+this: an equaliser after it.
 
-Source: Yu, Martínez-Ramírez, Koo, Liao, Mitsufuji, Fazekas, "DiffVox: A Differentiable Model for Capturing and Analysing Vocal
-Effects Distributions", DAFx 2025; Jot and Chaigne, "Digital delay networks for designing artificial reverberators", AES 1991.
+Source: Yu et al., "DiffVox: A Differentiable Model for Capturing and Analysing Vocal Effects Distributions", DAFx 2025; Jot
+and Chaigne, "Digital delay networks for designing artificial reverberators", AES 90th Convention, 1991.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class Reverb(Effect):
         drawn = torch.randn(lines * (lines - 1) // 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         mixing = (drawn / math.sqrt(lines)).tolist() if mixing is None else mixing
         entering = [1 / lines] * (lines * CHANNELS) if entering is None else entering
-        leaving = [float(i % 2 == side) for side in range(CHANNELS) for i in range(lines)] if leaving is None else leaving
+        alternating = [float(i % 2 == side) for side in range(CHANNELS) for i in range(lines)]
+        leaving = alternating if leaving is None else leaving
         decay_s = 2 / 9 * longest_decay_s if decay_s is None else decay_s
         decays = [decay_s] * gains if isinstance(decay_s, (int, float)) else decay_s
         sizes = {"mixing": len(drawn), "entering": lines * CHANNELS, "leaving": lines * CHANNELS, "decay_s": gains}
@@ -146,14 +148,12 @@ class Reverb(Effect):
     def _absorption(self) -> list[Tensor]:
         room = [2 * m - 1 for m in self.delays]
         taps = [each if self.taps is None else min(self.taps, each) for each in room]
-        points = max(4 << max(taps).bit_length(), 2 * len(self.decay))  # what is beyond them folds back: −25 dB of what is cut
+        points = max(4 << max(taps).bit_length(), 2 * len(self.decay))  # so that little of what is cut off folds back
         bins = torch.arange(points // 2 + 1, dtype=torch.float64, device=self.decay.reference.device)
         where = bins * (self.sample_rate / points * (len(self.decay) - 1) / HIGHEST_HZ)
         gain = interpolated(self.longest_gain * self.decay(), where)
         first = self.lines_s[0] * self.sample_rate
-        return [
-            below_one(linear_phase(gain ** (m / first), count)) for m, count in zip(self.delays, taps, strict=True)
-        ]
+        return [below_one(linear_phase(gain ** (m / first), count)) for m, count in zip(self.delays, taps, strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
         """`(time,)` or `(..., 1 or 2, time)` → `(..., 2, time)`."""

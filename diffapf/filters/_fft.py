@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
 from torch import Tensor
 
 
-@functools.cache
 def fast_length(least: int) -> int:
     """The least length from `least` on that has no prime factor above 5.
 

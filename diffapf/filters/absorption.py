@@ -1,4 +1,4 @@
-"""Linear-phase FIR filters from gains over frequency, none of which is as loud as 1: what a delay line's feedback goes through."""
+"""Linear-phase FIR filters from gains over frequency, nowhere as loud as 1: what a delay line's feedback goes through."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def linear_phase(gains: Tensor, taps: int) -> Tensor:
 def below_one(taps: Tensor) -> Tensor:
     """Filters whose gain is nowhere 1: the taps, or where it might be, scaled.
 
-    The gain is looked at on a grid of M points around the circle; between them that of a symmetric filter of 2d+1 taps is at most
-    1/cos(πd/M) times the greatest on the grid.
+    The gain is looked at on a grid of M points around the circle; between them that of a symmetric filter of 2d+1 taps is at
+    most 1/cos(πd/M) times the greatest on the grid.
 
     Source: Ehlich and Zeller, "Schwankung von Polynomen zwischen Gitterpunkten", Math. Z. 86, 1964.
     """

@@ -1,7 +1,7 @@
 """A filter by its impulse response, which is sampled on a circle outside the unit circle.
 
-`FrequencySampling` samples on the unit circle, where an impulse response longer than the grid comes round again and adds to its
-own beginning. On |z| = ρ > 1 the response is that of h[n] ρ⁻ⁿ, which has come down by ρ⁻ᴺ when it comes round.
+`FrequencySampling` samples on the unit circle, where an impulse response longer than the grid comes round again and adds to
+its own beginning. On |z| = ρ > 1 the response is that of h[n] ρ⁻ⁿ, which has come down by ρ⁻ᴺ when it comes round.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class SampledFilter(Protocol):
 class CircleSampling:
     """Convolves with the first `length` samples of the impulse response, sampled at N ≥ `length` points of a circle.
 
-    h[n] = ρⁿ/N Σₖ H(ρ e^(2πjk/N)) e^(2πjkn/N), ρ = 10^(decay_db/(20 N)): what is N samples late is wrong by −decay_db. The circle
-    costs as many dB of rounding, so it is in float64 always; the convolution is in the signal's dtype.
+    h[n] = ρⁿ/N Σₖ H(ρ e^(2πjk/N)) e^(2πjkn/N), ρ = 10^(decay_db/(20 N)): what comes N samples later adds −decay_db of
+    itself. The circle costs as many dB of rounding, so it is in float64 always; the convolution is in the signal's dtype.
 
     Args:
         length: samples of the impulse response, after which it is cut.

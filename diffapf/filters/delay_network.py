@@ -2,9 +2,10 @@
 
     w[n] = Σₗ f[l] ∘ q[n−l],   q[n] = x[n] + U w[n]          q: what enters the lines, w: what leaves their filters
 
-Where p and h = g + Σₗ f[l] ∘ p[n+l] are the gradients of w and q, p = gᵂ + Uᵀ h: with g for ∂L/∂q and gᵂ for ∂L/∂w, p is the q of
-the network with Uᵀ, run backward in time and driven by Uᵀ g + gᵂ. The rest are products: ∂L/∂x = h, ∂L/∂U = Σₙ h[n] w[n]ᵀ,
-∂L/∂f[l] = Σₙ p[n] ∘ q[n−l]. The tangent of q is the network driven by ẋ + U̇ w + U (ḟ ∗ q). So the rules are closed, to any order.
+With g and g′ for what q and w have of gradients from outside, their whole gradients are h = g + Σₗ f[l] ∘ p[n+l] and p = g′
++ Uᵀ h: p is the q of the transposed network, with Uᵀ, run backward in time and driven by g′ + Uᵀ g. The rest are products:
+∂L/∂x = h, ∂L/∂U = Σₙ h[n] w[n]ᵀ, ∂L/∂f[l] = Σₙ p[n] ∘ q[n−l]. The tangent of q is the network driven by ẋ + U̇ w + U (ḟ ∗
+q). So the rules are closed, to any order.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def delay_network(
 ) -> Tensor | tuple[Tensor, Tensor]:
     """A feedback delay network: N lines that feed each other through a matrix, each through a linear-phase FIR filter.
 
-    q[n] = B x[n] + U w[n] enters the lines, y[n] = C (qᵢ[n−mᵢ])ᵢ leaves them, and wᵢ is qᵢ[n−mᵢ] filtered by gᵢ, whose delay of
-    (Pᵢ−1)/2 samples is taken out of the line: a turn takes mᵢ samples. Stable if U is orthogonal and every |Gᵢ| < 1.
+    q[n] = B x[n] + U w[n] enters the lines, y[n] = C (qᵢ[n−mᵢ])ᵢ leaves them, and wᵢ is qᵢ[n−mᵢ] filtered by gᵢ, whose delay
+    of (Pᵢ−1)/2 samples is taken out of the line: a turn takes mᵢ samples. Stable if U is orthogonal and every |Gᵢ| < 1.
 
     Args:
         x: the signals, `(..., inputs, time)`, float32 or float64.
@@ -72,7 +73,8 @@ def delay_network(
     entering = _matrices("B", B, x, (lines, inputs))
     outputs = C.shape[-2] if isinstance(C, Tensor) and C.dim() > 1 else 1
     leaving = _matrices("C", C, x, (outputs, lines))
-    initial = state_rows("zi", None if zi is None else _flat_state(zi, x, lines, longest), x[..., 0, :], lines * longest)
+    flat = None if zi is None else _flat_state(zi, x, lines, longest)
+    initial = state_rows("zi", flat, x[..., 0, :], lines * longest)
     rows = x.shape[:-2].numel()
     drive = mixed(entering, x.reshape(rows, inputs, time))
     past = initial.unflatten(-1, (lines, longest))
@@ -186,7 +188,7 @@ def _filter(line: int, delay: int, taps, x: Tensor) -> Tensor:
     name = f"absorption[{line}]"
     check_signal(name, taps, x)
     if taps.dim() == 0 or taps.shape[-1] % 2 == 0:
-        raise ValueError(f"{name} must have an odd number of taps, its middle the line's delay, got {tuple(taps.shape)}")
+        raise ValueError(f"{name} must have an odd number of taps, its middle at the delay, got {tuple(taps.shape)}")
     if taps.shape[-1] > 2 * delay - 1:
         raise ValueError(
             f"{name} has {taps.shape[-1]} taps, but a delay of {delay} leaves room for {2 * delay - 1}: half of them come "

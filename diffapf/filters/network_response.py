@@ -2,8 +2,8 @@
 
     q = v + U diag(F) q,  F the response of each line's delay and filter
 
-As in time, the gradients of v and of F q are h = g + F* p and p = Uᵀ h, so that p = Uᵀ g + Uᵀ diag(F*) p: the same equation with Uᵀ
-and F*. ∂L/∂v = h, ∂L/∂F = p q*, ∂L/∂U = Re Σ h (F q)*ᵀ; the tangent of q is driven by v̇ + U̇ F q + U Ḟ q.
+As in time, the gradients of q and of F q are h = g + F* p and p = Uᵀ h, so that p = Uᵀ g + Uᵀ diag(F*) p: the same equation
+with Uᵀ and F*. ∂L/∂v = h, ∂L/∂F = p q*, ∂L/∂U = Re Σ h (F q)*ᵀ; the tangent of q is driven by v̇ + U̇ F q + U Ḟ q.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Recurrences on raw arrays: no autograd, no modules, no argument checks.
 
-`reference.py` defines them; `cpu/` is fast on a CPU, `gpu/` on a GPU, `batched.py` anywhere. `run` takes the first kernel of the table that
-applies. Imported on the first call, because Numba and Triton take longer to import than all of the library.
+`reference.py` defines them; `cpu/` is fast on a CPU, `gpu/` on a GPU, `batched.py` anywhere. `run` takes the first kernel of
+the table that applies. Imported on the first call, because Numba and Triton take longer to import than all of the library.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The delay network is its definition, by loops and by blocks, its derivatives those of finite differences, and it streams."""
+"""The delay network is its definition, by loops and by blocks, with derivatives of finite differences, and it streams."""
 
 from __future__ import annotations
 
@@ -76,6 +76,19 @@ def test_transforms():
         return delay_network(x, [2, 3], U, [g, g[..., :1]], torch.ones(2, 1).double(), torch.eye(2).double(), zi, True)
 
     assert_transforms(function, normal(1, 1, 5), 0.5 * rotation(2), within(0.3, 3), normal(1, 2, 3, seed=2))
+
+
+def test_compiled_it_is_itself():
+    inputs = [each.requires_grad_() for each in (normal(1, 12), rotation(2), within(0.3, 3))]
+
+    def function(x, U, g):
+        return delay_network(x, [3, 4], U, [g, g], torch.ones(2, 1).double(), torch.ones(1, 2).double())
+
+    torch._dynamo.reset()
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*inputs), function(*inputs))
+    found, expected = (torch.autograd.grad(each(*inputs).square().sum(), inputs) for each in (compiled, function))
+    torch.testing.assert_close(found, expected)
 
 
 @each_filter

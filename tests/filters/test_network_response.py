@@ -52,7 +52,8 @@ def test_grids_shorter_than_the_filters_are_right_where_they_sample(n):
     z = 1.01 * torch.exp(2j * torch.pi * torch.arange(n // 2 + 1).double() / n)
     it = network()
     turns = [
-        sum(tap * z ** -(m - len(g) // 2 + k) for k, tap in enumerate(g)) for m, g in zip(DELAYS, it.absorption, strict=True)
+        sum(tap * z ** -(m - len(g) // 2 + k) for k, tap in enumerate(g))
+        for m, g in zip(DELAYS, it.absorption, strict=True)
     ]
     for k in range(n // 2 + 1):
         loop = torch.eye(2) - it.U * torch.stack([turn[k] for turn in turns])
@@ -74,8 +75,12 @@ def test_a_signal_is_convolved_with_the_response():
 
 @pytest.mark.parametrize(
     ("words", "arguments"),
-    [("length must be a positive integer", (0,)), ("length must", (1.5,)), ("decay_db must", (10, -1.0))]
-    + [("decay_db must", (10, float("nan")))],
+    [
+        ("length must be a positive integer", (0,)),
+        ("length must", (1.5,)),
+        ("decay_db must", (10, -1.0)),
+        ("decay_db must", (10, float("nan"))),
+    ],
 )
 def test_errors_say_what_is_needed(words, arguments):
     with pytest.raises(ValueError, match=words):
