@@ -173,11 +173,12 @@ class Reverb(Effect):
 
         The network is designed again where a parameter has changed.
         """
+        x = _stereo(block)
         numbers = torch.cat([self.decay(), self.mixing(), self.entering(), self.leaving()])
         network = state.network
         if network is None or state.numbers is None or not torch.equal(numbers, state.numbers):
-            network = self.network()
-        y, entered = network.run(_stereo(block), state.entered)
+            network = self.network().to(x.dtype)
+        y, entered = network.run(x, state.entered)
         return y, ReverbState(entered, numbers, network)
 
 

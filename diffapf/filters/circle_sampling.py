@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from diffapf.filters._fft import fast_length
+from diffapf.filters._fft import fast_length, real_fft
 
 
 class SampledFilter(Protocol):
@@ -52,8 +52,8 @@ class CircleSampling:
         """`(..., inputs, time)` → `(..., outputs, time)`."""
         time = x.shape[-1]
         h = self.impulse_response(sampled)[..., :time].to(x.dtype)
-        n = fast_length(max(time + h.shape[-1] - 1, 1))
-        spectra = torch.fft.rfft(x, n).unsqueeze(-3) * torch.fft.rfft(h, n)
+        n = 2 * fast_length(max(-(-(time + h.shape[-1] - 1) // 2), 1))
+        spectra = real_fft(x, n).unsqueeze(-3) * real_fft(h, n)
         return torch.fft.irfft(spectra.sum(-2), n)[..., :time]
 
     def __repr__(self) -> str:

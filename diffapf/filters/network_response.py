@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from diffapf.filters._fft import real_fft
 from diffapf.filters._rows import RowFunction, shared
 from diffapf.filters.delay_network import delay_network, loop_taps, mixed
 from diffapf.kernels import run
@@ -93,21 +94,25 @@ class DelayNetwork:
     B: Tensor
     C: Tensor
 
+    def to(self, dtype: torch.dtype) -> DelayNetwork:
+        U, B, C = (matrix.to(dtype) for matrix in (self.U, self.B, self.C))
+        return DelayNetwork(self.delays, U, [taps.to(dtype) for taps in self.absorption], B, C)
+
     def run(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        U, B, C = (matrix.to(x.dtype) for matrix in (self.U, self.B, self.C))
-        absorption = [taps.to(x.dtype) for taps in self.absorption]
-        return delay_network(x, self.delays, U, absorption, B, C, state, return_zf=True)  # type: ignore[return-value]
+        it = self.to(x.dtype)
+        return delay_network(x, it.delays, it.U, it.absorption, it.B, it.C, state, return_zf=True)  # type: ignore[return-value]
 
     def spectrum(self, n: int, radius: float) -> Tensor:
         """H at z = radius · exp(2πj k/n), k = 0 … n/2: complex128 `(outputs, inputs, n//2 + 1)`."""
-        U, B, C = (matrix.double() for matrix in (self.U, self.B, self.C))
-        loops = loop_taps(self.delays, [taps.double() for taps in self.absorption], U)
-        delays = torch.arange(1, loops.shape[-1] + 1, dtype=torch.float64, device=U.device)
+        it = self.to(torch.float64)
+        loops = loop_taps(it.delays, it.absorption, it.U)
+        delays = torch.arange(1, loops.shape[-1] + 1, dtype=torch.float64, device=loops.device)
         damped = pad(loops * radius**-delays, (1, -(loops.shape[-1] + 1) % n))
-        F = torch.fft.rfft(damped.unflatten(-1, (-1, n)).sum(-2))
-        v = B.mT[..., None].expand(-1, -1, F.shape[-1]).to(F.dtype)
-        q = NetworkResponse.apply(v, U[None], F[None])
-        return _mixed(C[None], q * delay_spectra(tuple(self.delays), n, radius, U.device)).transpose(0, 1)
+        F = real_fft(damped.unflatten(-1, (-1, n)).sum(-2), n)
+        v = it.B.mT[..., None].expand(-1, -1, F.shape[-1]).to(F.dtype)
+        q = NetworkResponse.apply(v, it.U[None], F[None])
+        late = q * delay_spectra(tuple(it.delays), n, radius, loops.device)
+        return _mixed(it.C[None], late).transpose(0, 1)
 
 
 @functools.lru_cache(maxsize=2)

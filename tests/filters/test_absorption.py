@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from diffapf.filters._fft import convolve, correlate, fast_length
+from diffapf.filters._fft import convolve, correlate, fast_length, real_fft
 from diffapf.filters.absorption import below_one, interpolated, linear_phase
+from tests.filters.checks import assert_derivatives
 from tests.filters.oracles import normal, within
 
 
@@ -58,6 +59,18 @@ def test_fast_lengths_are_products_of_2_3_and_5():
             while n % factor == 0:
                 n //= factor
         assert n == 1
+
+
+@pytest.mark.parametrize("time", [5, 8])
+def test_the_real_fft_is_torchs_with_its_gradients(time):
+    x = normal(2, time)
+    torch.testing.assert_close(real_fft(x, 8), torch.fft.rfft(x, 8))
+    assert_derivatives(lambda x: real_fft(x, 8), x)
+    found, expected = (
+        torch.autograd.functional.jacobian(fft, x)
+        for fft in (lambda x: real_fft(x, 8).abs(), lambda x: torch.fft.rfft(x, 8).abs())
+    )
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("time", [1, 5, 30])

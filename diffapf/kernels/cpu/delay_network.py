@@ -59,7 +59,7 @@ def delay_network(x: Tensor, U: Tensor, f: Tensor, zi: Tensor, q: Tensor, w: Ten
     over_rows(_delay_network, rows, work, (x, U, f, zi, ends, q, w), (x.dtype,))
 
 
-TOGETHER = 16  # frequencies, in vector instructions
+TOGETHER = 32  # frequencies, in vector instructions
 CHUNK = 4096  # frequencies that a thread takes at once
 
 
