@@ -80,8 +80,8 @@ def delay_network(
     past = initial.unflatten(-1, (lines, longest))
     q, _ = Network.apply(drive, matrix, f, past)
     entered = torch.cat([past.flip(-1), q], -1)
-    begin = [longest - m for m in delays]
-    late = torch.stack([entered[:, i, start : start + time] for i, start in enumerate(begin)], 1)
+    by_line = entered.unbind(1)  # a slice of them all would have a gradient as long as them all, a line each
+    late = torch.stack([line[:, longest - m :][:, :time] for line, m in zip(by_line, delays, strict=True)], 1)
     y = mixed(leaving, late).reshape(*batch, outputs, time)
     if not return_zf:
         return y

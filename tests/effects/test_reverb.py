@@ -109,6 +109,16 @@ def test_any_cuts_stream_as_the_whole(cuts, channels):
     assert reverb.process(x[:, :0], state)[0].shape == (2, 0)
 
 
+def test_blocks_of_1_64_and_1000_are_the_whole():
+    """Of filters as long as their lines have room for, by loops and by FFTs."""
+    reverb, x = Reverb(44_100).double(), normal(2, 9000)
+    state, blocks = reverb.initial_state(), []
+    for block in (*x[:, :200].split(1, -1), *x[:, 200:3000].split(64, -1), *x[:, 3000:].split(1000, -1)):
+        y, state = reverb.process(block, state)
+        blocks.append(y)
+    torch.testing.assert_close(torch.cat(blocks, -1), reverb(x).detach(), rtol=1e-11, atol=1e-13)
+
+
 def test_a_stream_hears_a_parameter_that_changes():
     reverb, x = small(), normal(2, 400)
     _, state = reverb.process(x[:, :200], reverb.initial_state())
