@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck
-from torch.func import functional_call
+from torch.func import functional_call, grad, jvp
 
 from diffapf import Effect, FrequencySampling, Reverb, TimeDomain
 from diffapf.filters.circle_sampling import CircleSampling
@@ -84,6 +84,20 @@ def test_gradients_are_finite_differences_and_none_is_0():
     assert gradcheck(function, (x, *values), rtol=1e-4, atol=1e-6)
     for gradient in torch.autograd.grad(function(normal(2, 300), *values).square().sum(), values):
         assert bool(gradient.isfinite().all() and gradient.all())
+
+
+@pytest.mark.parametrize("method", [None, CircleSampling(200)], ids=["time", "circle"])
+def test_forward_mode_is_the_gradient(method):
+    reverb, x = small(taps=5, method=method), normal(2, 200)
+    values = {name: value.detach() for name, value in reverb.named_parameters()}
+    along = {name: normal(*value.shape, seed=i) for i, (name, value) in enumerate(values.items())}
+
+    def energy(values):
+        return functional_call(reverb, values, x).square().sum()
+
+    gradients = grad(energy)(values)
+    expected = torch.stack([(gradients[name] * along[name]).sum() for name in values]).sum()
+    torch.testing.assert_close(jvp(energy, (values,), (along,))[1], expected, rtol=1e-9, atol=0)
 
 
 def test_gradients_are_the_same_by_either_method():
