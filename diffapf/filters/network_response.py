@@ -118,6 +118,7 @@ class DelayNetwork:
 @functools.lru_cache(maxsize=2)
 def delay_spectra(delays: tuple[int, ...], n: int, radius: float, device: torch.device) -> Tensor:
     """z⁻ᵐ at z = radius · exp(2πj k/n), k = 0 … n/2."""
-    m = torch.tensor(delays, device=device)[:, None]
-    turns = (m * torch.arange(n // 2 + 1, device=device) % n).double() / n  # the product would cost digits
-    return torch.polar((radius ** -m.double()).expand_as(turns), -2 * math.pi * turns)
+    with torch.inference_mode(False):  # what is kept must serve any call
+        m = torch.tensor(delays, device=device)[:, None]
+        turns = (m * torch.arange(n // 2 + 1, device=device) % n).double() / n  # the product would cost digits
+        return torch.polar((radius ** -m.double()).expand_as(turns), -2 * math.pi * turns)

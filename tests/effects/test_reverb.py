@@ -100,6 +100,15 @@ def test_forward_mode_is_the_gradient(method):
     torch.testing.assert_close(jvp(energy, (values,), (along,))[1], expected, rtol=1e-9, atol=0)
 
 
+def test_inference_leaves_nothing_behind_that_training_cannot_use():
+    reverb, x = small(method=CircleSampling(123)), normal(2, 50)
+    with torch.inference_mode():
+        expected = reverb(x)
+    y = reverb(x)
+    y.sum().backward()
+    assert torch.equal(y.detach(), expected.clone())
+
+
 def test_gradients_are_the_same_by_either_method():
     x, along = normal(2, 400), normal(2, 400, seed=1)
 
