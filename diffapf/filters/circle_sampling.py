@@ -31,6 +31,12 @@ class CircleSampling:
 
     Raises:
         ValueError: a length that is no positive integer, a decay that is no number from 0 to 240 dB.
+
+    >>> from diffapf.filters.network_response import DelayNetwork
+    >>> one = torch.ones(1, 1)
+    >>> echo = DelayNetwork([2], 0.5 * one, [torch.ones(1)], one, one)
+    >>> CircleSampling(5).impulse_response(echo).abs().round(decimals=6).tolist()
+    [[[0.0, 0.0, 1.0, 0.0, 0.5]]]
     """
 
     def __init__(self, length: int, decay_db: float = 120.0):
