@@ -5,12 +5,15 @@ from diffapf.effects.effect import Effect
 from diffapf.effects.equalizer import Band, Equalizer
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
 from diffapf.effects.phaser import Phaser
+from diffapf.effects.reverb import Reverb
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.apply_gain import apply_gain
 from diffapf.filters.ballistics import ballistics
+from diffapf.filters.circle_sampling import CircleSampling
 from diffapf.filters.comb import comb
 from diffapf.filters.control_rate import ControlRate
+from diffapf.filters.delay_network import delay_network
 from diffapf.filters.design import companion, parallel_form
 from diffapf.filters.fir import fir
 from diffapf.filters.gain_curve import gain_curve
@@ -36,6 +39,7 @@ __all__ = [
     "AcidPatch",
     "AcidSynth",
     "Band",
+    "CircleSampling",
     "Compressor",
     "ControlRate",
     "Effect",
@@ -45,6 +49,7 @@ __all__ = [
     "LevellingAmplifier",
     "Note",
     "Phaser",
+    "Reverb",
     "TimeDomain",
     "allpass_cascade",
     "allpole",
@@ -53,6 +58,7 @@ __all__ = [
     "comb",
     "companion",
     "cubic_spline_upsample",
+    "delay_network",
     "diagonal_state_space",
     "filtfilt",
     "fir",

@@ -254,16 +254,18 @@ class Named(KeepsDouble):
 class NamedSeries(KeepsDouble):
     """Learnable numbers of one kind, as one tensor; each has a name, `first` and upwards: `cosine.1`, `cosine.2`.
 
-    Called, it gives the values as a float64 tensor, reference + step; see `Named`.
+    Called, it gives the values as a float64 tensor, mapping(reference, step); see `Named`.
 
     Args:
         values: where they start.
         unit: of all of them.
         span: their knobs go from −span to span.
         first: the first one's name.
+        mapping: reference + step by default.
+        minimum: where their knobs begin, instead of −span.
 
     Raises:
-        ValueError: values that are no finite numbers.
+        ValueError: values that are no finite numbers, or that the mapping does not reach.
 
     >>> NamedSeries([0.5, 0.0], "octaves")().tolist()
     [0.5, 0.0]
@@ -271,11 +273,21 @@ class NamedSeries(KeepsDouble):
 
     in_double = ("reference",)
 
-    def __init__(self, values: Sequence[float], unit: str, span: float = 1.0, first: int = 1):
+    def __init__(
+        self,
+        values: Sequence[float],
+        unit: str,
+        span: float = 1.0,
+        first: int = 1,
+        mapping: Mapping = linear,
+        minimum: float | None = None,
+    ):
         super().__init__()
+        self.mapping = mapping
         if not all(is_finite_number(value) for value in values):
             raise ValueError(f"must be finite numbers, got {values!r}")
-        self.unit, self.span, self.first = unit, span, first
+        self._check(values)
+        self.unit, self.span, self.first, self.minimum = unit, span, first, -span if minimum is None else minimum
         self.step = nn.Parameter(torch.zeros(len(values)))
         self.reference: Tensor
         self.register_buffer("reference", torch.tensor([float(value) for value in values], dtype=torch.float64))
@@ -284,16 +296,22 @@ class NamedSeries(KeepsDouble):
         return len(self.reference)
 
     def forward(self) -> Tensor:
-        return self.reference.double() + self.step.double()
+        return self.mapping(self.reference.double(), self.step.double())
 
     def set(self, values: Sequence[float] | Tensor) -> None:
         """Sets all the values; the optimiser goes on from there."""
         numbers = values.tolist() if isinstance(values, Tensor) else values
         if not isinstance(numbers, Sequence) or len(numbers) != len(self) or not all(map(is_finite_number, numbers)):
             raise ValueError(f"must be {len(self)} finite numbers, got {numbers!r}")
+        self._check(numbers)
         with torch.no_grad():
             self.reference.copy_(torch.tensor(numbers, dtype=torch.float64))
             self.step.zero_()
+
+    def _check(self, values: Sequence[float]) -> None:
+        allowed, words = ALLOWED.get(self.mapping, (None, ""))
+        if allowed is not None and not all(map(allowed, values)):
+            raise ValueError(f"{words}, got {values!r}")
 
     def entries(self) -> dict[str, SeriesEntry]:
         """Each number by its name."""
@@ -316,8 +334,8 @@ class SeriesEntry:
         self.series.set(values)
 
     def spec(self, name: str) -> ParameterSpec:
-        span, value = self.series.span, self.series()[self.index].item()
-        return ParameterSpec(name, value, self.series.unit, -span, span, "linear")
+        series, value = self.series, self.series()[self.index].item()
+        return ParameterSpec(name, value, series.unit, series.minimum, series.span, "linear")
 
 
 def named_parameters(module: nn.Module) -> dict[str, Named | SeriesEntry]:

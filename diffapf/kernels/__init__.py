@@ -1,7 +1,7 @@
 """Recurrences on raw arrays: no autograd, no modules, no argument checks.
 
-`reference.py` defines them; `cpu/` is fast on a CPU, `gpu/` on a GPU. `run` takes the first kernel of the table that
-applies. Imported on the first call, because Numba and Triton take longer to import than all of the library.
+`reference.py` defines them; `cpu/` is fast on a CPU, `gpu/` on a GPU, `batched.py` anywhere. `run` takes the first kernel of
+the table that applies. Imported on the first call, because Numba and Triton take longer to import than all of the library.
 """
 
 from __future__ import annotations
@@ -62,11 +62,15 @@ def _on_gpu(name: str, inputs: list) -> Callable | None:
     return getattr(module, name) if module is not None and module.applies(name, inputs) else None
 
 
+def _batched(name: str, inputs: list) -> Callable | None:
+    return getattr(importlib.import_module(f"{__name__}.batched"), name, None)
+
+
 def _anywhere(name: str, inputs: list) -> Callable:
     return getattr(_reference(inputs[0].device.type), name)
 
 
-TABLE = (_on_cpu, _on_gpu, _anywhere)
+TABLE = (_on_cpu, _on_gpu, _batched, _anywhere)
 
 SEGMENTS_AT_ONCE = 4  # of few rows together: two for each of two threads
 SHORTEST_SEGMENT = 4096  # samples, of which a carried state usually needs a part

@@ -652,6 +652,29 @@ def dense_recurrence_adjoint(g: Tensor, A: Tensor, v0: Tensor, v: Tensor, dA: Te
         dv0[:] = (A[:, n % A.shape[1]] * du[:, n, :, None]).sum(1)
 
 
+def delay_network(x: Tensor, U: Tensor, f: Tensor, zi: Tensor, q: Tensor, w: Tensor) -> None:
+    """w[n] = Σₗ f[l−1] ∘ q[n−l], l = 1…L, with q[−l] = zi[l−1];  q[n] = x[n] + U w[n].
+
+    x, q and w are `(rows, lines, time)`, zi `(rows, lines, L)`; of U, `(·, lines, lines)`, and f, `(·, lines, L)`, there may
+    be fewer rows, as of coefficients.
+    """
+    U, f, past = for_rows(U, x.shape[0]), for_rows(f, x.shape[0]), zi
+    for n in range(x.shape[2]):
+        w[..., n] = (f * past).sum(-1)
+        q[..., n] = x[..., n] + (U * w[..., n][:, None]).sum(-1)
+        past = torch.cat([q[..., n : n + 1], past], -1)[..., : zi.shape[2]]
+
+
+def network_response(v: Tensor, U: Tensor, F: Tensor, q: Tensor) -> None:
+    """(I − U diag F) q = v at each frequency: v, q and F are complex `(rows, lines, frequencies)`, U is real.
+
+    No recurrence, but that of `delay_network` at one frequency; U and F as there.
+    """
+    U, F = for_rows(U, v.shape[0]), for_rows(F, v.shape[0])
+    loop = torch.eye(U.shape[1], dtype=v.dtype, device=v.device) - U[:, None] * F.movedim(2, 1)[:, :, None]
+    q.copy_(torch.linalg.solve(loop, v.movedim(2, 1)[..., None])[..., 0].movedim(1, 2))
+
+
 def ballistics(g: Tensor, at: Tensor, rt: Tensor, zi: Tensor, y: Tensor) -> None:
     """y[n] = β g[n] + (1−β) y[n−1], β = at if g[n] < y[n−1] else rt; y[−1] = zi. at, rt and zi are one a row."""
     past = zi

@@ -141,6 +141,18 @@ class Calls:
         zi = self.or_none(self.normal(*self.batch, delay))
         return diffapf.comb, {"x": self.x(), "alpha": alpha, "delay": delay, "zi": zi, "return_zf": self.flag()}
 
+    def delay_network(self) -> Call:
+        lines, inputs = self.random.choice((1, 2)), self.random.choice((1, 2))
+        delays = [self.random.choice((1, 3, 40)) for _ in range(lines)]
+        filters = [self.normal(self.random.choice((1, 2 * delay - 1))) for delay in delays]
+        longest = max(delay + len(taps) // 2 for delay, taps in zip(delays, filters, strict=True))
+        batch = self.random.choice(((), self.batch))
+        matrices = {"U": (lines, lines), "B": (lines, inputs), "C": (1, lines)}
+        arguments = {name: self.normal(*batch, *shape) for name, shape in matrices.items()}
+        arguments |= {"x": self.normal(*self.batch, inputs, self.time), "delays": delays, "absorption": filters}
+        zi = self.or_none(self.normal(*self.batch, lines, longest))
+        return diffapf.delay_network, {**arguments, "zi": zi, "return_zf": self.flag()}
+
     def filtfilt(self) -> Call:
         b, a = self.normal(self.order + 1), self.normal(self.order + 1) + 1
         arguments = {"b": b, "a": a, "x": self.x(), "padtype": self.random.choice(("odd", "even", "constant", None))}

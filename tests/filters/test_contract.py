@@ -298,6 +298,11 @@ OTHERS: dict[str, tuple[Callable[..., Tensor | tuple[Tensor, ...]], Inputs]] = {
         {"x": normal(R, T), "alpha": within(0.9, R, T), "zi": normal(R, 3)},
     ),
     "comb, fixed": (lambda **inputs: diffapf.comb(**inputs, delay=3), {"x": normal(R, T), "alpha": within(0.9, R)}),
+    "delay_network": (
+        lambda x, U, g, B, C, zi: diffapf.delay_network(x, [2, 3], U, [g, g[..., :1]], B, C, zi, True),
+        {"x": normal(R, 2, T), "U": within(0.4, R, 2, 2), "g": within(0.3, R, 3), "B": normal(R, 2, 2)}
+        | {"C": normal(R, 1, 2), "zi": normal(R, 2, 3)},
+    ),
     "filtfilt": (
         lambda x, b, a: diffapf.filtfilt(b, a, x, padlen=4),
         {"x": normal(R, T), "b": normal(R, 2), "a": around_one(R, 3)},

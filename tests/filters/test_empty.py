@@ -34,6 +34,12 @@ CALLS = {
     "gain curve": lambda x, b, n: (diffapf.gain_curve(x, normal(*b), 4.0, 3.0),),
     "apply gain": lambda x, b, n: (diffapf.apply_gain(x, normal(*b, n), normal(*b)),),
     "comb": lambda x, b, n: diffapf.comb(x, normal(*b, n), 3, return_zf=True),
+    "delay network": lambda x, b, n: tuple(
+        output[..., 0, :]
+        for output in diffapf.delay_network(
+            x[..., None, :], [2], normal(1, 1), [normal(*b, 3)], normal(1, 1), normal(*b, 1, 1), return_zf=True
+        )
+    ),
     "nonlinear": lambda x, b, n: (diffapf.nonlinear_recurrence(torch.tanh, x[..., None])[..., 0],),
 }
 

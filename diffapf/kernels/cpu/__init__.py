@@ -21,6 +21,7 @@ from diffapf.kernels.cpu.allpass import (
 from diffapf.kernels.cpu.allpole import allpole, allpole_adjoint
 from diffapf.kernels.cpu.apply_gain import apply_gain, apply_gain_adjoint, apply_gain_tangent
 from diffapf.kernels.cpu.ballistics import ballistics, ballistics_adjoint, ballistics_tangent
+from diffapf.kernels.cpu.delay_network import delay_network, network_response
 from diffapf.kernels.cpu.fir import fir, fir_outer, fir_transpose
 from diffapf.kernels.cpu.gain_curve import gain_curve, gain_curve_adjoint, gain_curve_tangent
 from diffapf.kernels.cpu.iir import (
@@ -52,6 +53,7 @@ __all__ = [
     "ballistics",
     "ballistics_adjoint",
     "ballistics_tangent",
+    "delay_network",
     "dense_recurrence",
     "dense_recurrence_adjoint",
     "direct_form_1",
@@ -64,6 +66,7 @@ __all__ = [
     "gain_curve",
     "gain_curve_adjoint",
     "gain_curve_tangent",
+    "network_response",
     "optical_cell",
     "optical_cell_adjoint",
     "optical_cell_tangent",

@@ -1,0 +1,148 @@
+"""What the reverberator costs: a training step by each method, and blocks of a stream.
+
+    python scripts/benchmark_reverb.py [--write]
+
+A step is 12 s of stereo at 44.1 kHz, forward and backward to all parameters. "network": the impulse response alone, 2^17
+points, by the library and by `torch.linalg.solve`. One thread; medians. `--write` records it in benchmarks/reverb.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from diffapf.effects.reverb import Reverb
+from diffapf.filters.circle_sampling import CircleSampling
+from diffapf.filters.methods import TimeDomain
+from diffapf.kernels import cpu, reference
+from diffapf.report.folder import versions
+from scripts.benchmarking.report import processor
+
+ROOT = Path(__file__).parent.parent
+SAMPLE_RATE, SECONDS, TURNS = 44_100, 12, 7
+POINTS = 1 << 17
+BLOCKS = (64, 512, 4096, 44_100)
+
+
+def methods() -> dict[str, tuple[TimeDomain | CircleSampling, int | None]]:
+    """Each with the taps of its filters at most."""
+    return {
+        "time domain, 2m − 1 taps": (TimeDomain(), None),
+        "time domain, 97 taps": (TimeDomain(), 97),
+        "circle, 2^17 samples (3 s)": (CircleSampling(POINTS), None),
+        f"circle, {SECONDS} s": (CircleSampling(SECONDS * SAMPLE_RATE), None),
+    }
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """The median; the first call compiles."""
+    call()
+    times = []
+    for _ in range(TURNS):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def steps(dtype: torch.dtype) -> list[str]:
+    x = torch.randn(2, SECONDS * SAMPLE_RATE, dtype=dtype)
+    rows = []
+    for name, (method, taps) in methods().items():
+        reverb = Reverb(SAMPLE_RATE, taps=taps, method=method)
+
+        def forward(reverb: Reverb = reverb) -> Tensor:
+            with torch.no_grad():
+                return reverb(x)
+
+        both = seconds(lambda reverb=reverb: reverb(x).sum().backward())
+        alone = seconds(forward)
+        rows.append(f"| {name}, {str(dtype)[6:]} | {1e3 * alone:.0f} | {1e3 * both:.0f} | {SECONDS / alone:.0f} |")
+    return rows
+
+
+def streams() -> list[str]:
+    rows = []
+    for taps in (None, 97):
+        reverb = Reverb(SAMPLE_RATE, taps=taps)
+        for size in BLOCKS:
+            block = torch.randn(2, size)
+            state = reverb.process(block, reverb.initial_state())[1]
+            repeats = max(4096 // size, 1)
+
+            def play(reverb: Reverb = reverb, block: Tensor = block, state=state, repeats: int = repeats) -> None:
+                for _ in range(repeats):
+                    _, state = reverb.process(block, state)
+
+            each = seconds(play) / repeats
+            filters = "2m − 1" if taps is None else str(taps)
+            rows.append(f"| {filters} | {size} | {1e3 * each:.2f} | {size / SAMPLE_RATE / each:.1f} |")
+    return rows
+
+
+def response() -> str:
+    network = Reverb(SAMPLE_RATE).network()
+    v = torch.ones(2, len(network.delays), POINTS // 2 + 1, dtype=torch.complex128)
+    F = 0.9 * torch.randn(1, *v.shape[1:], dtype=torch.complex128).sgn()
+    U, q = network.U.detach()[None], torch.empty_like(v)
+    ours, theirs = (
+        seconds(lambda run=run: run(v, U, F, q)) for run in (cpu.network_response, reference.network_response)
+    )
+    systems = f"{v.shape[2]} systems of 6 equations, 2 right sides"
+    return f"{systems}: {1e3 * ours:.0f} ms; torch.linalg.solve {1e3 * theirs:.0f} ms."
+
+
+def table() -> str:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    packages = ", ".join(f"{name} {version}" for name, version in versions(("torch", "numba")).items())
+    return "\n".join(
+        [
+            "# What the reverberator costs",
+            "",
+            f"{date.today()} · {processor()}, {os.cpu_count()} cores · {packages} · one thread",
+            "",
+            "    python scripts/benchmark_reverb.py --write",
+            "",
+            f"A step: {SECONDS} s of stereo, forward and backward to all parameters. Medians of {TURNS}.",
+            "",
+            "| method | forward, ms | and backward, ms | forward, times real time |",
+            "| --- | --: | --: | --: |",
+            *steps(torch.float32),
+            *steps(torch.float64),
+            "",
+            response(),
+            "",
+            "Blocks of a stream, float32:",
+            "",
+            "| taps | samples | ms a block | times real time |",
+            "| --- | --: | --: | --: |",
+            *streams(),
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="record it in benchmarks/reverb.md")
+    arguments = parser.parse_args()
+    text = table()
+    print(text)
+    if arguments.write:
+        (ROOT / "benchmarks" / "reverb.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
