@@ -60,10 +60,9 @@ def test_second_derivatives_are_those_of_finite_differences(operator: Operator):
     check_second(operator, needing_gradients(operator.inputs(rows=2, time=5)))
 
 
-@pytest.mark.parametrize("time", [1, 2, 3])
-@pytest.mark.parametrize("operator", operators((3,)), ids=name)
-def test_signals_shorter_than_the_filter_have_right_derivatives(operator: Operator, time: int):
-    inputs = needing_gradients(operator.inputs(rows=2, time=time))
+@each_of_order_2
+def test_signals_shorter_than_the_filter_have_right_derivatives(operator: Operator):
+    inputs = needing_gradients(operator.inputs(rows=2, time=1))
     check_first(operator, inputs)
     check_second(operator, inputs)
 
@@ -95,7 +94,7 @@ def test_derivatives_to_one_input_alone_are_those_of_finite_differences(operator
         check_second(operator, needing_gradients(inputs, key))
 
 
-@pytest.mark.parametrize("operator", operators((0, 1, 2, 6)), ids=name)
+@pytest.mark.parametrize("operator", operators((0, 2)), ids=name)
 def test_gradients_of_float32_are_those_of_float64(operator: Operator):
     single = operator.inputs(rows=6, time=50, dtype=torch.float32)
     double = {key: value.double() for key, value in single.items()}

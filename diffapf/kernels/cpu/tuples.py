@@ -6,6 +6,8 @@ enters last.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numba
 import numpy as np
 from numba.extending import overload
@@ -31,18 +33,22 @@ def _taps_of(array, count):
     return lambda array, count: array.shape[2]
 
 
+def _unrolled(signature: str, elements: Iterable[str], **names: object) -> Callable:
+    """The function of that signature which returns these elements as a tuple: one function, where recursion makes one each.
+
+    The compiler takes a second for a kernel of recursive tuples, and thirty levels of them are deeper than Python's stack.
+    """
+    listed = "".join(f"{element}, " for element in elements)
+    return eval(f"lambda {signature}: ({listed})", {"np": np, **names})
+
+
 def zeros(count, array):
     """A tuple of zeros of the array's dtype, of the length of `count`."""
 
 
 @overload(zeros)
 def _zeros(count, array):
-    dtype = array.dtype
-    if len(count) == 0:
-        return lambda count, array: ()
-    if len(count) == 1:
-        return lambda count, array: (dtype(0),)
-    return lambda count, array: (dtype(0),) + zeros(count[1:], array)  # noqa: RUF005
+    return _unrolled("count, array", ["dtype(0)" for _ in count], dtype=array.dtype)
 
 
 def number(value, of):
@@ -61,13 +67,8 @@ def loaded(array, where, i, count):
 
 @overload(loaded)
 def _loaded(array, where, i, count):
-    if len(count) == 0:
-        return lambda array, where, i, count: ()
-
-    def first_and_others(array, where, i, count):
-        return (array[where + (np.uintp(i),)],) + loaded(array, where, i + 1, count[1:])  # noqa: RUF005
-
-    return first_and_others
+    elements = (f"array[where + (np.uintp(i + {k}),)]" for k in range(len(count)))
+    return _unrolled("array, where, i, count", elements)
 
 
 def less_products(total, a, past):
@@ -76,9 +77,7 @@ def less_products(total, a, past):
 
 @overload(less_products)
 def _less_products(total, a, past):
-    if len(a) == 0:
-        return lambda total, a, past: total
-    return lambda total, a, past: less_products(total, a[1:], past[1:]) - a[0] * past[0]
+    return _chain("total, a, past", "total", (f" - a[{i}] * past[{i}]" for i in reversed(range(len(a)))))
 
 
 def plus_products(total, b, past):
@@ -87,9 +86,12 @@ def plus_products(total, b, past):
 
 @overload(plus_products)
 def _plus_products(total, b, past):
-    if len(b) == 0:
-        return lambda total, b, past: total
-    return lambda total, b, past: plus_products(total, b[1:], past[1:]) + b[0] * past[0]
+    return _chain("total, b, past", "total", (f" + b[{i}] * past[{i}]" for i in reversed(range(len(b)))))
+
+
+def _chain(signature: str, first: str, terms: Iterable[str]) -> Callable:
+    """The function of that signature which returns a sum, from left to right."""
+    return eval(f"lambda {signature}: {first}{''.join(terms)}")
 
 
 def times(values, factor):
@@ -98,9 +100,7 @@ def times(values, factor):
 
 @overload(times)
 def _times(values, factor):
-    if len(values) == 0:
-        return lambda values, factor: ()
-    return lambda values, factor: (values[0] * factor,) + times(values[1:], factor)  # noqa: RUF005
+    return _unrolled("values, factor", (f"values[{i}] * factor" for i in range(len(values))))
 
 
 def plus(left, right):
@@ -109,9 +109,7 @@ def plus(left, right):
 
 @overload(plus)
 def _plus(left, right):
-    if len(left) == 0:
-        return lambda left, right: ()
-    return lambda left, right: (left[0] + right[0],) + plus(left[1:], right[1:])  # noqa: RUF005
+    return _unrolled("left, right", (f"left[{i}] + right[{i}]" for i in range(len(left))))
 
 
 def minus(left, right):
@@ -120,9 +118,7 @@ def minus(left, right):
 
 @overload(minus)
 def _minus(left, right):
-    if len(left) == 0:
-        return lambda left, right: ()
-    return lambda left, right: (left[0] - right[0],) + minus(left[1:], right[1:])  # noqa: RUF005
+    return _unrolled("left, right", (f"left[{i}] - right[{i}]" for i in range(len(left))))
 
 
 def between(left, slope, at):
@@ -131,9 +127,7 @@ def between(left, slope, at):
 
 @overload(between)
 def _between(left, slope, at):
-    if len(left) == 0:
-        return lambda left, slope, at: ()
-    return lambda left, slope, at: (left[0] + at * slope[0],) + between(left[1:], slope[1:], at)  # noqa: RUF005
+    return _unrolled("left, slope, at", (f"left[{i}] + at * slope[{i}]" for i in range(len(left))))
 
 
 def scattered(pending, b, g):
@@ -142,11 +136,9 @@ def scattered(pending, b, g):
 
 @overload(scattered)
 def _scattered(pending, b, g):
-    if len(pending) == 0:
-        return lambda pending, b, g: ()
-    if len(pending) == 1:
-        return lambda pending, b, g: (b[0] * g,)
-    return lambda pending, b, g: (pending[1] + b[0] * g,) + scattered(pending[1:], b[1:], g)  # noqa: RUF005
+    last = len(pending) - 1
+    elements = (f"pending[{i + 1}] + b[{i}] * g" if i < last else f"b[{i}] * g" for i in range(last + 1))
+    return _unrolled("pending, b, g", elements)
 
 
 def split(values, count):
