@@ -1,10 +1,10 @@
 """The impulse response of a metal plate, simply supported at its edges and under tension, from steps in time of its modes.
 
-    ω²_mn = (T/μ) γ + (D/μ) γ²,   γ = (mπ/Lx)² + (nπ/Ly)²,   μ = ρh,   D = Eh³/(12 (1 − ν²)),   Lx = 1 m,   ν = 0.25
+    ω²_mn = (T/μ) γ + (D/μ) γ²,   γ = (mπ/Lx)² + (nπ/Ly)²,   μ = ρh,   D = Eh³/(12 (1 − ν²))
     q[n+1] = 2 r cos(Ω) q[n] − r² q[n−1] + b δ[n],   r = exp(−σ/fs),   Ω = √(ω² − σ²)/fs
 
-The response is the sum of all q, divided by its peak. σ = α + βω² is 6.91/s at 0 Hz's 6 s and 500 Hz's 2 s of T60; modes up to
-10 kHz. Dimensions and material are drawn as in the 1st DAFx Parameter Estimation Challenge.
+The response is the sum of all q, divided by its peak; σ = α + βω² makes T60 6 s at 0 Hz and 2 s at 500 Hz; modes go up to
+10 kHz. Dimensions and material lie in the ranges of the 1st DAFx Parameter Estimation Challenge.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MODES_AT_ONCE = 64  # between two reports
 
 @dataclass(frozen=True)
 class Setting:
-    """A plate: height in m, thickness in m, tension in N/m, density in kg/m³, Young's modulus in Pa, and where it is heard."""
+    """A plate: height and thickness in m, tension in N/m, density in kg/m³, Young's modulus in Pa, and where it is heard."""
 
     name: str
     height: float

@@ -4,6 +4,8 @@ from diffapf.effects.compressor import Compressor
 from diffapf.effects.effect import Effect
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
 from diffapf.effects.phaser import Phaser
+from diffapf.effects.plate import Plate
+from diffapf.effects.simply_supported_plate import MetalPlate, Modes
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.apply_gain import apply_gain
@@ -15,6 +17,7 @@ from diffapf.filters.fir import fir
 from diffapf.filters.gain_curve import gain_curve
 from diffapf.filters.iir import lfilter
 from diffapf.filters.methods import FrequencySampling, TimeDomain
+from diffapf.filters.modal import modal_filter, modal_impulse_response
 from diffapf.filters.nonlinear import nonlinear_recurrence
 from diffapf.filters.optical_cell import optical_cell
 from diffapf.filters.parallel import parallel_filter
@@ -40,8 +43,11 @@ __all__ = [
     "FourierLFO",
     "FrequencySampling",
     "LevellingAmplifier",
+    "MetalPlate",
+    "Modes",
     "Note",
     "Phaser",
+    "Plate",
     "TimeDomain",
     "allpass_cascade",
     "allpole",
@@ -59,6 +65,8 @@ __all__ = [
     "lfilter_zi",
     "lfiltic",
     "linear_recurrence",
+    "modal_filter",
+    "modal_impulse_response",
     "nonlinear_recurrence",
     "optical_cell",
     "parallel_filter",

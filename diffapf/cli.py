@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from diffapf import audio
 from diffapf.identification.compressor_fit import NotACompressorError
 from diffapf.identification.phaser_fit import NotIdentifiedError
-from diffapf.identification.plate_fit import MODES, SPLIT_HZ
+from diffapf.identification.plate_fit import MODES
 from diffapf.identification.trained_extractor import load_start
 from diffapf.midi import read_midi
 from diffapf.report.note_recordings import fit_notes, read_notes
@@ -125,8 +125,7 @@ def _plate(effects: argparse._SubParsersAction) -> None:
     )
     command.add_argument("response", type=Path, help="the impulse response: a mono audio file")
     command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, response and report")
-    command.add_argument("--modes", type=int, help=f"at most so many ({MODES})")
-    command.add_argument("--split-hz", type=float, help=f"below, modes are found one by one ({SPLIT_HZ:g})")
+    command.add_argument("--modes", type=int, default=MODES, help=f"at most so many ({MODES})")
     command.set_defaults(run=_fit_plate)
 
 
@@ -224,7 +223,6 @@ def _fit_acid(options: argparse.Namespace) -> int:
 
 def _fit_plate(options: argparse.Namespace) -> int:
     _check_folder(options.output)
-    given = {name: value for name in ("modes", "split_hz") if (value := getattr(options, name)) is not None}
     recording = audio.read(options.response)
     with _bar(Console(stderr=True)) as bar:
         task = bar.add_task("reading", total=1.0)
@@ -234,7 +232,7 @@ def _fit_plate(options: argparse.Namespace) -> int:
             title=f"Plate fitted to {options.response.name}",
             command=options.command,
             progress=lambda stage, done: bar.update(task, description=stage, completed=done),
-            **given,
+            modes=options.modes,
         )
     print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
     return 0

@@ -32,7 +32,7 @@ WITHOUT_EFFECT = (
 OPTIONS = {  # of `identify`, for each effect
     "phaser": ("stages", "loop_delay", "core"),
     "compressor": ("knees",),
-    "plate": ("modes", "split_hz"),
+    "plate": ("modes",),
 }
 STEPS = 100  # of the bar
 

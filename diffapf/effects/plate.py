@@ -2,12 +2,11 @@
 
     h(t) = Σ_k exp(−σ_k t) (a_k sin 2πf_k t + b_k cos 2πf_k t),   y = (1 − mix) x + mix · level · h * x
 
-Modes are those of a metal plate, calculated (`simply_supported_plate`), or those that `fit_plate` finds in a recorded impulse
-response. They are physical: h is sampled at any rate, without the modes above half of it.
+Modes are those of a metal plate, calculated (`simply_supported_plate`), or those that `fit_plate` finds in a recorded
+impulse response. They are physical: h is sampled at any rate, without the modes above half of it.
 
-Source: the modal form of Ducceschi, Webb, "Plate reverberation: Towards the development of a real-time physical model for the
-working musician", ICA 2016; Abel, Coffin, Spratt, "A modal architecture for artificial reverberation with application to
-room acoustics modeling", AES 137, 2014.
+Source: Abel, Coffin, Spratt, "A modal architecture for artificial reverberation with application to room acoustics
+modeling", AES 137, 2014.
 """
 
 from __future__ import annotations
@@ -84,7 +83,8 @@ class Plate(Effect):
     def forward(self, x: Tensor) -> Tensor:
         """Reverberates `(..., time)`, each channel by itself."""
         check_signal("x", x, dtypes=REAL)
-        return self._mixed(x, modal_filter(*self.modes.at(self.sample_rate), x))
+        check_signal("x", x, dtypes=REAL)
+        return self._mixed(x, modal_filter(*self.modes.at(self.sample_rate), x))  # type: ignore[arg-type]
 
     def run(self, x: Tensor, state: PlateState | None = None) -> tuple[Tensor, PlateState]:
         """The next block of a signal, differentiable, also through the state."""
@@ -103,12 +103,12 @@ class Plate(Effect):
             return block, state
         return self.run(block, state)
 
-    def _level(self) -> Tensor:
-        return 10 ** (self.level_db() / 20)
-
     def _mixed(self, x: Tensor, wet: Tensor) -> Tensor:
         mix = self.mix()
         return (1 - mix).to(x.dtype) * x + (mix * self._level()).to(x.dtype) * wet
+
+    def _level(self) -> Tensor:
+        return 10 ** (self.level_db() / 20)
 
 
 @dataclass

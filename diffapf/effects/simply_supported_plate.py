@@ -79,7 +79,7 @@ class MetalPlate:
         ValueError: an argument outside what is said here; the message names it.
 
     >>> len(MetalPlate(thickness_mm=5.0, highest_hz=200.0).modes())
-    25
+    20
     """
 
     width_m: float = 1.0

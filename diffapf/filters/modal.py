@@ -12,8 +12,8 @@ state after it is a projection of the reversed signal. Each is the other's trans
 two rules below are closed, to any order, backward and forward.
 
 Neither has a temporary of modes × time. With n = mB + j, B ≈ √time, exp(qn) = exp(qBm) exp(qj) is a product of two short
-tables, and the sum over the modes a matrix product: two multiply-adds for a mode and a sample, where the recursion takes six,
-on any device.
+tables, and the sum over the modes a matrix product: two multiply-adds for a mode and a sample, where the recursion takes
+six, on any device.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def modal_filter(
     Raises:
         ValueError, TypeError: shapes, dtypes or devices that don't match; the message says what is needed.
 
-    >>> quarter, half = torch.tensor([torch.pi / 2]), torch.tensor([0.5]).log().neg()
-    >>> modal_filter(quarter, half, torch.ones(1), torch.tensor([1.0, 0.0, 0.0, 0.0])).round(decimals=3)
-    tensor([ 0.0000,  0.5000, -0.0000, -0.1250])
+    >>> a_cosine = torch.tensor([torch.pi / 3]), torch.zeros(1), torch.tensor([1j])
+    >>> modal_filter(*a_cosine, torch.tensor([1.0, 0.0, 0.0, 0.0]))
+    tensor([ 1.0000,  0.5000, -0.5000, -1.0000])
     """
     x, frequency, decay, gain, zi = in_float32(x, frequency, decay, gain, zi)
     check_signal("x", x, dtypes=REAL)
@@ -111,8 +111,9 @@ def modal_impulse_response(frequency: Tensor, decay: Tensor, gain: Tensor, time:
     Raises:
         ValueError, TypeError: as `modal_filter`; a time that is no number of samples.
 
-    >>> modal_impulse_response(torch.tensor([torch.pi / 2]), torch.zeros(1), torch.ones(1), 4).round().tolist()
-    [0.0, 1.0, 0.0, -1.0]
+    >>> a_cosine = torch.tensor([torch.pi / 3]), torch.zeros(1), torch.tensor([1j])
+    >>> modal_impulse_response(*a_cosine, 4).round(decimals=3).tolist()
+    [1.0, 0.5, -0.5, -1.0]
     """
     if not isinstance(time, int) or isinstance(time, bool) or time < 0:
         raise ValueError(f"time must be a number of samples, 0 or more, got {time!r}")
@@ -214,7 +215,7 @@ def _modes_at_once(length: int) -> int:
 
 
 def _powers(q: Tensor, count: int) -> Tensor:
-    """exp(qn), n = 0 … count−1, in the last dimension, each half from the other: rounding is of the order of count, as qn's."""
+    """exp(qn), n = 0 … count−1, in the last dimension, each half made of the other; rounded like qn, by up to count bits."""
     powers = torch.ones(*q.shape, count, dtype=q.dtype, device=q.device)
     known, turn = 1, torch.exp(q)[..., None]
     while known < count:

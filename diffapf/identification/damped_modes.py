@@ -2,12 +2,12 @@
 
     x → shifted to 0 Hz → low-pass, decimated → Hankel matrix → its signal space U → U↑ = U↓ Φ → eigenvalues z of Φ
 
-Of a sum of damped modes every row of U is a sum of zⁿ: a shift by a sample is a product with Φ, and f and σ are in the angles and
-radii of its eigenvalues. An FIR filter makes a mode's exponential another, by a factor, once it lies in the response with its
-whole length: what is before is left out.
+Of a sum of damped modes every column of U is a sum of zⁿ: a shift by a sample is a product with Φ, and f and σ are in the
+angles and radii of its eigenvalues. An FIR filter gives a mode's exponential another factor and nothing more, once all of it
+lies in the response: what is before is left out.
 
-Source: Roy, Kailath, "ESPRIT: Estimation of signal parameters via rotational invariance techniques", IEEE Trans. ASSP 37, 1989;
-sub-bands: Laroche, "The use of the matrix pencil method for the spectrum analysis of musical signals", JASA 94, 1993.
+Source: Roy, Kailath, "ESPRIT: Estimation of signal parameters via rotational invariance techniques", IEEE Trans. ASSP 37,
+1989.
 """
 
 from __future__ import annotations
@@ -17,30 +17,27 @@ import math
 import torch
 from torch import Tensor
 
-STOPBAND_DB = 100.0
+STOPBAND_DB = 120.0
 TRANSITION_HZ = 20.0  # on each side of a band
-EMPHASIS = 0.95  # (1 − 0.95 z⁻¹)²: low modes are 100 dB above high ones
 WEAKEST = 3e-5  # of singular values, to the largest
+OVER_NOISE = 1.5  # of what a sum leaves, as the sum has some of the noise
 MOST_MODES = 60  # of a band and its transitions
 HEARD_DB = 110.0  # a band counts until it is so far below its beginning
 
 
-def emphasised(x: Tensor) -> Tensor:
-    """(1 − 0.95 z⁻¹)² x, without the two samples in which it begins."""
-    once = x[1:] - EMPHASIS * x[:-1]
-    return once[1:] - EMPHASIS * once[:-1]
+def modes_in_band(x: Tensor, sample_rate: float, low_hz: float, high_hz: float) -> tuple[Tensor, Tensor, Tensor]:
+    """(f in Hz, σ in 1/s, energy) of the modes of `(time,)` from low_hz up to high_hz that die away.
 
-
-def modes_in_band(x: Tensor, sample_rate: float, low_hz: float, high_hz: float) -> tuple[Tensor, Tensor]:
-    """(f in Hz, σ in 1/s) of the modes of `(time,)` from low_hz up to high_hz, which die away and are not at a negative f."""
+    The energy is over that of a sample of noise.
+    """
     centre, half = (low_hz + high_hz) / 2, (high_hz - low_hz) / 2
     band, rate = _band(x, sample_rate, centre, half)
-    z = _esprit(_until_silent(band))
+    z, energy = _esprit(_until_silent(band))
     exponents = torch.log(z) * rate
     frequency, decay = centre + exponents.imag / (2 * math.pi), -exponents.real
-    inside = (frequency >= max(low_hz, 0.0)) & (frequency < high_hz) & (decay > 0)
-    order = frequency[inside].argsort()
-    return frequency[inside][order], decay[inside][order]
+    kept = (frequency >= max(low_hz, 0.0)) & (frequency < high_hz) & (decay > 0)
+    order = frequency[kept].argsort()
+    return frequency[kept][order], decay[kept][order], energy[kept][order]
 
 
 def _band(x: Tensor, sample_rate: float, centre: float, half: float) -> tuple[Tensor, float]:
@@ -63,10 +60,20 @@ def _until_silent(band: Tensor) -> Tensor:
     return band[: int(loud[-1]) + 1] if len(loud) else band
 
 
-def _esprit(series: Tensor) -> Tensor:
-    """The z of a sum of zⁿ, n = 0, 1, …"""
+def _esprit(series: Tensor) -> tuple[Tensor, Tensor]:
+    """The z of a sum of zⁿ, n = 0, 1, …, and the energy of each over that of noise.
+
+    What a first sum leaves is taken for noise, and a second one made without what is no stronger.
+    """
     hankel = series.unfold(0, len(series) // 2 + 1, 1)
     space, values, _ = torch.linalg.svd(hankel, full_matrices=False)
-    count = min(int((values > WEAKEST * values[0]).sum()), MOST_MODES, len(space) - 1)
-    space = space[:, :count]
-    return torch.linalg.eigvals(torch.linalg.lstsq(space[:-1], space[1:]).solution)
+    weakest = WEAKEST * values[0]
+    for _ in range(2):
+        count = min(int((values > weakest).sum()), MOST_MODES, len(space) - 1)
+        some = space[:, :count]
+        z = torch.linalg.eigvals(torch.linalg.lstsq(some[:-1], some[1:]).solution)
+        powers = z ** torch.arange(len(series))[:, None]
+        parts = powers * torch.linalg.lstsq(powers, series[:, None]).solution[:, 0]
+        noise = (series - parts.sum(1)).abs().square().mean().sqrt()
+        weakest = torch.maximum(weakest, OVER_NOISE * noise * sum(math.sqrt(size) for size in hankel.shape))
+    return z, parts.abs().square().sum(0) / (OVER_NOISE * noise).square()

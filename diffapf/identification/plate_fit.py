@@ -1,8 +1,8 @@
 """A modal plate fitted to its recorded impulse response.
 
-Low modes stand apart: ESPRIT finds them one by one. Their decays give the plate's law σ = a + b f². Higher up modes overlap, and
-no method tells them from each other; there a grid of modes with the law's decays, so dense that between two of them nothing is
-left, makes the same sound. All gains are solved for together.
+Low modes stand apart: ESPRIT finds them one by one. Their decays give the plate's law σ = a + b f². Higher up modes overlap,
+and none is told from the next; there a grid of modes with the law's decays, so dense that there is nothing between two of
+them, makes the same sound. All gains are solved for together.
 
 Source: the 1st DAFx Parameter Estimation Challenge (plates, decays); ESPRIT: see `damped_modes`.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -21,15 +22,21 @@ from diffapf.effects.plate import Plate
 from diffapf.effects.simply_supported_plate import Modes
 from diffapf.identification.damped_modes import modes_in_band
 from diffapf.identification.modal_gains import modal_gains
-from diffapf.losses import ESR
+from diffapf.losses import esr
 from diffapf.metrics import log_spectral_distance
+from diffapf.parameters import is_finite_number
 
 MODES = 2000
-SPLIT_HZ = 600.0
+SPLITS_HZ = (450.0, 600.0)
+FEWEST = 10  # modes
 LOWEST_HZ, BAND_HZ = -8.0, 20.0  # modes down to 0 Hz are heard by their mirror images
-DENSITY = 0.4  # of the grid, in widths σ/π
+DENSEST = 0.25  # of the grid, in widths σ/π
 FITTED_S = 0.95
 SHORTEST_S = 1.0
+ABOVE_NOISE = 20.0  # of a mode's energy, in those of a sample
+AS_LAW = 3.0  # times the law's decay, or its part: of modes that are hardly above noise
+LAW_ITERATIONS = 30
+LEAST = 1e-3  # a, and b f² at the highest mode, in shares of the median decay
 HIGHEST = 0.45  # of the sample rate
 QUIETEST = 1e-4  # of peaks: −80 dBFS is silence
 
@@ -57,11 +64,11 @@ class PlateFit:
 
     Args:
         plate: whose impulse response is the recording's.
-        response: the recording, `(time,)`, float64, from its first sample that is not 0.
+        response: the recording, `(time,)`, float64, without the zeros that it begins with.
         sample_rate: in Hz.
-        separate: how many modes were found one by one; the others are the grid's.
+        separate: how many modes were found one by one, which are the plate's first; the others are the grid's.
+        split_hz: where the grid begins.
         law: of the decays.
-        delay: how many samples the recording begins with that are 0, which the plate leaves out.
         lsd_db: log-spectral distance over the first 0.95 s.
         esr: of the waveform there.
         findings: in words.
@@ -71,8 +78,8 @@ class PlateFit:
     response: Tensor
     sample_rate: float
     separate: int
+    split_hz: float
     law: DecayLaw
-    delay: int
     lsd_db: float
     esr: float
     seconds: float
@@ -83,7 +90,7 @@ def fit_plate(
     response: Tensor,
     sample_rate: float,
     modes: int = MODES,
-    split_hz: float = SPLIT_HZ,
+    splits_hz: Sequence[float] = SPLITS_HZ,
     progress: Progress | None = None,
 ) -> PlateFit:
     """Fits a plate to its impulse response.
@@ -92,7 +99,7 @@ def fit_plate(
         response: `(time,)`, at least a second; computed in float64.
         sample_rate: in Hz.
         modes: at most so many.
-        split_hz: below, modes are found one by one; above, a grid stands for them.
+        splits_hz: below, modes are found one by one; above, a grid stands for them. The best of these is chosen.
         progress: called with the name of a stage that begins, and the fraction of the whole that is done, 0 … 1.
 
     Raises:
@@ -101,82 +108,122 @@ def fit_plate(
     """
     report = progress or (lambda stage, fraction: None)
     began = time.perf_counter()
-    _check(response, sample_rate, modes, split_hz)
-    whole = response.detach().double()
-    delay = int(whole.nonzero()[0])
-    heard = whole[max(delay - 1, 0) :]
-    if len(heard) < SHORTEST_S * sample_rate:
-        raise ValueError(f"after its silent beginning the response has {len(heard) / sample_rate:.2f} s; it needs 1 s")
-    frequency, decay = _separate_modes(heard, sample_rate, split_hz, report)
-    law = decay_law(frequency, decay)
-    report("gains of all modes", 0.6)
-    highest = HIGHEST * sample_rate
-    if len(frequency) >= modes:
-        raise NotAPlateError(
-            f"{len(frequency)} modes below {split_hz:g} Hz are more than {modes}: allow more, or lower split_hz"
+    x, findings = _checked(response, sample_rate, modes, splits_hz)
+    frequency, decay, law = _separate_modes(x, sample_rate, max(splits_hz), report)
+    fits = []
+    for i, split_hz in enumerate(splits_hz):
+        report(f"gains, a grid from {split_hz:g} Hz", 0.5 + 0.5 * i / len(splits_hz))
+        below = frequency < split_hz
+        separate = int(below.sum())
+        if separate > modes - FEWEST:
+            raise ValueError(
+                f"{separate} modes ring below {split_hz:g} Hz, which modes={modes} has no room for: allow "
+                f"{separate + FEWEST} at least, better {MODES}"
+            )
+        grid = _grid(law, split_hz, HIGHEST * sample_rate, modes - separate)
+        every = Modes(
+            torch.cat([frequency[below], grid]),
+            torch.cat([decay[below], law.at(grid)]),
+            torch.zeros(separate + len(grid)),
         )
-    grid = _grid(law, split_hz, highest, modes - len(frequency))
-    every = torch.cat([frequency, grid])
-    decays = torch.cat([decay, law.at(grid)])
-    exponents = torch.complex(-decays, 2 * math.pi * every) / sample_rate
-    fitted = heard[: round(FITTED_S * sample_rate)]
-    gains = modal_gains(fitted, exponents, torch.arange(len(every)) >= len(frequency))
-    report("comparing", 0.95)
-    plate = Plate(sample_rate, Modes(every, decays, gains * sample_rate))
+        fits.append(_with_gains(x, sample_rate, every, separate, split_hz, law, findings))
+    best = min(fits, key=lambda fit: fit.lsd_db)
+    return replace(best, seconds=time.perf_counter() - began)
+
+
+def _with_gains(
+    x: Tensor, sample_rate: float, modes: Modes, separate: int, split_hz: float, law: DecayLaw, findings: list[str]
+) -> PlateFit:
+    """The plate of modes whose gains are not known yet, and how near it comes."""
+    fitted = x[: round(FITTED_S * sample_rate)]
+    exponents = torch.complex(-modes.decay, 2 * math.pi * modes.frequency_hz) / sample_rate
+    gains = modal_gains(fitted, exponents, torch.arange(len(modes)) >= separate)
+    plate = Plate(sample_rate, replace(modes, gain=gains * sample_rate))
     with torch.no_grad():
         found = plate.impulse_response(FITTED_S)
     lsd = log_spectral_distance(found, fitted, sample_rate)
-    esr = float(ESR()(found, fitted))
-    return PlateFit(
-        plate,
-        heard,
-        sample_rate,
-        len(frequency),
-        law,
-        delay,
-        lsd,
-        esr,
-        time.perf_counter() - began,
-        [],
-    )
+    return PlateFit(plate, x, sample_rate, separate, split_hz, law, lsd, float(esr(found, fitted)), 0.0, findings)
 
 
-def decay_law(frequency_hz: Tensor, decay: Tensor) -> DecayLaw:
-    """a and b ≥ 0 of σ = a + b f², by least absolute relative errors: what is no mode of the plate is outvoted."""
+def decay_law(frequency_hz: Tensor, decay: Tensor, trust: Tensor) -> DecayLaw:
+    """a and b of σ = a + b f², positive, by least absolute relative errors: what is no mode of the plate is outvoted."""
     columns = torch.stack([torch.ones_like(frequency_hz), frequency_hz.square()], 1)
-    weights = 1 / decay
-    for _ in range(30):
+    weights = trust / decay
+    for _ in range(LAW_ITERATIONS):
         a, b = torch.linalg.lstsq(columns * weights[:, None], (decay * weights)[:, None]).solution[:, 0].tolist()
         left = ((decay - a - b * frequency_hz.square()) / decay).abs()
-        weights = 1 / decay / left.clamp_min(1e-5).sqrt()
-    return DecayLaw(a, b)
+        weights = trust / decay / left.clamp_min(1e-5).sqrt()
+    least = LEAST * float(decay.median())
+    return DecayLaw(max(a, least), max(b, least / float(frequency_hz.max()) ** 2))
 
 
-def _separate_modes(x: Tensor, sample_rate: float, split_hz: float, report: Progress) -> tuple[Tensor, Tensor]:
+def _separate_modes(
+    x: Tensor, sample_rate: float, split_hz: float, report: Progress
+) -> tuple[Tensor, Tensor, DecayLaw]:
+    """(f, σ, law) of the modes below split_hz, without those that are noise."""
     bands = max(1, math.ceil((split_hz - LOWEST_HZ) / BAND_HZ))
     edges = torch.linspace(LOWEST_HZ, split_hz, bands + 1).tolist()
     found = []
-    for i, (low, high) in enumerate(zip(edges, edges[1:], strict=False)):
-        report("modes one by one", 0.6 * i / bands)
+    for i, (low, high) in enumerate(pairwise(edges)):
+        report("modes one by one", 0.5 * i / bands)
         found.append(modes_in_band(x, sample_rate, low, high))
-    frequency, decay = (torch.cat(parts) for parts in zip(*found, strict=True))
-    if len(frequency) < 2:
-        raise NotAPlateError(f"there are no modes below {split_hz:g} Hz: is this the impulse response of a plate?")
-    return frequency, decay
+    frequency, decay, energy = (torch.cat(parts) for parts in zip(*found, strict=True))
+    if len(frequency) < FEWEST:
+        raise NotAPlateError(
+            f"only {len(frequency)} modes ring below {split_hz:g} Hz: this is no plate's impulse response, or it is "
+            "drowned in noise"
+        )
+    law = decay_law(frequency, decay, energy / (ABOVE_NOISE + energy))
+    expected = decay / law.at(frequency)
+    kept = (energy > ABOVE_NOISE) | ((expected > 1 / AS_LAW) & (expected < AS_LAW))
+    return frequency[kept], decay[kept], law
 
 
 def _grid(law: DecayLaw, lowest: float, highest: float, most: int) -> Tensor:
-    """Frequencies spaced by DENSITY · σ/π, or wider where there would be too many."""
-    points = [lowest]
-    while points[-1] < highest:
-        points.append(points[-1] + DENSITY * (law.a + law.b * points[-1] ** 2) / math.pi)
-    grid = torch.tensor(points, dtype=torch.float64)
-    if len(grid) > most:
-        places = torch.linspace(0, len(grid) - 1, most, dtype=torch.float64)
-        below = places.long().clamp_max(len(grid) - 2)
-        grid = grid[below] + (places - below) * (grid[below + 1] - grid[below])
-    return grid
+    """Frequencies a constant share of the local width σ/π apart, as many as may be, DENSEST apart at least.
+
+    Widths from 0 Hz to f are ∫ π/σ = π/√(ab) atan(f √(b/a)).
+    """
+    slope, scale = math.sqrt(law.b / law.a), math.pi / math.sqrt(law.a * law.b)
+    first, last = (scale * math.atan(edge * slope) for edge in (lowest, highest))
+    count = min(most, int((last - first) / DENSEST))
+    widths = first + (last - first) * torch.arange(count, dtype=torch.float64) / count
+    return torch.tan(widths / scale) / slope
 
 
-def _check(response: Tensor, sample_rate: float, modes: int, split_hz: float) -> None:
-    pass
+def _checked(response: Tensor, sample_rate: float, modes: int, splits_hz: Sequence[float]) -> tuple[Tensor, list[str]]:
+    """The response from where it begins, in float64, and what was found of it, in words."""
+    if not isinstance(response, Tensor) or not response.is_floating_point():
+        kind = response.dtype if isinstance(response, Tensor) else type(response).__name__
+        raise TypeError(f"response must be a tensor of real samples, got {kind}")
+    if response.dim() != 1:
+        raise ValueError(
+            f"response must be one channel, (time,), got shape {tuple(response.shape)}: fit channels apart"
+        )
+    if not response.isfinite().all():
+        raise ValueError(
+            f"response must be finite, but {int((~response.isfinite()).sum())} samples are NaN or infinite"
+        )
+    if not is_finite_number(sample_rate) or sample_rate <= 0:
+        raise ValueError(f"sample_rate must be a positive number, in Hz, got {sample_rate!r}")
+    if not isinstance(modes, int) or isinstance(modes, bool) or modes < FEWEST:
+        raise ValueError(f"modes must be a whole number, at least {FEWEST}, got {modes!r}")
+    highest = HIGHEST * sample_rate
+    if not splits_hz or not all(is_finite_number(split) and 0 < split < highest for split in splits_hz):
+        raise ValueError(
+            f"splits_hz must be frequencies between 0 and {highest:g} Hz, which is {HIGHEST:g} of the sample rate; "
+            f"got {splits_hz!r}"
+        )
+    x = response.detach().double()
+    peak = float(x.abs().max()) if len(x) else 0.0
+    if peak < QUIETEST:
+        raise NotAPlateError(f"the response is silent: its peak is {peak:.2g} of full scale")
+    silent = max(0, int(x.nonzero()[0]) - 1)
+    if (len(x) - silent) < SHORTEST_S * sample_rate:
+        raise NotAPlateError(
+            f"the response has {(len(x) - silent) / sample_rate:.2f} s; give it at least {SHORTEST_S:g} s, in which low "
+            "modes can be told from each other"
+        )
+    if not silent:
+        return x, []
+    return x[silent:], [f"The recording begins with {1000 * silent / sample_rate:.1f} ms of silence, left out."]

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from diffapf import audio
-from diffapf.effects.plate import Plate
 from diffapf.identification.plate_fit import PlateFit, fit_plate
 from diffapf.report.curves import TIME, series
 from diffapf.report.folder import parameter_record, run_record, write_folder
@@ -26,7 +25,7 @@ SIXTY_DB = math.log(1000.0)
 
 @dataclass(frozen=True)
 class FittedResponse:
-    """What came of a response: `metrics` as in the folder's `metrics.json`, `page` the report's path, `summary` its words."""
+    """What came of a response: `metrics` as in `metrics.json`, `page` the report's path, `summary` its words."""
 
     fit: PlateFit
     metrics: dict[str, float]
@@ -40,7 +39,6 @@ def fit_response(
     title: str,
     command: str,
     progress: Callable[[str, float], None] | None = None,
-    truth: Plate | None = None,
     **options: Any,
 ) -> FittedResponse:
     """Fits a plate to a recorded impulse response and writes preset, metrics and report into a folder.
