@@ -20,7 +20,7 @@ from torch import Tensor
 STOPBAND_DB = 120.0
 TRANSITION_HZ = 20.0  # on each side of a band
 WEAKEST = 3e-5  # of singular values, to the largest
-OVER_NOISE = 1.5  # of what a sum leaves, as the sum has some of the noise
+OVER_NOISE = 1.5  # of singular values, to the largest of white noise
 MOST_MODES = 60  # of a band and its transitions
 HEARD_DB = 110.0  # a band counts until it is so far below its beginning
 
@@ -69,11 +69,12 @@ def _esprit(series: Tensor) -> tuple[Tensor, Tensor]:
     space, values, _ = torch.linalg.svd(hankel, full_matrices=False)
     weakest = WEAKEST * values[0]
     for _ in range(2):
-        count = min(int((values > weakest).sum()), MOST_MODES, len(space) - 1)
+        count = min(int((values > weakest).sum()), MOST_MODES, len(series) // 4)
         some = space[:, :count]
         z = torch.linalg.eigvals(torch.linalg.lstsq(some[:-1], some[1:]).solution)
         powers = z ** torch.arange(len(series))[:, None]
         parts = powers * torch.linalg.lstsq(powers, series[:, None]).solution[:, 0]
-        noise = (series - parts.sum(1)).abs().square().mean().sqrt()
+        # of which the modes, two numbers each, have taken a part
+        noise = ((series - parts.sum(1)).abs().square().sum() / (len(series) - 2 * count)).sqrt()
         weakest = torch.maximum(weakest, OVER_NOISE * noise * sum(math.sqrt(size) for size in hankel.shape))
     return z, parts.abs().square().sum(0) / (OVER_NOISE * noise).square()

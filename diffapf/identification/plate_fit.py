@@ -31,7 +31,7 @@ SPLITS_HZ = (450.0, 600.0)
 FEWEST = 10  # modes
 LOWEST_HZ, BAND_HZ = -8.0, 20.0  # modes down to 0 Hz are heard by their mirror images
 DENSEST = 0.25  # of the grid, in widths σ/π
-FITTED_S = 0.95
+COMPARED_S = 0.95
 SHORTEST_S = 1.0
 ABOVE_NOISE = 20.0  # of a mode's energy, in those of a sample
 AS_LAW = 3.0  # times the law's decay, or its part: of modes that are hardly above noise
@@ -135,14 +135,14 @@ def _with_gains(
     x: Tensor, sample_rate: float, modes: Modes, separate: int, split_hz: float, law: DecayLaw, findings: list[str]
 ) -> PlateFit:
     """The plate of modes whose gains are not known yet, and how near it comes."""
-    fitted = x[: round(FITTED_S * sample_rate)]
     exponents = torch.complex(-modes.decay, 2 * math.pi * modes.frequency_hz) / sample_rate
-    gains = modal_gains(fitted, exponents, torch.arange(len(modes)) >= separate)
+    gains = modal_gains(x, exponents, torch.arange(len(modes)) >= separate)
     plate = Plate(sample_rate, replace(modes, gain=gains * sample_rate))
+    compared = x[: round(COMPARED_S * sample_rate)]
     with torch.no_grad():
-        found = plate.impulse_response(FITTED_S)
-    lsd = log_spectral_distance(found, fitted, sample_rate)
-    return PlateFit(plate, x, sample_rate, separate, split_hz, law, lsd, float(esr(found, fitted)), 0.0, findings)
+        found = plate.impulse_response(COMPARED_S)
+    lsd = log_spectral_distance(found, compared, sample_rate)
+    return PlateFit(plate, x, sample_rate, separate, split_hz, law, lsd, float(esr(found, compared)), 0.0, findings)
 
 
 def decay_law(frequency_hz: Tensor, decay: Tensor, trust: Tensor) -> DecayLaw:
