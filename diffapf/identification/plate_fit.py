@@ -127,6 +127,7 @@ def fit_plate(
             torch.zeros(separate + len(grid)),
         )
         fits.append(_with_gains(x, sample_rate, every, separate, split_hz, law, findings))
+    report("the best of them", 1.0)
     best = min(fits, key=lambda fit: fit.lsd_db)
     return replace(best, seconds=time.perf_counter() - began)
 
