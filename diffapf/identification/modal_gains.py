@@ -31,10 +31,7 @@ def modal_gains(x: Tensor, exponents: Tensor, with_cosine: Tensor, ridge: float 
         ridge: of the squared length of each gain, in shares of the mode's energy.
     """
     views = _views(x, exponents)
-    count = len(exponents) + int(with_cosine.sum())
-    gram = x.new_zeros(count, count)
-    for target, factors in views:
-        gram += _gram(exponents, factors, with_cosine, len(target))
+    gram = _gram(exponents, views, with_cosine)
     scale = gram.diagonal().clamp_min(torch.finfo(gram.dtype).tiny).rsqrt()
     factor = _factor(gram.mul_(scale).mul_(scale[:, None]), ridge)
     gains = torch.zeros_like(exponents)
@@ -45,7 +42,7 @@ def modal_gains(x: Tensor, exponents: Tensor, with_cosine: Tensor, ridge: float 
             projected += factors * ModalProjection.apply(left[None], exponents[None])[0]
         right = torch.cat([projected.imag, projected.real[with_cosine]])
         found = scale * torch.cholesky_solve((scale * right)[:, None], factor)[:, 0]
-        sines, cosines = found.split([len(exponents), count - len(exponents)])
+        sines, cosines = found.split([len(exponents), len(gram) - len(exponents)])
         gains = gains + sines
         gains[with_cosine] += 1j * cosines
     return gains
@@ -71,19 +68,19 @@ def _factor(gram: Tensor, ridge: float) -> Tensor:
         ridge *= 10
 
 
-def _gram(exponents: Tensor, factors: Tensor, with_cosine: Tensor, time: int) -> Tensor:
-    """Inner products of Im and, of some, Re of factor · exp(qn)."""
-    with_conjugate = _inner_products(exponents, exponents.conj(), factors, factors.conj(), time)
-    with_itself = _inner_products(exponents, exponents, factors, factors, time)
+def _gram(exponents: Tensor, views: list[tuple[Tensor, Tensor]], with_cosine: Tensor) -> Tensor:
+    """Inner products of Im and, of some, Re of factor · exp(qn), n = 0 … time−1, summed over all views.
+
+    Σₙ exp(zn) is (exp(z time) − 1)/(exp(z) − 1), z the sum of two exponents: what is above is a product of two matrices.
+    """
+    ends = [factors * torch.exp(exponents * len(target)) for target, factors in views]
+    starts = [factors for _, factors in views]
+    left, right = torch.stack([*ends, *starts], 1), torch.stack([*ends, *(-start for start in starts)], 1)
+    with_itself = left @ right.T / _less_one(exponents[:, None] + exponents)
+    with_conjugate = left @ right.mH / _less_one(exponents[:, None] + exponents.conj())
     sines = 0.5 * (with_conjugate - with_itself).real
     both = 0.5 * (with_conjugate + with_itself)[:, with_cosine]
     return torch.cat([torch.cat([sines, both.imag], 1), torch.cat([both.imag.T, both.real[with_cosine]], 1)])
-
-
-def _inner_products(left: Tensor, right: Tensor, of_left: Tensor, of_right: Tensor, time: int) -> Tensor:
-    """Σₙ of_left exp(left n) of_right exp(right n), n = 0 … time−1."""
-    last = torch.exp(left * time)[:, None] * torch.exp(right * time)
-    return of_left[:, None] * of_right * (last - 1) / _less_one(left[:, None] + right)
 
 
 def _less_one(z: Tensor) -> Tensor:
