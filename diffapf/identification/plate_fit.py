@@ -38,6 +38,7 @@ AS_LAW = 3.0  # times the law's decay, or its part: of modes that are hardly abo
 LAW_ITERATIONS = 30
 LEAST = 1e-3  # a, and b f² at the highest mode, in shares of the median decay
 HIGHEST = 0.45  # of the sample rate
+UNEXPLAINED, CLOSE = 0.5, 0.01  # ESRs: of what is no plate's, and of what is
 QUIETEST = 1e-4  # of peaks: −80 dBFS is silence
 
 Progress = Callable[[str, float], None]
@@ -129,6 +130,11 @@ def fit_plate(
         fits.append(_with_gains(x, sample_rate, every, separate, split_hz, law, findings))
     report("the best of them", 1.0)
     best = min(fits, key=lambda fit: fit.lsd_db)
+    left = f"leaves {100 * best.esr:.0f} % of the response's energy"
+    if best.esr > UNEXPLAINED:
+        raise NotAPlateError(f"the best plate {left}: this rings otherwise, or it is noise")
+    if best.esr > CLOSE:
+        findings.append(f"The plate {left}: noise, or what no plate does.")
     return replace(best, seconds=time.perf_counter() - began)
 
 

@@ -104,6 +104,7 @@ def test_silence_before_it_and_noise_are_borne():
         (NotAPlateError, ["silent"], lambda: fit_plate(torch.zeros(2 * RATE), RATE)),
         (NotAPlateError, ["0.50 s", "1 s"], lambda: fit_plate(response(0.5), RATE)),
         (NotAPlateError, ["modes ring", "no plate"], lambda: fit_plate(torch.ones(2 * RATE), RATE, splits_hz=SPLITS)),
+        (NotAPlateError, ["leaves", "%", "noise"], lambda: fit_plate(normal(2 * RATE), RATE, 100, SPLITS)),
         (ValueError, ["one channel", "(2, 16000)"], lambda: fit_plate(response().expand(2, -1), RATE)),
         (ValueError, ["2 samples", "NaN"], lambda: fit_plate(torch.tensor([1.0, torch.nan, torch.inf]), RATE)),
         (ValueError, ["sample_rate", "0"], lambda: fit_plate(response(), 0)),
