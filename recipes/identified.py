@@ -48,7 +48,9 @@ def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecord
     options = {name: settings[name] for name in OPTIONS[effect] if settings[name] is not None}
     if effect == "plate":
         return plates.fit(cfg, folder, options)
-    pair: Pair = hydra.utils.instantiate(cfg.data.source)
+    pair = hydra.utils.instantiate(cfg.data.source)
+    if not isinstance(pair, Pair):
+        raise ValueError(f"a {effect} is fitted to a dry and a wet recording: data=recordings data.dry=… data.wet=…")
     tracks = pair.tracks
     with progress_bar() as bar:
         task = bar.add_task("Fit", total=STEPS, words="reading")

@@ -27,8 +27,10 @@ def response(setting: str, path: str = "") -> audio.Recording:
 
 
 def fit(cfg: DictConfig, folder: Path, options: dict[str, Any]) -> FittedResponse:
-    """The plate of a config's response, as a results folder."""
-    recording: audio.Recording = hydra.utils.instantiate(cfg.data.source)
+    """The plate of a config's response, as a results folder; raises ValueError where the data are no response."""
+    recording = hydra.utils.instantiate(cfg.data.source)
+    if not isinstance(recording, audio.Recording):
+        raise ValueError("a plate is fitted to an impulse response: data=plate, and data.response=… for your own")
     with progress_bar() as bar:
         task = bar.add_task("Fit", total=STEPS, words="reading")
         return fit_response(

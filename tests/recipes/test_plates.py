@@ -30,3 +30,15 @@ def test_a_response_becomes_a_results_folder(command, response, tmp_path):
     ) <= 700
     refused = command("train.py", *settings, "identify.core=paper")
     assert refused.returncode == 2 and "identify.modes" in refused.stderr + refused.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["experiment=plate", "protocol=descent"], "no recipe trains a Plate"),
+        (["experiment=phaser", "data=plate"], "a dry and a wet recording"),
+    ],
+)
+def test_settings_that_do_not_belong_together_are_told(command, response, tmp_path, settings, words):
+    result = command("train.py", *settings, f"data.response={response}", f"run={tmp_path / 'run'}")
+    assert result.returncode == 2 and words in result.stderr
