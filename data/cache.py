@@ -16,10 +16,11 @@ import numpy as np
 
 from data import acid, acid_loops, signals
 from data import levelling_amplifier as amplifier
+from data import plate as metal
 from data import programme as music
 from data import small_stone as pedal
 
-AnySetting = TypeVar("AnySetting", pedal.Setting, amplifier.Setting)
+AnySetting = TypeVar("AnySetting", pedal.Setting, amplifier.Setting, metal.Setting)
 Report = Callable[[float], None] | None  # moves a bar to a fraction
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ SOURCES = {
     "small_stone": (Path(signals.__file__), Path(pedal.__file__)),
     "levelling_amplifier": (Path(signals.__file__), Path(music.__file__), Path(amplifier.__file__)),
     "acid": (Path(acid.__file__), Path(acid_loops.__file__)),
+    "plate": (Path(signals.__file__), Path(metal.__file__)),
 }
 
 
@@ -124,6 +126,30 @@ def acid_notes(loops: int = 100, progress: bool = True, *, seed: int = acid_loop
 
     description = f"Simulating {loops} loops of the TB-303" if progress else None
     return acid_loops.AcidNotes(**_kept(f"acid_{fingerprint('acid', (loops, seed))}", names, simulate, description))
+
+
+def plate_response(setting: str, progress: bool = True, *, seconds: float = 5.0) -> np.ndarray:
+    """The impulse response of a simulated plate, `(time,)` at 44.1 kHz, peak 1; kept as :func:`small_stone` is.
+
+    Args:
+        setting: "PL-A", "PL-B" or "PL-C".
+        progress: show a bar while simulating.
+        seconds: how long.
+
+    Raises:
+        ValueError: there is no such setting.
+
+    >>> plate_response("PL-A", progress=False, seconds=0.01).shape
+    (441,)
+    """
+    plate = _setting(metal.SETTINGS, setting)
+
+    def simulate(report: Report) -> dict[str, np.ndarray]:
+        return {"response": metal.simulate(plate, seconds, report).astype(np.float32)}
+
+    name = f"plate_{plate.name}_{fingerprint('plate', (seconds,))}"
+    description = f"Simulating the plate {setting}" if progress else None
+    return _kept(name, ("response",), simulate, description)["response"].astype(np.float64)
 
 
 def cache_folder() -> Path:

@@ -5,7 +5,9 @@ from diffapf.effects.effect import Effect
 from diffapf.effects.equalizer import Band, Equalizer
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
 from diffapf.effects.phaser import Phaser
+from diffapf.effects.plate import Plate
 from diffapf.effects.reverb import Reverb
+from diffapf.effects.simply_supported_plate import MetalPlate, Modes
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.apply_gain import apply_gain
@@ -19,6 +21,7 @@ from diffapf.filters.fir import fir
 from diffapf.filters.gain_curve import gain_curve
 from diffapf.filters.iir import lfilter
 from diffapf.filters.methods import FrequencySampling, TimeDomain
+from diffapf.filters.modal import modal_filter, modal_impulse_response
 from diffapf.filters.nonlinear import nonlinear_recurrence
 from diffapf.filters.optical_cell import optical_cell
 from diffapf.filters.parallel import parallel_filter
@@ -47,8 +50,11 @@ __all__ = [
     "FourierLFO",
     "FrequencySampling",
     "LevellingAmplifier",
+    "MetalPlate",
+    "Modes",
     "Note",
     "Phaser",
+    "Plate",
     "Reverb",
     "TimeDomain",
     "allpass_cascade",
@@ -68,6 +74,8 @@ __all__ = [
     "lfilter_zi",
     "lfiltic",
     "linear_recurrence",
+    "modal_filter",
+    "modal_impulse_response",
     "nonlinear_recurrence",
     "optical_cell",
     "parallel_filter",

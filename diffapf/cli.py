@@ -16,9 +16,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from diffapf import audio
 from diffapf.identification.compressor_fit import NotACompressorError
 from diffapf.identification.phaser_fit import NotIdentifiedError
+from diffapf.identification.plate_fit import MODES
 from diffapf.identification.trained_extractor import load_start
 from diffapf.midi import read_midi
 from diffapf.report.note_recordings import fit_notes, read_notes
+from diffapf.report.plate_fit import fit_response
 from diffapf.report.recordings import fit_recordings
 from diffapf.synths.patch import AcidPatch
 from diffapf.synths.player import Player
@@ -89,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     )
     amplifier.set_defaults(of_effect=())
     _acid(effects)
+    _plate(effects)
     _render(commands)
     return root
 
@@ -118,6 +121,19 @@ def _acid(effects: argparse._SubParsersAction) -> None:
         "--model", type=Path, help="the folder of a run of train.py experiment=acid, to set out from what it hears"
     )
     command.set_defaults(run=_fit_acid)
+
+
+def _plate(effects: argparse._SubParsersAction) -> None:
+    """The command that fits a plate."""
+    command = effects.add_parser(
+        "plate",
+        help="a modal plate reverb, to its recorded impulse response",
+        description="Fits the modes of a plate to its impulse response, of a second at least: a reverb to play through.",
+    )
+    command.add_argument("response", type=Path, help="the impulse response: a mono audio file")
+    command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, response and report")
+    command.add_argument("--modes", type=int, default=MODES, help=f"at most so many ({MODES})")
+    command.set_defaults(run=_fit_plate)
 
 
 def _render(commands: argparse._SubParsersAction) -> None:
@@ -210,6 +226,23 @@ def _fit_acid(options: argparse.Namespace) -> int:
         )
     print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
     return INTERRUPTED if found.fit.interrupted else 0
+
+
+def _fit_plate(options: argparse.Namespace) -> int:
+    _check_folder(options.output)
+    recording = audio.read(options.response)
+    with _bar(Console(stderr=True)) as bar:
+        task = bar.add_task("reading", total=1.0)
+        found = fit_response(
+            recording,
+            options.output,
+            title=f"Plate fitted to {options.response.name}",
+            command=options.command,
+            progress=lambda stage, done: bar.update(task, description=stage, completed=done),
+            modes=options.modes,
+        )
+    print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
+    return 0
 
 
 def _play(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ from diffapf.needs import needed
 from diffapf.synths.mel import LogMel, mel_weights
 
 FADE = 32  # samples
+LSD_FRAME = 2048  # samples
 CHUNK_S = 0.125  # a sixteenth at 120 BPM
 VGGISH_RATE = 16_000
 LOG_MEL_NAME = "FAD (log-mel embedding, not comparable with VGGish)"
@@ -54,6 +55,44 @@ def mss_of_notes(prediction: Tensor, target: Tensor) -> Tensor:
 @cache
 def _mss_loss() -> nn.Module:
     return needed("auraloss.freq").MultiResolutionSTFTLoss()
+
+
+@torch.no_grad()
+def log_spectral_distance(
+    prediction: Tensor,
+    target: Tensor,
+    sample_rate: float,
+    floor_db: float = -100.0,
+    lowest_hz: float = 20.0,
+    highest_hz: float = 10_000.0,
+) -> float:
+    """How far the levels of two signals `(time,)` differ, in dB: the root mean square over a frame's bins, then their mean.
+
+    Frames of 2048 samples, Hann, every 512, as many as there are whole ones; levels count as `floor_db` below the target's
+    loudest bin where they are lower.
+
+    Raises:
+        ValueError: shapes differ, there is no whole frame, or the target is silent.
+
+    >>> noise = torch.randn(4096)
+    >>> round(log_spectral_distance(10**0.05 * noise, noise, 44_100), 3)
+    1.0
+    """
+    if prediction.shape != target.shape or target.dim() != 1 or len(target) < LSD_FRAME:
+        raise ValueError(
+            f"prediction and target must be (time,), alike, at least {LSD_FRAME} samples, got {tuple(prediction.shape)} "
+            f"and {tuple(target.shape)}"
+        )
+    window = torch.hann_window(LSD_FRAME, dtype=torch.float64)
+    frequency = torch.fft.rfftfreq(LSD_FRAME, 1 / sample_rate)
+    bins = (frequency >= lowest_hz) & (frequency <= highest_hz)
+    frames = [(x.double().unfold(0, LSD_FRAME, LSD_FRAME // 4) * window) for x in (prediction, target)]
+    found, wanted = (torch.fft.rfft(of_signal).abs()[:, bins] for of_signal in frames)
+    floor = wanted.max() * 10 ** (floor_db / 20)
+    if not floor > 0:
+        raise ValueError("the target is silent, so its levels have no floor")
+    ratio = 20 * torch.log10(found.clamp_min(floor) / wanted.clamp_min(floor))
+    return float(ratio.square().mean(1).sqrt().mean())
 
 
 # ------------------------------------------------------------------------------------------------------- mel, cepstrum

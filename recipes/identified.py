@@ -11,7 +11,9 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from diffapf import audio
+from diffapf.report.plate_fit import FittedResponse
 from diffapf.report.recordings import FittedRecordings, fit_recordings
+from recipes import plates
 from recipes.callbacks import console, progress_bar
 from recipes.data import Pair
 
@@ -27,25 +29,30 @@ WITHOUT_EFFECT = (
     "baselines",
     "dtype",
 )
-OPTIONS = {
+OPTIONS = {  # of `identify`, for each effect
     "phaser": ("stages", "loop_delay", "core"),
     "compressor": ("knees",),
     "equalizer": (),
-}  # of `identify`, for each effect
+    "plate": ("modes",),
+}
 STEPS = 100  # of the bar
 
 
-def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecordings:
-    """Identification, then Levenberg–Marquardt in stages; overrides: what the user has set, as typed.
+def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecordings | FittedResponse:
+    """Identification, then Levenberg–Marquardt in stages, or a plate's modes; overrides: what the user has set, as typed.
 
     Raises ValueError for settings that only a training by descent heeds, or another effect, and where none was found.
     """
     effect = cfg.model._target_.rpartition(".")[2].lower()
     _check(overrides, effect)
-    pair: Pair = hydra.utils.instantiate(cfg.data.source)
-    tracks = pair.tracks
-    settings: dict = OmegaConf.to_container(cfg.identify)  # type: ignore[assignment]
+    settings: dict = OmegaConf.to_container(cfg.identify, resolve=True)  # type: ignore[assignment]
     options = {name: settings[name] for name in OPTIONS[effect] if settings[name] is not None}
+    if effect == "plate":
+        return plates.fit(cfg, folder, options)
+    pair = hydra.utils.instantiate(cfg.data.source)
+    if not isinstance(pair, Pair):
+        raise ValueError(f"a {effect} is fitted to a dry and a wet recording: data=recordings data.dry=… data.wet=…")
+    tracks = pair.tracks
     with progress_bar() as bar:
         task = bar.add_task("Fit", total=STEPS, words="reading")
         return fit_recordings(

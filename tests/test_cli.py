@@ -8,7 +8,7 @@ import json
 import pytest
 import torch
 
-from diffapf import Compressor, Effect, Equalizer, LevellingAmplifier, Phaser, audio
+from diffapf import Compressor, Effect, Equalizer, LevellingAmplifier, MetalPlate, Phaser, Plate, audio
 from diffapf.cli import main
 from diffapf.identification import acid_fit, compressor_fit, levelling_amplifier_fit, phaser_fit
 from diffapf.identification.compressor_structures import structures
@@ -112,6 +112,32 @@ def test_two_files_become_an_equalizer_and_a_report(files, tmp_path, capsys):
     assert [curve["title"] for curve in curves] == ["Frequency response", "Bands"]
     assert (tmp_path / "eq" / "report.html").stat().st_size > 10_000
     assert isinstance(Effect.load(tmp_path / "eq" / "model.yaml"), Equalizer)
+
+
+def test_a_response_becomes_a_plate_and_a_report(tmp_path, capsys):
+    steel = MetalPlate(height_m=1.3, thickness_mm=3.0, t60_s=(3.0, 0.5), highest_hz=3500.0)
+    with torch.no_grad():
+        response = Plate.of_metal(8000, steel).impulse_response(1.5)
+    response /= response.abs().max()
+    for name, channels in (("mono", response[None]), ("stereo", torch.stack([response, -response]))):
+        audio.write(tmp_path / f"{name}.wav", channels, 8000, subtype="FLOAT")
+    audio.write(tmp_path / "short.wav", response[:4000], 8000, subtype="FLOAT")
+    audio.write(tmp_path / "silent.wav", 0 * response, 8000, subtype="FLOAT")
+    folder = tmp_path / "plate"
+    assert main(["fit", "plate", str(tmp_path / "mono.wav"), "-o", str(folder), "--modes", "700"]) == 0
+    said = capsys.readouterr().out
+    assert "a plate of" in said and "it rings for 3.00 s at 0 Hz and 0.50 s at 500 Hz" in said and "report.html" in said
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["response/esr"] < 1e-5 and metrics["modes"] <= 700
+    plate = Effect.load(folder / "model.yaml")
+    with torch.no_grad():
+        assert (plate.impulse_response(1.5) - response).square().sum() < 1e-4 * response.square().sum()
+    assert {curve["title"] for curve in json.loads((folder / "curves.json").read_text())} == {"Decay", "Energy left"}
+    assert (folder / "audio" / "response" / "prediction.wav").is_file()
+    assert (folder / "report.html").stat().st_size > 10_000
+    for name, words in (("stereo", "stereo"), ("short", "1 s"), ("silent", "silent"), ("none", "no file")):
+        assert main(["fit", "plate", str(tmp_path / f"{name}.wav"), "-o", str(tmp_path / "other")]) == 2
+        assert words in capsys.readouterr().err and not (tmp_path / "other").exists()
 
 
 @pytest.fixture

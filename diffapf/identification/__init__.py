@@ -10,6 +10,7 @@ from diffapf.identification.modules import Estimate, estimates, fit_module, mini
 from diffapf.identification.newton import Minimum, newton
 from diffapf.identification.phaser import PhaserStart, identify_phaser
 from diffapf.identification.phaser_fit import NotIdentifiedError, PhaserFit, fit_phaser
+from diffapf.identification.plate_fit import NotAPlateError, PlateFit, fit_plate
 from diffapf.identification.robust import Robust
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "Iteration",
     "Minimum",
     "NotACompressorError",
+    "NotAPlateError",
     "NotIdentifiedError",
     "PhaserFit",
     "PhaserStart",
+    "PlateFit",
     "Robust",
     "estimates",
     "fit_compressor",
@@ -30,6 +33,7 @@ __all__ = [
     "fit_levelling_amplifier",
     "fit_module",
     "fit_phaser",
+    "fit_plate",
     "hessian",
     "identify_phaser",
     "least_squares",

@@ -114,6 +114,16 @@ class Calls:
         arguments |= {"x": self.x(), "direct": direct, "zi": self.or_none(zi), "return_zf": self.flag()}
         return diffapf.parallel_filter, arguments
 
+    def modal_filter(self) -> Call:
+        shape = self.random.choice(((self.order,), (*self.batch, self.order)))
+        modes = {name: self.normal(*shape) for name in ("frequency", "decay", "gain")}
+        zi = self.or_none(self.normal(*self.batch, self.order))
+        return diffapf.modal_filter, {**modes, "x": self.x(), "zi": zi, "return_zf": self.flag()}
+
+    def modal_impulse_response(self) -> Call:
+        modes = {name: self.normal(self.order) for name in ("frequency", "decay", "gain")}
+        return diffapf.modal_impulse_response, {**modes, "time": self.time}
+
     def ballistics(self) -> Call:
         rates = {name: self.random.choice((0.2, self.normal(*self.batch))) for name in ("attack", "release")}
         return diffapf.ballistics, {"g": self.x(), **rates, "zi": self.or_none(0.5), "return_zf": self.flag()}

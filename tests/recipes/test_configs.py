@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from diffapf import Compressor, Equalizer, Phaser, cli
+from diffapf import Compressor, Equalizer, Phaser, Plate, cli
 from diffapf.effects.time_constants import smoothing_rate
 from diffapf.synths.matcher import AcidMatcher
 from recipes.training import Curriculum
@@ -24,6 +24,8 @@ CHOICES = [
     for choice in sorted(group.glob("*.yaml"))
 ]
 
+MODELS = {"phaser": Phaser, "compressor": Compressor, "acid": AcidMatcher, "plate": Plate, "peq": Equalizer}
+
 
 def composed(*overrides: str, experiment: str = "phaser"):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -36,6 +38,8 @@ def experiment_of(choice: str) -> str:
         return "acid"
     if any(word in choice for word in ("equalizer", "EQ-")):
         return "peq"
+    if "plate" in choice:
+        return "plate"
     return "compressor" if any(word in choice for word in ("compressor", "FF-", "LA-")) else "phaser"
 
 
@@ -45,8 +49,7 @@ def test_every_choice_composes_and_builds_its_model_optimiser_and_loss(choice):
     OmegaConf.to_container(cfg, resolve=True)
     model = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
     optimizer, _ = hydra.utils.instantiate(cfg.optimizer)(model.parameters(), 10)
-    kinds = {"phaser": Phaser, "compressor": Compressor, "acid": AcidMatcher, "peq": Equalizer}
-    assert isinstance(model, kinds[experiment_of(choice)])
+    assert isinstance(model, MODELS[experiment_of(choice)])
     group = optimizer.param_groups[0]
     group |= {"lr": group.get("initial_lr", group.get("lr"))}  # before a warm-up
     settings = {name: value for name, value in cfg.optimizer.items() if name in group}
