@@ -241,7 +241,7 @@ def test_two_channels_that_are_alike_are_one(files, tmp_path, capsys):
 
 WRONG_COMPRESSORS = {
     "never compressed": (("plain.wav", "-o", "out"), "never compressed"),
-    "a phaser": (("wet.wav", "-o", "out"), "not a compressor"),
+    "a phaser": (("wet.wav", "-o", "out", "--train", "0:2"), "not a compressor"),
     "too short": (("squashed.wav", "-o", "out", "--train", "0:0.5"), "too short"),
     "less than a second": (("short.wav", "-o", "out"), "short.wav"),
     "a part beyond the end": (("squashed.wav", "-o", "out", "--train", "0:60"), "--train"),

@@ -92,9 +92,9 @@ def operators(orders: tuple[int, ...]) -> list[Operator]:
 
 
 EVERY = [
-    *direct_forms("allpole", (0, 1, 2, 6, 14)),
-    *direct_forms("fir", (0, 1, 2, 6, 14)),
-    *cascades((1, 2, 4, 6)),
+    *direct_forms("allpole", (0, 2, 14)),
+    *direct_forms("fir", (0, 2, 14)),
+    *cascades((1, 4)),
 ]
 OF_ORDER_2 = operators((2,))
 

@@ -12,7 +12,7 @@ from scipy import signal
 from diffapf.filters.allpole import allpole
 from tests.filters.oracles import allpole_loop, chirps, esr, normal, quick, stable_denominator, within
 
-ORDERS = [1, 2, 3, 6, 7, 12, 13, 14, 22]
+ORDERS = [1, 2, 6, 14, 40]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -67,7 +67,7 @@ def test_fixed_filters_are_torchaudios_with_its_gradients():
     torch.testing.assert_close(found[1][:, 1:], wanted[1][:, 1:], rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("order", [1, 2, 4, 14])
+@pytest.mark.parametrize("order", [1, 2, 14])
 @pytest.mark.parametrize("with_zi", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_replaces_torchlpc(order, with_zi, dtype):
@@ -91,7 +91,7 @@ def test_it_replaces_torchlpc(order, with_zi, dtype):
     torch.testing.assert_close(allpole(*inputs), torchlpc.sample_wise_lpc(*inputs), **tolerance)
 
 
-@pytest.mark.parametrize("order", [1, 2, 4])
+@pytest.mark.parametrize("order", [1, 2])
 def test_moving_filters_are_philtorchs(order):
     philtorch = pytest.importorskip("philtorch.lpv", reason="philtorch is not installed")
     x, a, zi = normal(4, 60), within(0.9 / order, 4, 60, order, seed=1), normal(4, order, seed=2)

@@ -23,7 +23,7 @@ def complex_inputs(operator: Operator, rows: int, time: int) -> dict[str, Tensor
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
-@pytest.mark.parametrize("order", [1, 3, 40])
+@pytest.mark.parametrize("order", [2, 40])
 def test_a_fixed_complex_filter_is_scipys(order: int, dtype: torch.dtype):
     rng = np.random.default_rng(order)
     poles = 0.9 * np.sqrt(rng.uniform(size=order)) * np.exp(2j * np.pi * (np.arange(order) + 0.3) / order)

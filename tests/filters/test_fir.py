@@ -12,7 +12,7 @@ from scipy import signal
 from diffapf.filters.fir import fir
 from tests.filters.oracles import fir_loop, normal, quick
 
-ORDERS = [0, 1, 2, 6, 11, 12, 14, 22]
+ORDERS = [0, 1, 2, 14, 40]
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -39,7 +39,7 @@ def test_fixed_filters_are_scipys(order, rows, seed):
         np.testing.assert_allclose(y[row], expected, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("order", [1, 2, 4])
+@pytest.mark.parametrize("order", [1, 2])
 def test_moving_filters_are_philtorchs_with_its_gradients(order):
     philtorch = pytest.importorskip("philtorch.lpv", reason="philtorch is not installed")
     inputs = [normal(4, 60), normal(4, 60, order + 1, seed=1), normal(4, order, seed=2)]

@@ -30,9 +30,9 @@ def moving(order: int, rows: int, *frames: int, dtype: torch.dtype = torch.float
 
 
 @each_form
-@pytest.mark.parametrize("order", range(13))
+@pytest.mark.parametrize("order", [0, 1, 2, 6])  # each is compiled
 def test_fixed_filters_are_scipys(order, form):
-    """1040 of them, with numerators of other lengths than the denominators."""
+    """With numerators of other lengths than the denominators."""
     rng = np.random.default_rng(order)
     for zeros in (order, int(rng.integers(0, 13))):
         a = np.stack([stable_denominator(order, rng) for _ in range(10)]) * rng.uniform(0.5, 2, (10, 1))
@@ -43,7 +43,7 @@ def test_fixed_filters_are_scipys(order, form):
             np.testing.assert_allclose(y[row], expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(("zeros", "poles"), [(0, 1), (1, 0), (2, 2), (1, 3), (5, 2), (12, 12)])
+@pytest.mark.parametrize(("zeros", "poles"), [(0, 1), (1, 0), (2, 2), (5, 2), (6, 6)])
 def test_the_state_is_scipys(zeros, poles):
     rng = np.random.default_rng(zeros)
     order = max(zeros, poles)
@@ -56,7 +56,7 @@ def test_the_state_is_scipys(zeros, poles):
 
 
 @each_form
-@pytest.mark.parametrize("order", [1, 2, 5])
+@pytest.mark.parametrize("order", [1, 2, 6])
 @pytest.mark.parametrize("time", [0, 1, 3, 12])
 def test_with_coefficients_moving_it_solves_the_forms_equations(form, order, time):
     b, a = moving(order, 2, time)

@@ -14,7 +14,7 @@ from diffapf.filters.zero_phase import filtfilt, lfilter_zi, lfiltic
 from tests.filters.checks import assert_derivatives, assert_vmap_is_a_loop
 from tests.filters.oracles import normal, quick, stable_denominator
 
-orders = st.integers(0, 8)
+orders = st.sampled_from([0, 1, 2, 6])  # each is compiled
 
 
 def of(*arrays):

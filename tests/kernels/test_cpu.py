@@ -14,8 +14,8 @@ from torch import Tensor
 from diffapf.kernels import cpu, reference
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
-TAPS = [1, 2, 6, 7, 20]  # every combination costs a compilation
-TAPS_FLOAT32 = {2, 7}
+TAPS = [1, 2, 6, 14]  # every combination costs a compilation
+TAPS_FLOAT32 = {2}
 STAGES = [1, 4]
 STAGES_FLOAT32 = {4}
 
@@ -345,7 +345,7 @@ def test_other_kernel_is_reference(problem: Callable, layout: str, size: int):
     check()
 
 
-@pytest.mark.parametrize("taps", [2, 7, 40])
+@pytest.mark.parametrize("taps", [2, 14, 40])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("problem", [allpole, fir, fir_transpose], ids=lambda problem: problem.__name__)
 def test_rows_share_coefficients(problem: Callable, layout: str, taps: int):

@@ -36,7 +36,7 @@ def experiment_of(choice: str) -> str:
     """What a choice is for."""
     if any(word in choice for word in ("acid", "adamw", "mss", "matching")):
         return "acid"
-    if any(word in choice for word in ("equalizer", "EQ-")):
+    if any(word in choice for word in ("equalizer", "EQ-", "retrieval")):
         return "peq"
     if "plate" in choice:
         return "plate"
