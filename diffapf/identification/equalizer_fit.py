@@ -44,6 +44,7 @@ DECIBELS_OF_E = 10 / math.log(10)  # of a power
 FARTHEST = 25.0  # a logit: as near to the end of its range as numbers tell
 SHORTEST_S = 0.5
 LONGEST_OFFSET_S = 0.1
+UNEXPLAINED_DB = 1.0
 WORTH_A_GAIN = 0.7  # of the error without
 
 Progress = Callable[[str, float], None]
@@ -191,11 +192,9 @@ def polish(equalizer: Equalizer, part: Part, measured: Measured) -> float:
     for _ in range(POLISHED):
         wrong = (measured.gain_db - _played_db(equalizer, part, measured))[used]
         rms = float(wrong.square().mean().sqrt())
-        if rms < lowest:
-            best = point
         if rms > CLOSER * lowest:
             break
-        lowest = rms
+        best, lowest = point, rms
         problem.target = problem.decibels(point[None])[0] + wrong
         point = descend_together(problem.linearise, point[None], POLISHING_ITERATIONS)[0][0]
         problem.set(point)
@@ -326,6 +325,8 @@ def _result(equalizer: Equalizer, part: Part, measured: Measured) -> EqualizerFi
         f"an equaliser, within {rms:.2g} dB rms (at most {worst:.2g} dB) of what the recording has between "
         f"{float(heard[0]):.0f} and {float(heard[-1]):.0f} Hz"
     ]
+    if rms > UNEXPLAINED_DB:
+        findings.append("These bands leave much unexplained: there is another effect, or there are more of them.")
     if offset:
         findings.append(f"The wet file is {abs(offset)} samples {'late' if offset > 0 else 'early'}; compensated.")
     if upside_down:

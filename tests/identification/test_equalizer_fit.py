@@ -71,6 +71,12 @@ def test_noise_moves_little(dry, wet):
     assert all(estimate.error > 0 for estimate in fit.estimates)
 
 
+@pytest.mark.usefixtures("few_rounds")
+def test_what_bands_cannot_do_is_said(dry):
+    fit = fit_equalizer(dry, dry.sign() * dry.abs().sqrt(), RATE)
+    assert any("leave much unexplained" in finding for finding in fit.findings)
+
+
 def test_other_bands_are_fitted_too(dry):
     bands = {"tilt": Band("high_shelf", 1000.0, gain_db=5.0), "dip": Band("peak", 400.0, q=2.0, gain_db=-7.0)}
     hidden = Equalizer(RATE, bands).double()
