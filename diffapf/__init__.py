@@ -1,6 +1,8 @@
 """diffapf: differentiable audio effects and synthesisers built on recursive filters."""
 
+from diffapf.effects.comb import Comb
 from diffapf.effects.compressor import Compressor
+from diffapf.effects.delay import PingPongDelay
 from diffapf.effects.effect import Effect
 from diffapf.effects.equalizer import Band, Equalizer
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
@@ -40,6 +42,7 @@ __all__ = [
     "AcidSynth",
     "Band",
     "CircleSampling",
+    "Comb",
     "Compressor",
     "ControlRate",
     "Effect",
@@ -49,6 +52,7 @@ __all__ = [
     "LevellingAmplifier",
     "Note",
     "Phaser",
+    "PingPongDelay",
     "Reverb",
     "TimeDomain",
     "allpass_cascade",
