@@ -129,7 +129,9 @@ class PingPongDelay(Effect):
     def forward(self, x: Tensor) -> Tensor:
         """`(time,)` or `(..., 1, time)` → `(..., 2, time)`."""
         if self.damping is not None and isinstance(self.method, TimeDomain):
-            raise ValueError("the damped surrogate is a spectrum: give method=CircleSampling(length), or surrogate='none'")
+            raise ValueError(
+                "the damped surrogate is a spectrum: give method=CircleSampling(length), or surrogate='none'"
+            )
         return self.method(_mono(x), self.repeats())  # type: ignore[arg-type]
 
     def run(self, x: Tensor, state: LoopState | None = None) -> tuple[Tensor, LoopState]:

@@ -53,7 +53,9 @@ class DelayLoop:
             raise ValueError(f"v must have one line or two, (..., 1 or 2, time), got {tuple(v.shape)}")
         past, registers = state or (v.new_zeros(*v.shape[:-1], self.longest + REACH), None)
         if past.shape != (wanted := (*v.shape[:-1], self.longest + REACH)):
-            raise ValueError(f"the state must be of such signals, with a past of shape {wanted}, got {tuple(past.shape)}")
+            raise ValueError(
+                f"the state must be of such signals, with a past of shape {wanted}, got {tuple(past.shape)}"
+            )
         taps, whole, feedback = self._taps().to(v.dtype), self._whole(), self.feedback.to(v.dtype)
         begin = past.shape[-1] - whole - REACH  # of what the taps read, oldest first
         left = [v[..., :0]]
