@@ -54,8 +54,8 @@ class PingPongDelay(Effect):
         taper: how an optimiser moves time, frequency and Q within their ranges: "log", or "linear", as published.
         surrogate: the gradient of the time: "none", the true one; "damped", that of exp(η·k − 2πj dk/N) where the value is
             the true delay's (straight-through; k counts bins of 0.25 Hz). η < 0 is learned, −`damping`, with
-            `regularizer()` in the loss. It hears low notes only, so that a period is long; as published it finds a time from a
-            few ms away. Needs `CircleSampling`. `fit_delay` finds it from anywhere.
+            `regularizer()` in the loss. It hears low notes only, of which a period is long: it finds a time from a few ms
+            away. Needs `CircleSampling`. `fit_delay` finds it from anywhere.
         method: `TimeDomain()`, or `CircleSampling(length)` with a response of that many samples.
 
     Raises:

@@ -90,9 +90,9 @@ def fit_delay(
         if not signal.any():
             raise ValueError(f"the {name} signal is silent")
     starts = _starts(dry, wet, sample_rate, times_ms)
-    low = [_lower(signal, COARSE) for signal in (dry, wet)]
+    low_dry, low_wet = (_lower(signal, COARSE) for signal in (dry, wet))
     coarse = [
-        _descended(*low, sample_rate / COARSE, at, lowpass, q, times_ms)
+        _descended(low_dry, low_wet, sample_rate / COARSE, at, lowpass, q, times_ms)
         for at in starts
         for lowpass, q in LOWPASS_STARTS
     ]
@@ -130,7 +130,7 @@ def _descended(
 
 
 def _at_full_rate(begin: Mixed, dry: Tensor, wet: Tensor, sample_rate: float, times_ms: tuple[float, float]) -> Mixed:
-    """What was found at a lower sample rate, at the recordings' own, with the best of some low-passes that it cannot tell."""
+    """What was found at a lower sample rate, at the recordings' own, with the best of some low-passes: it hears few."""
     found = {spec.name: spec.value for spec in begin.delay.parameters_spec()}
     candidates = [(found["lowpass_hz"], found["q"]), *((lowpass, q) for lowpass in FINE_HZ for q in FINE_QS)]
     zero_ms = found["time_ms"] + _late_ms(found["lowpass_hz"], found["q"], begin.delay.sample_rate)

@@ -23,6 +23,7 @@ HIGHEST_F = 2000.0  # of the envelope: there the band has nothing
 SMEARED = (1.0, 0.002)  # η per Hz, at the beginning and at the end
 RATES = (0.06, 0.0006)  # of Adam
 STEPS, REPEATS = 220, 3
+FLOOR = 4.0  # means of the envelope, below which is noise: there is much of it, and smeared it has a slope too
 NEXT_PEAK = 0.25  # of the highest
 APART_S = 0.02
 
@@ -65,17 +66,21 @@ def descend_envelope(envelope: Tensor, sample_rate: float, start_s: float, reach
     """The time in seconds that a descent finds from a start, the envelope smeared less and less.
 
     Σₖ a f^(k−1) δ(t − k d), k ≤ 3, against e, both times e^(−η|F|) in frequency; η falls geometrically from 1 to 0.002 per
-    Hz. Adam moves d within its range, and f; a is solved for.
+    Hz. Adam moves d within its range, and f; a is solved for. The time is later than the delay's by what a low-pass takes at
+    1500 Hz.
 
     Raises:
-        ValueError: a start outside the range.
+        ValueError: a start outside the range, an envelope out of which nothing stands.
     """
     if not reached_s[0] < start_s < reached_s[1]:
         raise ValueError(f"the start must lie between {reached_s[0]:g} and {reached_s[1]:g} s, got {start_s!r}")
     n = 2 * len(envelope)
     F = torch.fft.rfftfreq(n, 1 / sample_rate, dtype=torch.float64, device=envelope.device)
     kept = F <= HIGHEST_F
-    F, target = F[kept], torch.fft.rfft(envelope.double(), n)[kept]
+    standing_out = (envelope.double() - FLOOR * envelope.double().mean()).clamp(min=0)
+    if not standing_out.any():
+        raise ValueError("there is no repeat: nothing stands out of the envelope's mean")
+    F, target = F[kept], torch.fft.rfft(standing_out, n)[kept]
     within, turns = Range(*reached_s), torch.arange(1, REPEATS + 1, dtype=torch.float64)[:, None]
     position = torch.tensor(within.position(start_s), dtype=torch.float64).logit().requires_grad_()
     share = torch.zeros((), dtype=torch.float64, requires_grad=True)

@@ -38,7 +38,7 @@ def test_between_whole_samples_it_has_the_response(method):
 
 @METHODS
 def test_gradients_are_finite_differences(method):
-    effect, x = of_samples(50.37, method=method), normal(2, 200).requires_grad_()
+    effect, x = of_samples(50.37, method=method), normal(2, 80).requires_grad_()
     names = [name for name, _ in effect.named_parameters()]
 
     def function(x, *values):

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 
@@ -15,7 +13,7 @@ REACHED = (0.1, 1.0)
 
 @pytest.fixture(scope="module")
 def dry():
-    return torch.from_numpy(singing(2.5))
+    return torch.from_numpy(singing(2.0))
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +42,10 @@ def test_of_one_channel_pans_stay(dry, wet):
     assert len(fit.direct) == 1
 
 
-@pytest.mark.parametrize("away_ms", [-160.0, -90.0, 150.0])
+@pytest.mark.parametrize("away_ms", [-110.0, -90.0, 150.0])
 def test_a_descent_on_the_smeared_envelope_finds_the_time_from_far(dry, wet, away_ms):
     """Late by what the low-pass takes at 1500 Hz."""
-    envelope = echo_envelope(dry, wet, RATE, 2.5)
+    envelope = echo_envelope(dry, wet, RATE, 2.0)
     found = descend_envelope(envelope, RATE, (HIDDEN.time_ms + away_ms) / 1000, REACHED)
     assert 1000 * found == pytest.approx(HIDDEN.time_ms, abs=0.1)
 
@@ -60,7 +58,7 @@ def test_the_highest_peak_is_the_first_repeat(dry, wet):
 MISTAKES = {
     "silence": (lambda dry: (dry, torch.zeros_like(dry)), "the wet signal is silent"),
     "too short": (lambda dry: (dry[:9000], dry[:9000]), "0.20 s: give at least 2 s"),
-    "lengths": (lambda dry: (dry, dry[1:]), "of one length, got 110250 and 110249"),
+    "lengths": (lambda dry: (dry, dry[1:]), "of one length, got 88200 and 88199"),
     "not finite": (lambda dry: (dry, dry / 0), "wet must be finite"),
     "stereo dry": (lambda dry: (torch.stack([dry, dry]), dry), "dry must be one channel"),
 }
@@ -76,4 +74,5 @@ def test_mistakes_are_named(mistake, dry):
 def test_a_start_outside_the_range_is_refused():
     with pytest.raises(ValueError, match=r"between 0\.1 and 1 s, got 1\.2"):
         descend_envelope(torch.ones(1000), RATE, 1.2, REACHED)
-    assert not math.isnan(descend_envelope(torch.ones(1000).double(), RATE, 0.2, REACHED))
+    with pytest.raises(ValueError, match="nothing stands out"):
+        descend_envelope(torch.ones(1000), RATE, 0.2, REACHED)
