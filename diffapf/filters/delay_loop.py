@@ -85,7 +85,7 @@ class DelayLoop:
             return exact
         omega = torch.arange(n // 2 + 1, dtype=torch.float64, device=exact.device) * (2 * math.pi / n)
         nepers = -self.damping * omega - math.log(radius) * self.samples
-        damped = torch.polar(nepers.exp(), -omega * self.samples)
+        damped = torch.exp(torch.complex(nepers, -omega * self.samples))  # the gradient of `polar` fails at denormals
         return damped + (exact - damped).detach()
 
     def _whole(self) -> int:
