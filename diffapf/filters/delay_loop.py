@@ -36,7 +36,7 @@ class DelayLoop:
     """The module's loop.
 
     samples: the delay, a scalar in float64 from REACH on; longest: what it may be moved to in a stream; feedback: f, a
-    scalar; sos: E, `(S, 6)`; damping: of the delay's gradient, in nepers a sample's angular frequency: None is the true one.
+    scalar; sos: E, `(S, 6)`; damping: of the delay's gradient, in nepers for each radian a sample; None: the true one.
 
     Its state is what entered the lines, `(..., lines, longest + REACH)`, oldest first, and E's registers.
     """
