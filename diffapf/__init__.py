@@ -1,6 +1,8 @@
 """diffapf: differentiable audio effects and synthesisers built on recursive filters."""
 
+from diffapf.effects.comb import Comb
 from diffapf.effects.compressor import Compressor
+from diffapf.effects.delay import PingPongDelay
 from diffapf.effects.effect import Effect
 from diffapf.effects.equalizer import Band, Equalizer
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
@@ -43,6 +45,7 @@ __all__ = [
     "AcidSynth",
     "Band",
     "CircleSampling",
+    "Comb",
     "Compressor",
     "ControlRate",
     "Effect",
@@ -54,6 +57,7 @@ __all__ = [
     "Modes",
     "Note",
     "Phaser",
+    "PingPongDelay",
     "Plate",
     "Reverb",
     "TimeDomain",

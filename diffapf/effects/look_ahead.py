@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from diffapf.filters._checks import unwrapped
 from diffapf.filters.fir import fir
+from diffapf.filters.fractional_delay import windowed_sinc
 from diffapf.parameters import Named
 
 REACH = 8  # samples on either side that the interpolation reads
@@ -79,18 +80,4 @@ class FractionalDelay:
 
     def taps(self) -> Tensor:
         """Of what is left, behind those."""
-        return windowed_sinc(self.samples - self.whole())
-
-
-def windowed_sinc(fraction: Tensor) -> Tensor:
-    """The taps of a delay by REACH − 1 samples and a fraction, which let a constant pass: `(2·REACH,)`."""
-    t = torch.arange(1 - REACH, REACH + 1, dtype=fraction.dtype, device=fraction.device) - fraction
-    taps = sinc(t) * torch.cos(torch.pi / 2 * t / (REACH + 1)).square()
-    return taps / taps.sum()
-
-
-def sinc(t: Tensor) -> Tensor:
-    """sin(πt)/(πt), with derivatives of any order: those of `torch.sinc` beyond the first are not finite at 0."""
-    near, square = t.abs() < 1e-3, (torch.pi * t).square()
-    x = torch.pi * torch.where(near, 1.0, t)
-    return torch.where(near, 1 - square / 6 * (1 - square / 20), torch.sin(x) / x)
+        return windowed_sinc(self.samples - self.whole(), REACH)

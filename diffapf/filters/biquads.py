@@ -28,6 +28,16 @@ def lowpass(frequency: Number, q: Number, sample_rate: float) -> Biquad:
     return _normalised((1 - cosine) / 2, 1 - cosine, (1 - cosine) / 2, 1 + alpha, -2 * cosine, 1 - alpha)
 
 
+def loudest_lowpass(q: Tensor) -> Tensor:
+    """The greatest gain of `lowpass` at any frequency, whatever its own and the sample rate: q²/√(q² − ¼), or 1 below √½.
+
+    >>> loudest_lowpass(torch.tensor([0.5, 2.0]))
+    tensor([1.0000, 2.0656])
+    """
+    square = q.square().clamp(min=0.5)
+    return square / torch.sqrt(square - 0.25)
+
+
 def highpass(frequency: Number, q: Number, sample_rate: float) -> Biquad:
     """Gain 1 at half the sample rate, q at `frequency`."""
     cosine, alpha = _cosine_and_alpha(frequency, q, sample_rate)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from diffapf.filters._fft import fast_length, real_fft
 
@@ -64,3 +65,11 @@ class CircleSampling:
 
     def __repr__(self) -> str:
         return f"CircleSampling({self.length}, decay_db={self.decay_db})"
+
+
+def spectrum_of_taps(taps: Tensor, first: int, n: int, radius: float) -> Tensor:
+    """Σₗ taps[l] z^−(first + l) at z = radius · exp(2πj k/n), k = 0 … n/2, of `(..., taps)` in float64."""
+    stop = first + taps.shape[-1]
+    powers = torch.arange(first, stop, dtype=torch.float64, device=taps.device)
+    damped = pad(taps * radius**-powers, (first, -stop % n))
+    return real_fft(damped.unflatten(-1, (-1, n)).sum(-2), n)

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from diffapf.filters._fft import real_fft
 from diffapf.filters._rows import RowFunction, shared
+from diffapf.filters.circle_sampling import spectrum_of_taps
 from diffapf.filters.delay_network import delay_network, loop_taps, mixed
 from diffapf.kernels import run
 
@@ -106,9 +105,7 @@ class DelayNetwork:
         """H at z = radius · exp(2πj k/n), k = 0 … n/2: complex128 `(outputs, inputs, n//2 + 1)`."""
         it = self.to(torch.float64)
         loops = loop_taps(it.delays, it.absorption, it.U)
-        delays = torch.arange(1, loops.shape[-1] + 1, dtype=torch.float64, device=loops.device)
-        damped = pad(loops * radius**-delays, (1, -(loops.shape[-1] + 1) % n))
-        F = real_fft(damped.unflatten(-1, (-1, n)).sum(-2), n)
+        F = spectrum_of_taps(loops, 1, n, radius)
         v = it.B.mT[..., None].expand(-1, -1, F.shape[-1]).to(F.dtype)
         q = NetworkResponse.apply(v, it.U[None], F[None])
         late = q * delay_spectra(tuple(it.delays), n, radius, loops.device)

@@ -1,6 +1,7 @@
 """What a fit starts from, found in a dry and a wet recording, and how it descends: no lucky place is needed."""
 
 from diffapf.identification.compressor_fit import CompressorFit, NotACompressorError, fit_compressor
+from diffapf.identification.delay_fit import DelayFit, fit_delay
 from diffapf.identification.equalizer_fit import EqualizerFit, fit_equalizer
 from diffapf.identification.fit import Fit, Iteration
 from diffapf.identification.hessians import hessian
@@ -15,6 +16,7 @@ from diffapf.identification.robust import Robust
 
 __all__ = [
     "CompressorFit",
+    "DelayFit",
     "EqualizerFit",
     "Estimate",
     "Fit",
@@ -29,6 +31,7 @@ __all__ = [
     "Robust",
     "estimates",
     "fit_compressor",
+    "fit_delay",
     "fit_equalizer",
     "fit_levelling_amplifier",
     "fit_module",

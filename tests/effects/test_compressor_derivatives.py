@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck
 from torch.func import jacfwd, jacrev, jvp, vmap
 
-from diffapf.effects.look_ahead import sinc
+from diffapf.filters.fractional_delay import sinc
 from tests.effects.compressors import STRUCTURES, as_function, bursts, small_compressor
 from tests.filters.oracles import generator
 
