@@ -303,6 +303,14 @@ OTHERS: dict[str, tuple[Callable[..., Tensor | tuple[Tensor, ...]], Inputs]] = {
         {"x": normal(R, 2, T), "U": within(0.4, R, 2, 2), "g": within(0.3, R, 3), "B": normal(R, 2, 2)}
         | {"C": normal(R, 1, 2), "zi": normal(R, 2, 3)},
     ),
+    "modal_filter": (
+        lambda **inputs: diffapf.modal_filter(**inputs),
+        {"frequency": around_one(R, 2), "decay": around_one(R, 2), "gain": normal(R, 2), "x": normal(R, T)},
+    ),
+    "modal_impulse_response": (
+        lambda **inputs: diffapf.modal_impulse_response(**inputs, time=T),
+        {"frequency": around_one(R, 2), "decay": around_one(R, 2), "gain": normal(R, 2)},
+    ),
     "filtfilt": (
         lambda x, b, a: diffapf.filtfilt(b, a, x, padlen=4),
         {"x": normal(R, T), "b": normal(R, 2), "a": around_one(R, 3)},

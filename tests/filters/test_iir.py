@@ -106,16 +106,25 @@ def problem(form: str, order: int, layout: str, dtype: torch.dtype = torch.float
     return (lambda b, a, x, zi: lfilter(b, a, x, zi, form, True, hop)), (b, a, x, zi)
 
 
-@each_form
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("form", "layout"),
+    [
+        ("df1", "moving"),
+        ("df1", "only a moves"),
+        ("df2", "control rate"),
+        ("df2", "fixed per row"),
+        ("tdf1", "fixed"),
+        ("tdf1", "only b moves"),
+        ("tdf2", "moving"),
+        ("tdf2", "control rate"),
+    ],
+)
 def test_derivatives_are_those_of_finite_differences(form, layout):
     function, inputs = problem(form, 2, layout)
     assert_derivatives(function, *inputs)
 
 
-@pytest.mark.parametrize(
-    ("form", "layout"), [("df1", "moving"), ("df2", "fixed"), ("tdf1", "fixed"), ("tdf2", "moving")]
-)
+@pytest.mark.parametrize(("form", "layout"), [("df2", "fixed"), ("tdf2", "moving")])
 def test_complex_derivatives_are_those_of_finite_differences(form, layout):
     function, inputs = problem(form, 2, layout, torch.complex128)
     assert_derivatives(function, *inputs)

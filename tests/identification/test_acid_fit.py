@@ -128,7 +128,7 @@ def test_real_notes():
     """Some steps from nothing; a long fit's figures are in the class's source, acid-synth-notes."""
     pytest.importorskip("librosa")
     every = read_labelled(RECORDINGS / "notes.wav", RECORDINGS / "notes.csv")
-    some = every.subset(folds(len(every), 2)[1][:4])
+    some = every.subset(folds(len(every), 2)[1][:2])
     played = synth(shaped=True, noise=True, output_fir=True)
     fit = fit_acid(some, played, 12, knots=smooth_knots(played, some))
     assert fit.after < 0.9 * fit.before

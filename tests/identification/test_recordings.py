@@ -17,7 +17,6 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="needs the recording
 # dry, wet, seconds, stages and loop delay (None: found from the data), rate in Hz and its relative tolerance, feedback
 RECORDINGS = {
     "with feedback, on a guitar": ("dry.flac", "small_stone_d.flac", (31, 37), (4, 0), 1.3888, 2e-4, 0.62),
-    "the real pedal": ("real/dry.flac", "real/small_stone_a.flac", (0, 8), (4, 0), 2.3304, 2e-4, 0.0),
     "another maker's": ("dry.flac", "juce_phaser.flac", (3, 7), None, 0.7, 5e-4, -0.35),
 }
 

@@ -65,7 +65,7 @@ def test_the_allpass_and_its_adjoint_equal_the_definition(rows, time, stages, lo
 
 
 @pytest.mark.usefixtures("short_segments")
-@pytest.mark.parametrize(("form", "fixed"), [("df1", True), ("df2", False), ("tdf1", False), ("tdf2", True)], ids=str)
+@pytest.mark.parametrize(("form", "fixed"), [("df1", True), ("tdf2", False)], ids=str)
 @given(rows=st.integers(1, 5), time=st.integers(8, 60), order=st.just(2), seed=st.integers(0, 2**31))
 @settings(deadline=None, max_examples=15)
 def test_direct_forms_and_their_adjoints_equal_the_definition(form, fixed, rows, time, order, seed):
