@@ -30,7 +30,7 @@ def moving(order: int, rows: int, *frames: int, dtype: torch.dtype = torch.float
 
 
 @each_form
-@pytest.mark.parametrize("order", [0, 1, 2, 6])  # each is compiled
+@pytest.mark.parametrize("order", [0, 2, 6])  # each is compiled
 def test_fixed_filters_are_scipys(order, form):
     """With numerators of other lengths than the denominators."""
     rng = np.random.default_rng(order)
@@ -112,11 +112,9 @@ def problem(form: str, order: int, layout: str, dtype: torch.dtype = torch.float
         ("df1", "moving"),
         ("df1", "only a moves"),
         ("df2", "control rate"),
-        ("df2", "fixed per row"),
         ("tdf1", "fixed"),
         ("tdf1", "only b moves"),
-        ("tdf2", "moving"),
-        ("tdf2", "control rate"),
+        ("tdf2", "fixed per row"),
     ],
 )
 def test_derivatives_are_those_of_finite_differences(form, layout):
@@ -132,8 +130,8 @@ def test_complex_derivatives_are_those_of_finite_differences(form, layout):
 
 @each_form
 def test_signals_shorter_than_the_filter_have_right_derivatives(form):
-    function, (b, a, x, zi) = problem(form, 4, "fixed")
-    assert_derivatives(function, b, a, x[:1, :2], zi[:1])
+    function, (b, a, x, zi) = problem(form, 2, "fixed")
+    assert_derivatives(function, b, a, x[:1, :1], zi[:1])
 
 
 @each_form

@@ -15,7 +15,7 @@ from diffapf.filters.stability import is_stable
 from tests.filters.malformed_calls import OPERATORS
 
 ROOT = Path(__file__).parents[2]
-PROCESSES, CALLS = 2, 150  # ten thousand: python -m tests.filters.malformed_calls 0 10000
+PROCESSES, CALLS = 1, 250  # ten thousand: python -m tests.filters.malformed_calls 0 10000
 
 
 @pytest.mark.parametrize("process", range(PROCESSES))

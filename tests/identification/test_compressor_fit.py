@@ -74,7 +74,6 @@ def test_what_noise_hides_is_a_tie_and_goes_to_fewer_parameters(dry):
 @pytest.mark.parametrize(
     ("pieces", "known", "late"),
     [
-        ({"mix": 0.7}, {"mix": 0.7}, 0),
         ({"mix": 0.7, "look_ahead_ms": 2.0}, {"mix": 0.7, "look_ahead.look_ahead_ms": 2.0}, 40),
     ],
 )
