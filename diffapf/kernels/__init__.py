@@ -15,6 +15,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from diffapf.kernels.pages import ask_for_large_pages
+
 
 @functools.cache
 def _cpu() -> ModuleType | None:
@@ -87,6 +89,9 @@ def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
         _run_in_graph(name, *_parts(inputs), list(out))
         return
     arguments = [_stored(argument) if isinstance(argument, Tensor) else argument for argument in inputs]
+    if arguments[0].is_cpu:
+        for tensor in out:
+            ask_for_large_pages(tensor)
     for applies in TABLE:
         kernel = applies(name, arguments)
         if kernel is not None:

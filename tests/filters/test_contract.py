@@ -195,7 +195,9 @@ def test_a_bad_sample_spoils_the_rest_of_its_row_and_nothing_else(operator: Oper
     others = [row for row in range(6) if row != ROW]
     assert torch.equal(y[others], y_clean[others])
     assert torch.equal(zf[others], zf_clean[others])
-    assert torch.equal(y[ROW, :WHEN], y_clean[ROW, :WHEN])
+    torch.testing.assert_close(
+        y[ROW, :WHEN], y_clean[ROW, :WHEN], **EXACT
+    )  # computed another way, where eight went together
     assert not y[ROW, WHEN:].isfinite().any() or operator.kind == "fir"
     assert not y[ROW, WHEN : WHEN + operator.order + 1].isfinite().any()
     if operator.kind == "fir":

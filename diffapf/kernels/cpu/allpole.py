@@ -6,7 +6,10 @@ import numpy as np
 from torch import Tensor
 
 from diffapf.kernels.cpu.coefficients import coefficient, held, layout, row_at, stretch, stretch_before, weight
+from diffapf.kernels.cpu.first_order import first_order, first_order_adjoint
+from diffapf.kernels.cpu.fixed_allpole import fixed_allpole, fixed_allpole_adjoint
 from diffapf.kernels.cpu.gradients import sum_products, sums_like, write_products, write_sums
+from diffapf.kernels.cpu.high_order import high_order, high_order_adjoint
 from diffapf.kernels.cpu.launch import jit, jit_sum, over_rows
 from diffapf.kernels.cpu.tuples import LONGEST_TUPLE, less_products, loaded, pushed, scattered, size, store, zeros
 
@@ -79,9 +82,26 @@ def _allpole_long(first, last, x, a, timing, zi, y):
             y[b, n] = known - coefficient(a, timing, r, n, 0) * y[b, n - 1]
 
 
+MANY_TAPS = 12  # from which whole vectors of a row of coefficients are worth it
+
+
+def _in_vectors(x: Tensor, timing, taps: int):
+    """(the filter, its adjoint) eight samples at once, where there is such a kernel; these take no timing."""
+    if x.is_complex() or not 0 < taps <= LONGEST_TUPLE:
+        return None
+    if timing is not None:
+        return (fixed_allpole, fixed_allpole_adjoint) if isinstance(timing, float) else None
+    if taps == 1:
+        return first_order, first_order_adjoint
+    return (high_order, high_order_adjoint) if taps >= MANY_TAPS else None
+
+
 def allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:
     rows, taps = zi.shape
     timing = layout(a, timing)
+    if kernels := _in_vectors(x, timing, taps):
+        kernels[0](x, a, zi, y)
+        return
     arguments, work = (x, a, timing, zi, y), x.numel() * taps
     if taps > LONGEST_TUPLE:
         over_rows(_allpole_long, rows, work, arguments, (x.dtype, type(timing)))
@@ -142,6 +162,9 @@ def _allpole_adjoint_long(first, last, g, a, timing, y, zi, dx, da, dzi):
 def allpole_adjoint(g: Tensor, a: Tensor, timing, y: Tensor, zi: Tensor, dx: Tensor, da: Tensor, dzi: Tensor) -> None:
     rows, taps = zi.shape
     timing = layout(a, timing)
+    if kernels := _in_vectors(g, timing, taps):
+        kernels[1](g, a, y, zi, dx, da, dzi)
+        return
     sums = sums_like(da, timing)
     arguments, work = (g, a, timing, y, zi, dx, sums, dzi), 2 * g.numel() * taps
     if taps > LONGEST_TUPLE:

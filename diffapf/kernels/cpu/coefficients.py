@@ -15,13 +15,19 @@ import numpy as np
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.launch import jit
+from diffapf.kernels.cpu.launch import inline, jit
 from diffapf.kernels.cpu.tuples import between, loaded, minus
 
 
 def layout(a: Tensor, timing: tuple[float, float] | None):
     """The timing as the kernels take it."""
     return 0.0 if timing is not None and a.shape[1] == 1 else timing
+
+
+@inline
+def rows_of(a, row):
+    """The coefficients for a row of the signal, those of one sample after those of the one before."""
+    return a[row % a.shape[0]].reshape(-1)
 
 
 # A stretch is a run of samples between the same two frames: all of them, where a filter is fixed or has a row a sample.

@@ -13,8 +13,9 @@ import torch
 from numba.extending import overload
 from torch import Tensor
 
-from diffapf.kernels.cpu.launch import inline, jit_sum
+from diffapf.kernels.cpu.launch import inline, jit, jit_sum
 from diffapf.kernels.cpu.tuples import plus, taps_of, times, zeros
+from diffapf.kernels.cpu.vectors import LANES, filled, load, store, totals, turned
 
 
 def write_products(da, timing, b, n, g, signal, before, lag, count):
@@ -48,9 +49,13 @@ def _sum_products(da, timing, b, frame, begin, end, w, step, sign, g, signal, be
     if isinstance(da, numba.types.NoneType) or isinstance(timing, numba.types.NoneType):
         return lambda da, timing, b, frame, begin, end, w, step, sign, g, signal, before, lag: None
     if not isinstance(timing, numba.types.BaseTuple):
+        real = isinstance(g.dtype, numba.types.Float)
 
         def fixed(da, timing, b, frame, begin, end, w, step, sign, g, signal, before, lag):
-            for k in range(da.shape[2]):
+            whole = da.shape[2] // LANES * LANES if real and begin >= lag + da.shape[2] else 0
+            for k in range(0, whole, LANES):
+                store(da[b, 0], k, load(da[b, 0], k) + eight_dots(g[b], signal[b], begin, end, lag + k) * filled(sign))
+            for k in range(whole, da.shape[2]):
                 inside = min(max(begin, lag + k), end)
                 total = da.dtype.type(_dot(g[b], signal[b], inside, end, lag + k))
                 for n in range(begin, inside):
@@ -80,6 +85,24 @@ def add_between(array, before, after, at, slope, total, ramp):
     weighted = at * total + slope * ramp
     array[before] += total - weighted
     array[after] += weighted
+
+
+@jit
+def eight_dots(g, signal, begin, end, lag):
+    """Σₙ g[n]·signal[n−lag−k] for k from 0 to 7, as a vector."""
+    n, rest, s0, s1, s2 = begin, filled(0.0), filled(0.0), filled(0.0), filled(0.0)
+    s3, s4, s5, s6, s7 = rest, rest, rest, rest, rest
+    while n + LANES <= end:
+        now, at = load(g, n), n - lag
+        s0, s1 = s0 + now * load(signal, at), s1 + now * load(signal, at - 1)
+        s2, s3 = s2 + now * load(signal, at - 2), s3 + now * load(signal, at - 3)
+        s4, s5 = s4 + now * load(signal, at - 4), s5 + now * load(signal, at - 5)
+        s6, s7 = s6 + now * load(signal, at - 6), s7 + now * load(signal, at - 7)
+        n += LANES
+    while n < end:
+        rest = rest + filled(np.float64(g[n])) * turned(load(signal, n - lag - LANES + 1))
+        n += 1
+    return rest + totals((s0, s1, s2, s3, s4, s5, s6, s7))
 
 
 @jit_sum

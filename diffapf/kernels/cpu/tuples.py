@@ -33,13 +33,21 @@ def _taps_of(array, count):
     return lambda array, count: array.shape[2]
 
 
-def _unrolled(signature: str, elements: Iterable[str], **names: object) -> Callable:
+def unrolled(signature: str, elements: Iterable[str], **names: object) -> Callable:
     """The function of that signature which returns these elements as a tuple: one function, where recursion makes one each.
 
     The compiler takes a second for a kernel of recursive tuples, and thirty levels of them are deeper than Python's stack.
     """
     listed = "".join(f"{element}, " for element in elements)
-    return eval(f"lambda {signature}: ({listed})", {"np": np, **names})
+    return defined(signature, (), f"({listed})", **names)
+
+
+def defined(signature: str, statements: Iterable[str], result: str, **names: object) -> Callable:
+    """The function of that signature which runs these statements and returns the result."""
+    lines = [f"def function({signature}):", *statements, f"return {result}"]
+    namespace: dict = {"np": np, **names}
+    exec("\n    ".join(lines), namespace)
+    return namespace["function"]
 
 
 def zeros(count, array):
@@ -48,7 +56,7 @@ def zeros(count, array):
 
 @overload(zeros)
 def _zeros(count, array):
-    return _unrolled("count, array", ["dtype(0)" for _ in count], dtype=array.dtype)
+    return unrolled("count, array", ["dtype(0)" for _ in count], dtype=array.dtype)
 
 
 def number(value, of):
@@ -68,7 +76,7 @@ def loaded(array, where, i, count):
 @overload(loaded)
 def _loaded(array, where, i, count):
     elements = (f"array[where + (np.uintp(i + {k}),)]" for k in range(len(count)))
-    return _unrolled("array, where, i, count", elements)
+    return unrolled("array, where, i, count", elements)
 
 
 def less_products(total, a, past):
@@ -100,7 +108,7 @@ def times(values, factor):
 
 @overload(times)
 def _times(values, factor):
-    return _unrolled("values, factor", (f"values[{i}] * factor" for i in range(len(values))))
+    return unrolled("values, factor", (f"values[{i}] * factor" for i in range(len(values))))
 
 
 def plus(left, right):
@@ -109,7 +117,7 @@ def plus(left, right):
 
 @overload(plus)
 def _plus(left, right):
-    return _unrolled("left, right", (f"left[{i}] + right[{i}]" for i in range(len(left))))
+    return unrolled("left, right", (f"left[{i}] + right[{i}]" for i in range(len(left))))
 
 
 def minus(left, right):
@@ -118,7 +126,7 @@ def minus(left, right):
 
 @overload(minus)
 def _minus(left, right):
-    return _unrolled("left, right", (f"left[{i}] - right[{i}]" for i in range(len(left))))
+    return unrolled("left, right", (f"left[{i}] - right[{i}]" for i in range(len(left))))
 
 
 def between(left, slope, at):
@@ -127,7 +135,7 @@ def between(left, slope, at):
 
 @overload(between)
 def _between(left, slope, at):
-    return _unrolled("left, slope, at", (f"left[{i}] + at * slope[{i}]" for i in range(len(left))))
+    return unrolled("left, slope, at", (f"left[{i}] + at * slope[{i}]" for i in range(len(left))))
 
 
 def scattered(pending, b, g):
@@ -138,7 +146,7 @@ def scattered(pending, b, g):
 def _scattered(pending, b, g):
     last = len(pending) - 1
     elements = (f"pending[{i + 1}] + b[{i}] * g" if i < last else f"b[{i}] * g" for i in range(last + 1))
-    return _unrolled("pending, b, g", elements)
+    return unrolled("pending, b, g", elements)
 
 
 def split(values, count):

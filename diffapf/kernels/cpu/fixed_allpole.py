@@ -1,0 +1,216 @@
+"""The all-pole filter with fixed coefficients, eight samples at once, and its adjoint; see `reference.py` for the equations.
+
+The next eight outputs are a sum that has no recursion in it: the filter's impulse response, shifted, times each of the next
+eight inputs, and for each output of the past the response to that one. So a step of eight samples waits once for the
+outputs before it, where the recursion waits eight times, and works in whole vectors of float64.
+
+A row is filtered a block after another, in time's direction, which is backward for the adjoint. Where a result is not finite
+(0·∞ spoils its neighbours in a vector, and what overflows in a response need not in the recursion), the recursion itself
+computes the block again.
+"""
+
+from __future__ import annotations
+
+from numba.extending import overload
+from torch import Tensor
+
+from diffapf.kernels.cpu.coefficients import BLOCK
+from diffapf.kernels.cpu.gradients import sum_products, sums_like, write_sums
+from diffapf.kernels.cpu.launch import INLINED, inline, jit, over_rows, step
+from diffapf.kernels.cpu.tuples import defined, size, unrolled
+from diffapf.kernels.cpu.vectors import LANES, all_finite, filled, joined, load, packed, spread, store, turned
+
+SUMS = 4  # that are taken beside each other: one would wait for itself
+
+
+def coefficients(array, row, count):
+    """array[row, 0, :] as float64."""
+
+
+@overload(coefficients)
+def _coefficients(array, row, count):
+    return unrolled("array, row, count", (f"np.float64(array[row, 0, {i}])" for i in range(len(count))))
+
+
+def impulse_response(a, count):
+    """The first eight samples of the impulse response of 1/(1 + Σ aᵢ z⁻ⁱ), as a tuple."""
+
+
+@overload(impulse_response)
+def _impulse_response(a, count):
+    lines = ["h0 = 1.0"]
+    for k in range(1, LANES):
+        terms = "".join(f" - a[{i}] * h{k - 1 - i}" for i in reversed(range(min(k, len(count)))))
+        lines.append(f"h{k} = 0.0{terms}")
+    return defined("a, count", lines, ", ".join(f"h{k}" for k in range(LANES)))
+
+
+@inline
+def responses_to_inputs(h):
+    """For each of eight inputs, what it does to the eight outputs."""
+    h0, nothing = packed(h), filled(0.0)
+    h1, h2, h3 = joined(nothing, h0, 7), joined(nothing, h0, 6), joined(nothing, h0, 5)
+    h4, h5, h6 = joined(nothing, h0, 4), joined(nothing, h0, 3), joined(nothing, h0, 2)
+    return h0, h1, h2, h3, h4, h5, h6, joined(nothing, h0, 1)
+
+
+def responses_to_past(a, inputs, count):
+    """For each output of the past, newest first, what it does to the next eight: it enters them like inputs −aᵢ."""
+
+
+@overload(responses_to_past)
+def _responses_to_past(a, inputs, count):
+    order = len(count)
+    sums = (
+        "filled(0.0)" + "".join(f" - inputs[{j}] * filled(a[{i + j}])" for j in range(min(LANES, order - i)))
+        for i in range(order)
+    )
+    return unrolled("a, inputs, count", sums, filled=filled)
+
+
+@jit
+def filter_of(a, b, count):
+    """(the coefficients of row b, the responses to inputs, and to the past)."""
+    row = coefficients(a, b % a.shape[0], count)
+    inputs = responses_to_inputs(impulse_response(row, count))
+    return a[b % a.shape[0], 0], inputs, responses_to_past(row, inputs, count)
+
+
+def eight(x, past, filter_, count):
+    """The outputs of eight inputs; `past` are vectors of eight earlier outputs each, the newest vector first."""
+
+
+@overload(eight, jit_options=INLINED)
+def _eight(x, past, filter_, count):
+    terms = [f"inputs[{j}] * spread(x, {j})" for j in range(LANES)]
+    # What is known longest enters first, the newest output last.
+    terms += [
+        f"outputs[{i}] * spread(past[{i // LANES}], {LANES - 1 - i % LANES})" for i in reversed(range(len(count)))
+    ]
+    sums = min(SUMS, max(1, len(count) // 2))
+    lines = ["_, inputs, outputs = filter_", *(f"s{k} = {' + '.join(terms[k::sums])}" for k in range(sums))]
+    return defined("x, past, filter_, count", lines, " + ".join(f"s{k}" for k in range(sums)), spread=spread)
+
+
+def vectors_before(results, before, n, backward, count):
+    """The row's results before sample n, as `eight` takes them; `before` are those before the first, newest first."""
+
+
+@overload(vectors_before)
+def _vectors_before(results, before, n, backward, count):
+    vectors = range(-(-len(count) // LANES))
+    places = [[LANES * (p + 1) - 1 - k for k in range(LANES)] for p in vectors]
+    given = (
+        "packed((" + ", ".join(f"np.float64(before[{i}])" if i < len(count) else "0.0" for i in row) + "))"
+        for row in places
+    )
+    earlier = (f"at(results, n - {LANES * (p + 1)}, backward)" for p in vectors)
+    first, later = (f"({''.join(f'{each}, ' for each in each_vector)})" for each_vector in (given, earlier))
+    return defined("results, before, n, backward, count", (), f"{first} if n == 0 else {later}", packed=packed, at=at)
+
+
+@step
+def at(row, n, backward):
+    """Samples n to n+7 of the row, counted and put in time's direction."""
+    return turned(load(row, row.shape[0] - LANES - n)) if backward else load(row, n)
+
+
+@step
+def put(row, n, backward, values):
+    if backward:
+        store(row, row.shape[0] - LANES - n, turned(values))
+    else:
+        store(row, n, values)
+
+
+@jit
+def one_by_one(x, y, before, first, last, a, backward):
+    """The recursion itself, for what is no whole vector and for what is not finite."""
+    for n in range(first, last):
+        here, older = (y.shape[0] - 1 - n, 1) if backward else (n, -1)
+        total = x[here]
+        for i in range(a.shape[0] - 1, -1, -1):
+            total -= a[i] * (y[here + (i + 1) * older] if i < n else before[i - n])
+        y[here] = total
+
+
+@step
+def through(x, y, before, first, last, filter_, backward, count):
+    """Samples first to last of a row, counted in time's direction."""
+    past, n, check = vectors_before(y, before, first, backward, count), first, filled(0.0)
+    while n + LANES <= last:
+        new = eight(at(x, n, backward), past, filter_, count)
+        put(y, n, backward, new)
+        past, n, check = (new,) + past[:-1], n + LANES, check + new * filled(0.0)  # noqa: RUF005
+    one_by_one(x, y, before, n if all_finite(check) else first, last, filter_[0], backward)
+
+
+@step
+def two_through(x, y, before, first, last, filters, backward, count):
+    """The same of two rows together, each of which fills the time that the other waits: pairs of all but the span."""
+    past = vectors_before(y[0], before[0], first, backward, count)
+    other_past = vectors_before(y[1], before[1], first, backward, count)
+    n, check, other_check = first, filled(0.0), filled(0.0)
+    while n + LANES <= last:
+        new = eight(at(x[0], n, backward), past, filters[0], count)
+        other = eight(at(x[1], n, backward), other_past, filters[1], count)
+        put(y[0], n, backward, new)
+        put(y[1], n, backward, other)
+        past, other_past = (new,) + past[:-1], (other,) + other_past[:-1]  # noqa: RUF005
+        check, other_check = check + new * filled(0.0), other_check + other * filled(0.0)
+        n += LANES
+    one_by_one(x[0], y[0], before[0], n if all_finite(check) else first, last, filters[0][0], backward)
+    one_by_one(x[1], y[1], before[1], n if all_finite(other_check) else first, last, filters[1][0], backward)
+
+
+@jit
+def _fixed_allpole(first, last, x, a, zi, y, count):
+    time = x.shape[1]
+    for b in range(first, last - 1, 2):
+        filters = filter_of(a, b, count), filter_of(a, b + 1, count)
+        for n in range(0, time, BLOCK):
+            end = min(n + BLOCK, time)
+            two_through((x[b], x[b + 1]), (y[b], y[b + 1]), (zi[b], zi[b + 1]), n, end, filters, False, count)
+    if (last - first) % 2:
+        b = last - 1
+        alone = filter_of(a, b, count)
+        for n in range(0, time, BLOCK):
+            through(x[b], y[b], zi[b], n, min(n + BLOCK, time), alone, False, count)
+
+
+@jit
+def _fixed_allpole_adjoint(first, last, g, a, y, zi, dx, da, dzi, count):
+    time = g.shape[1]
+    dzi[first:last] = 0.0  # which is also what comes before the first sample in time's direction
+    for b in range(first, last - 1, 2):
+        filters = filter_of(a, b, count), filter_of(a, b + 1, count)
+        for n in range(0, time, BLOCK):
+            end = min(n + BLOCK, time)
+            two_through((g[b], g[b + 1]), (dx[b], dx[b + 1]), (dzi[b], dzi[b + 1]), n, end, filters, True, count)
+            for c in (b, b + 1):
+                sum_products(da, 0.0, c, 0, time - end, time - n, 0.0, 0.0, -1.0, dx, y, zi, 1)
+    if (last - first) % 2:
+        b = last - 1
+        alone = filter_of(a, b, count)
+        for n in range(0, time, BLOCK):
+            end = min(n + BLOCK, time)
+            through(g[b], dx[b], dzi[b], n, end, alone, True, count)
+            sum_products(da, 0.0, b, 0, time - end, time - n, 0.0, 0.0, -1.0, dx, y, zi, 1)
+    for b in range(first, last):
+        for i in range(len(count)):
+            for n in range(min(len(count) - i, time)):
+                dzi[b, i] -= a[b % a.shape[0], 0, i + n] * dx[b, n]
+
+
+def fixed_allpole(x: Tensor, a: Tensor, zi: Tensor, y: Tensor) -> None:
+    rows, taps = zi.shape
+    arguments, work = (x, a, zi, y), x.numel() * (LANES + taps) // LANES
+    over_rows(_fixed_allpole, rows, work, arguments, (x.dtype, taps), (size(taps),))
+
+
+def fixed_allpole_adjoint(g: Tensor, a: Tensor, y: Tensor, zi: Tensor, dx: Tensor, da: Tensor, dzi: Tensor) -> None:
+    rows, taps = zi.shape
+    sums = sums_like(da, 0.0)
+    arguments, work = (g, a, y, zi, dx, sums, dzi), 2 * g.numel() * (LANES + taps) // LANES
+    over_rows(_fixed_allpole_adjoint, rows, work, arguments, (g.dtype, taps, sums is None), (size(taps),))
+    write_sums(sums, da)

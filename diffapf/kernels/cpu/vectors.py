@@ -1,0 +1,253 @@
+"""Eight float64 numbers in a register, for what a recursion does to eight samples at once.
+
+Signals of float32 are computed in float64 inside: a vector of either is loaded and stored as easily. `+`, `−` and `*` are
+those of the elements; a product and a sum are fused.
+"""
+
+# mypy: ignore-errors
+# (code that Numba compiles, through parts of Numba that its type annotations leave out)
+
+from __future__ import annotations
+
+import operator
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic, models, overload, register_model
+from numba.np.arrayobj import make_array
+
+from diffapf.kernels.cpu.launch import INLINED
+
+LANES = 8
+DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
+
+
+class Vector(types.Type):
+    def __init__(self):
+        super().__init__(name="Vector")
+
+
+VECTOR = Vector()
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, kind):
+        super().__init__(manager, kind, DOUBLES)
+
+
+def _load(context, builder, kind, array, n, count):
+    """array[n:n+count] of a one-dimensional contiguous array, then zeros."""
+    place = _address(context, builder, kind, array, n, count)
+    values = builder.load(place, align=kind.dtype.bitwidth // 8)
+    if kind.dtype != types.float64:
+        values = builder.fpext(values, ir.VectorType(ir.DoubleType(), count))
+    if count == LANES:
+        return values
+    nothing = ir.Constant(values.type, None)
+    return builder.shuffle_vector(values, nothing, _places([min(place, count) for place in range(LANES)]))
+
+
+def _store(context, builder, kind, array, n, vector, count):
+    place = _address(context, builder, kind, array, n, count)
+    if count < LANES:
+        vector = builder.shuffle_vector(vector, vector, _places(list(range(count))))
+    if kind.dtype != types.float64:
+        vector = builder.fptrunc(vector, place.type.pointee)
+    builder.store(vector, place, align=kind.dtype.bitwidth // 8)
+    return context.get_dummy_value()
+
+
+def _address(context, builder, kind, array, n, count):
+    data = make_array(kind)(context, builder, array).data
+    vector = ir.VectorType(context.get_data_type(kind.dtype), count)
+    return builder.bitcast(builder.gep(data, [n]), vector.as_pointer())
+
+
+@intrinsic
+def load(typing, array, n):
+    """array[n:n+8] of a one-dimensional contiguous array."""
+
+    def generate(context, builder, signature, arguments):
+        return _load(context, builder, signature.args[0], *arguments, LANES)
+
+    return VECTOR(array, types.intp), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_first(typing, array, n, count):
+    """array[n:n+count], and then zeros; the count is a constant."""
+    inside = count.literal_value
+
+    def generate(context, builder, signature, arguments):
+        return _load(context, builder, signature.args[0], *arguments[:2], inside)
+
+    return VECTOR(array, types.intp, count), generate
+
+
+@intrinsic
+def store(typing, array, n, vector):
+    """array[n:n+8] = vector, in a one-dimensional contiguous array."""
+
+    def generate(context, builder, signature, arguments):
+        return _store(context, builder, signature.args[0], *arguments, LANES)
+
+    return types.none(array, types.intp, VECTOR), generate
+
+
+@intrinsic(prefer_literal=True)
+def store_first(typing, array, n, vector, count):
+    """array[n:n+count] = the vector's first elements; the count is a constant."""
+    inside = count.literal_value
+
+    def generate(context, builder, signature, arguments):
+        return _store(context, builder, signature.args[0], *arguments[:3], inside)
+
+    return types.none(array, types.intp, VECTOR, count), generate
+
+
+@intrinsic
+def filled(typing, value):
+    """The vector of one number eight times."""
+
+    def generate(context, builder, signature, arguments):
+        return _splat(builder, arguments[0])
+
+    return VECTOR(types.float64), generate
+
+
+def _splat(builder, value):
+    one = builder.insert_element(ir.Constant(DOUBLES, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, one, _places([0] * LANES))
+
+
+def _places(places):
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+
+
+@intrinsic
+def unknown(typing, value):
+    """The number, but the compiler does not know which: a zero it knew it would shift into a vector by `vexpandpd`, which
+    some processors take twenty cycles for.
+    """
+
+    def generate(context, builder, signature, arguments):
+        word = ir.IntType(64)
+        hidden = builder.asm(
+            ir.FunctionType(word, [word]), "", "=r,0", [builder.bitcast(arguments[0], word)], side_effect=False
+        )
+        return builder.bitcast(hidden, ir.DoubleType())
+
+    return types.float64(types.float64), generate
+
+
+@intrinsic(prefer_literal=True)
+def lane(typing, vector, place):
+    """Element `place`, a constant, as a number."""
+    at = _constant(place)
+
+    def generate(context, builder, signature, arguments):
+        return builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), at))
+
+    return types.float64(VECTOR, place), generate
+
+
+@intrinsic(prefer_literal=True)
+def spread(typing, vector, place):
+    """The vector of element `place`, a constant, eight times."""
+    at = _constant(place)
+
+    def generate(context, builder, signature, arguments):
+        return builder.shuffle_vector(arguments[0], arguments[0], _places([at] * LANES))
+
+    return VECTOR(VECTOR, place), generate
+
+
+@intrinsic(prefer_literal=True)
+def joined(typing, one, other, start):
+    """Eight of the sixteen elements of both from `start`, a constant, on."""
+    first = _constant(start)
+
+    def generate(context, builder, signature, arguments):
+        return builder.shuffle_vector(*arguments[:2], _places(list(range(first, first + LANES))))
+
+    return VECTOR(VECTOR, VECTOR, start), generate
+
+
+def _constant(kind):
+    return kind.literal_value
+
+
+def _elementwise(operation, instruction):
+    @intrinsic
+    def of_vectors(typing, left, right):
+        def generate(context, builder, signature, arguments):
+            return getattr(builder, instruction)(*arguments, flags=("contract",))
+
+        return VECTOR(VECTOR, VECTOR), generate
+
+    @overload(operation, jit_options=INLINED)
+    def _operation(left, right):
+        if isinstance(left, Vector) and isinstance(right, Vector):
+            return lambda left, right: of_vectors(left, right)
+        return None
+
+
+_elementwise(operator.add, "fadd")
+_elementwise(operator.sub, "fsub")
+_elementwise(operator.mul, "fmul")
+
+
+@intrinsic
+def turned(typing, vector):
+    """The elements, last first."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.shuffle_vector(arguments[0], arguments[0], _places(list(reversed(range(LANES)))))
+
+    return VECTOR(VECTOR), generate
+
+
+@intrinsic
+def packed(typing, values):
+    """The vector of eight numbers, given as a tuple."""
+
+    def generate(context, builder, signature, arguments):
+        vector = ir.Constant(DOUBLES, ir.Undefined)
+        for place in range(LANES):
+            value = builder.extract_value(arguments[0], place)
+            vector = builder.insert_element(vector, value, ir.Constant(ir.IntType(32), place))
+        return vector
+
+    return VECTOR(types.UniTuple(types.float64, LANES)), generate
+
+
+@intrinsic
+def totals(typing, vectors):
+    """The sums of the elements of eight vectors, as a vector: in three steps, each of which joins two vectors in one."""
+
+    def generate(context, builder, signature, arguments):
+        vectors = [builder.extract_value(arguments[0], place) for place in range(LANES)]
+        for width in (4, 2, 1):  # elements of a vector that have yet to become one
+            low = [place for place in range(2 * LANES) if not place & width]
+            high = [place | width for place in low]
+            vectors = [
+                builder.fadd(builder.shuffle_vector(*pair, _places(low)), builder.shuffle_vector(*pair, _places(high)))
+                for pair in zip(vectors[0::2], vectors[1::2], strict=True)
+            ]
+        return vectors[0]
+
+    return VECTOR(types.UniTuple(VECTOR, LANES)), generate
+
+
+@intrinsic
+def all_finite(typing, vector):
+    """Whether no element is infinite or NaN."""
+
+    def generate(context, builder, signature, arguments):
+        differences = builder.fsub(arguments[0], arguments[0])
+        equal = builder.fcmp_ordered("==", differences, differences)
+        bits = builder.bitcast(equal, ir.IntType(LANES))
+        return builder.icmp_unsigned("==", bits, ir.Constant(bits.type, 2**LANES - 1))
+
+    return types.boolean(VECTOR), generate
