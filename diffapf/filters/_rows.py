@@ -163,12 +163,12 @@ def _alive(tensor: Tensor) -> Tensor:
 
 def _plain(arguments: tuple) -> tuple[list, bool]:
     """The arguments without the wrappers of `torch.func` levels that are over, and whether any requires a gradient."""
-    plain, differentiable = [], False
-    for argument in arguments:
+    plain, differentiable = list(arguments), False
+    for place, argument in enumerate(arguments):
         if isinstance(argument, Tensor):
-            argument = _alive(argument)
+            if unwrap_if_dead(argument) is not argument:
+                plain[place] = argument = _alive(argument)
             differentiable = differentiable or argument.requires_grad
-        plain.append(argument)
     return plain, differentiable
 
 
@@ -217,6 +217,11 @@ def _fold_into_rows(function: type[RowFunction], info, in_dims, *arguments):
     if isinstance(results, tuple):
         return tuple(unfold(result) for result in results), (0,) * len(results)
     return unfold(results), 0
+
+
+def unfilled(tensor: Tensor) -> Tensor:
+    """A contiguous tensor of the shape and dtype of another, for a kernel to write; `new_empty(shape)` takes twice as long."""
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
 
 
 def conjugates(ctx) -> list[Tensor]:
@@ -289,7 +294,7 @@ def to_rows(x: Tensor) -> Tensor:
 
 def state_rows(name: str, state: Tensor | None, x: Tensor, size: int) -> Tensor:
     """An initial state `(..., size)` as `(rows, size)`; zeros for None; one state may serve every row."""
-    rows = x.shape[:-1].numel()
+    rows = x.shape[0] if x.dim() == 2 else x.shape[:-1].numel()
     if state is None:
         return x.new_zeros(rows, size)
     check_signal(name, state, x)

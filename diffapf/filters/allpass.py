@@ -33,6 +33,7 @@ from diffapf.filters._rows import (
     number_rows,
     state_rows,
     to_rows,
+    unfilled,
 )
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter
@@ -149,7 +150,7 @@ class AllpassOutput(RowFunction):
 
     @staticmethod
     def forward(x, p, loop, through, zi):
-        y = x.new_empty(x.shape)
+        y = unfilled(x)
         ends = zi.new_empty(zi.shape[0], segments_of(*p.shape), zi.shape[1], dtype=torch.float64)
         run("allpass_output", x, p, loop, through, zi, out=(y, ends))
         return y, ends[:, -1].to(zi.dtype, copy=True), ends
@@ -214,7 +215,7 @@ class AllpassOutputTangent(RowFunction):
 
     @staticmethod
     def forward(dx, dp, dloop, dthrough, dzi, x, p, loop, through, z, zi):
-        results = dzi.new_empty(dzi.shape[0], p.shape[1]), dzi.new_empty(dzi.shape)
+        results = dzi.new_empty(dzi.shape[0], p.shape[1]), unfilled(dzi)
         run("allpass_output_tangent", dx, dp, dloop, dthrough, dzi, x, p, loop, through, z, zi, out=results)
         return results
 
@@ -392,7 +393,7 @@ class TanhOfFramesAdjoint(RowFunction):
 
     @staticmethod
     def forward(g, v, p, timing):
-        dv = v.new_empty(v.shape)
+        dv = unfilled(v)
         run("tanh_of_frames_adjoint", g, p, timing, out=(dv,))
         return dv
 

@@ -23,6 +23,7 @@ from diffapf.filters._rows import (
     shared,
     state_rows,
     to_rows,
+    unfilled,
 )
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter, FIRTranspose, past_and_present
@@ -84,7 +85,7 @@ class AllPole(RowFunction):
 
     @staticmethod
     def forward(x, a, zi, timing):
-        y = x.new_empty(x.shape)
+        y = unfilled(x)
         run("allpole", x, a, timing, zi, out=(y,))
         return y
 
@@ -116,9 +117,9 @@ class AllPoleAdjoint(RowFunction):
 
     @staticmethod
     def forward(g, a, y, zi, timing, with_coefficients):
-        dx = g.new_empty(g.shape)
+        dx = unfilled(g)
         da = g.new_empty(g.shape[0], a.shape[1] if with_coefficients else 0, a.shape[2])
-        dzi = g.new_empty(zi.shape)
+        dzi = unfilled(zi)
         inputs = g, a, timing, y, zi
         run("allpole_adjoint", *inputs, out=(dx, da, dzi))
         return dx, da, dzi

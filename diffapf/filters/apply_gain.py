@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows, unfilled
 from diffapf.filters.gain_curve import DECIBELS_OF_E
 from diffapf.kernels import run
 from diffapf.kernels.reference import gained, gained_slopes
@@ -57,7 +57,7 @@ class ApplyGain(RowFunction):
 
     @staticmethod
     def forward(x, gain, numbers, kind):
-        y = torch.empty_like(x, memory_format=torch.contiguous_format)
+        y = unfilled(x)
         run("apply_gain", x, gain, numbers, kind, out=(y,))
         return y
 
@@ -82,7 +82,7 @@ class ApplyGainAdjoint(RowFunction):
 
     @staticmethod
     def forward(gradient, x, gain, numbers, kind, with_x):
-        results = x.new_empty(len(x), x.shape[1] if with_x else 0), x.new_empty(x.shape), x.new_empty(numbers.shape)
+        results = x.new_empty(len(x), x.shape[1] if with_x else 0), unfilled(x), x.new_empty(numbers.shape)
         run("apply_gain_adjoint", gradient, x, gain, numbers, kind, out=results)
         return results
 

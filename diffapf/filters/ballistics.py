@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows, unfilled
 from diffapf.filters.allpole import AllPole
 from diffapf.kernels import run
 
@@ -111,7 +111,7 @@ class BallisticsAdjoint(RowFunction):
 
     @staticmethod
     def forward(gradient, g, at, rt, zi, y):
-        results = tuple(like.new_empty(like.shape) for like in (g, at, rt, zi))
+        results = tuple(unfilled(like) for like in (g, at, rt, zi))
         run("ballistics_adjoint", gradient, g, at, rt, zi, y, out=results)
         return results
 

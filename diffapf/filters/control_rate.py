@@ -60,14 +60,14 @@ def coefficient_rows(
     With `share`, one row of coefficients stands for all.
     """
     check_signal(name, coefficients, x)
-    batch, rows, time = x.shape[:-1], x.shape[:-1].numel(), x.shape[-1]
     if coefficients.dim() == 0:
         raise ValueError(f"{name} needs its taps as the last dimension, got a scalar")
     taps = coefficients.shape[-1]
+    if hop is None and share and coefficients.dim() == 1:
+        return coefficients.view(1, 1, taps), FIXED
     if hop is None and x.dim() == 2 and coefficients.shape[:-1] == x.shape:
         return coefficients, None
-    if hop is None and share and coefficients.dim() == 1:
-        return coefficients[None, None], FIXED
+    batch, rows, time = x.shape[:-1], x.shape[:-1].numel(), x.shape[-1]
 
     def expanded(*last: int) -> Tensor | None:
         try:

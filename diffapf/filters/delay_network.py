@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._fft import convolve, correlate
-from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, shared, state_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, shared, state_rows, unfilled
 from diffapf.kernels import run
 
 
@@ -118,7 +118,7 @@ class Network(RowFunction):
 
     @staticmethod
     def forward(x, U, f, zi):
-        q, w = (torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(2))
+        q, w = (unfilled(x) for _ in range(2))
         run("delay_network", x, U, f, zi, out=(q, w))
         return q, w
 

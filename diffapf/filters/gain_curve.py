@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows
+from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows, unfilled
 from diffapf.kernels import run
 from diffapf.kernels.reference import curve_of, curve_slopes
 
@@ -113,7 +113,7 @@ class GainCurveAdjoint(RowFunction):
 
     @staticmethod
     def forward(gradient, level, numbers, gain, kind):
-        results = level.new_empty(level.shape), numbers.new_empty(numbers.shape)
+        results = unfilled(level), unfilled(numbers)
         run("gain_curve_adjoint", gradient, level, numbers, gain, kind, out=results)
         return results
 

@@ -23,7 +23,7 @@ from torch.nn.functional import pad
 
 from diffapf.filters._checks import any_zero
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows, unfilled
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED, ControlRate, Timing, coefficient_rows
 from diffapf.filters.fir import FIR, past_and_present
@@ -254,8 +254,8 @@ class DirectForm(RowFunction):
 
     @staticmethod
     def forward(x, b, a, zi, timing, form):
-        y, zf = torch.empty_like(x, memory_format=torch.contiguous_format), zi.new_empty(zi.shape)
-        results = (y, zf, torch.empty_like(y)) if FORMS[form].keeps_w else (y, zf)
+        y, zf = unfilled(x), unfilled(zi)
+        results = (y, zf, unfilled(y)) if FORMS[form].keeps_w else (y, zf)
         run(FORMS[form].kernel, x, b, a, timing, zi, out=results)
         return results
 
@@ -333,7 +333,7 @@ class DirectFormAdjoint(RowFunction):
     @staticmethod
     def forward(g, gzf, x, b, a, zi, signal, timing, form, with_b, with_a):
         wanted = x, b[:, : None if with_b else 0], a[:, : None if with_a else 0], zi
-        results = tuple(like.new_empty(like.shape) for like in wanted)
+        results = tuple(unfilled(like) for like in wanted)
         x, b, a, zi, signal = (tensor.conj() for tensor in (x, b, a, zi, signal))
         run(f"{FORMS[form].kernel}_adjoint", g, gzf, x, b, a, timing, zi, signal, out=results)
         return results

@@ -33,6 +33,7 @@ from diffapf.filters._rows import (
     number_rows,
     state_rows,
     to_rows,
+    unfilled,
 )
 from diffapf.filters.state_space import DenseRecurrence, DenseRecurrenceAdjoint, states_before
 from diffapf.kernels import run
@@ -156,7 +157,7 @@ class OpticalCellAdjoint(RowFunction):
 
     @staticmethod
     def forward(gradient, x, numbers, zi, states, kind):
-        results = x.new_empty(x.shape), numbers.new_empty(numbers.shape), zi.new_empty(zi.shape)
+        results = unfilled(x), unfilled(numbers), unfilled(zi)
         run("optical_cell_adjoint", gradient, x, numbers, zi, states, kind, out=results)
         return results
 

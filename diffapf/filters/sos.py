@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diffapf.filters._checks import any_zero
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows, unfilled
 from diffapf.filters.control_rate import ControlRate, Timing, coefficient_rows
 from diffapf.filters.iir import transposed_form_2
 from diffapf.kernels import run
@@ -86,7 +86,7 @@ class Cascade(RowFunction):
 
     @staticmethod
     def forward(x, sos, zi, timing):
-        y, zf = torch.empty_like(x, memory_format=torch.contiguous_format), zi.new_empty(zi.shape)
+        y, zf = unfilled(x), unfilled(zi)
         between = x.new_empty(*x.shape, sos.shape[2] - 1)
         run("sos_cascade", x, sos, timing, zi, out=(y, zf, between))
         return y, zf, between
@@ -115,7 +115,7 @@ class CascadeAdjoint(RowFunction):
 
     @staticmethod
     def forward(g, gzf, x, sos, zi, y, between, timing, with_sos):
-        results = tuple(like.new_empty(like.shape) for like in (x, sos if with_sos else sos[:, :0], zi))
+        results = tuple(unfilled(like) for like in (x, sos if with_sos else sos[:, :0], zi))
         x, sos, zi, y, between = (tensor.conj() for tensor in (x, sos, zi, y, between))
         run("sos_cascade_adjoint", g, gzf, x, sos, timing, zi, y, between, out=results)
         return results

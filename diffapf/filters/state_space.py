@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows
+from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows, unfilled
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import coefficient_rows
 from diffapf.kernels import run
@@ -159,7 +159,7 @@ class DenseRecurrenceAdjoint(RowFunction):
 
     @staticmethod
     def forward(g, A, v0, v, with_matrices):
-        results = tuple(like.new_empty(like.shape) for like in (A if with_matrices else A[:, :0], v, v0))
+        results = tuple(unfilled(like) for like in (A if with_matrices else A[:, :0], v, v0))
         A, v0, v = (tensor.conj() for tensor in (A, v0, v))
         run("dense_recurrence_adjoint", g, A, v0, v, out=results)
         return results

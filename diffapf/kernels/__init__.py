@@ -15,7 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from diffapf.kernels.pages import ask_for_large_pages
+from diffapf.kernels.pages import LARGE, ask_for_large_pages
 
 
 @functools.cache
@@ -91,7 +91,8 @@ def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
     arguments = [_stored(argument) if isinstance(argument, Tensor) else argument for argument in inputs]
     if arguments[0].is_cpu:
         for tensor in out:
-            ask_for_large_pages(tensor)
+            if tensor.nbytes >= LARGE:
+                ask_for_large_pages(tensor)
     for applies in TABLE:
         kernel = applies(name, arguments)
         if kernel is not None:
@@ -103,7 +104,7 @@ def _stored(tensor: Tensor) -> Tensor:
     """The tensor as its elements in a row: PyTorch has tensors that are none, or the conjugate of what is stored."""
     if tensor._is_zerotensor():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-    if tensor.is_conj() or tensor.is_neg():
+    if tensor.is_neg() or tensor.is_conj():
         tensor = tensor.resolve_conj().resolve_neg()
     return tensor.contiguous()
 

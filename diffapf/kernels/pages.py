@@ -32,9 +32,8 @@ def _advise() -> Callable | None:
 
 def ask_for_large_pages(tensor: Tensor) -> None:
     """Asks for the whole pages within a tensor on the CPU that nothing was written to yet. Nothing depends on the answer."""
-    size = tensor.nbytes
-    if size < LARGE or (advise := _advise()) is None:
+    if (advise := _advise()) is None:
         return
     first = -(-tensor.data_ptr() // PAGE) * PAGE
-    last = (tensor.data_ptr() + size) // PAGE * PAGE
+    last = (tensor.data_ptr() + tensor.nbytes) // PAGE * PAGE
     advise(first, last - first, mmap.MADV_HUGEPAGE)

@@ -198,15 +198,15 @@ def _kind(argument):
 # ------------------------------------------------------------------------------------------------------------ in Python
 
 
-def _append_words(block: array, arguments: tuple) -> None:
+def _append_words(words: list[int], arguments: tuple) -> None:
     for argument in arguments:
         if isinstance(argument, Tensor):
-            block.append(argument.data_ptr())
-            block.extend(argument.shape)
+            words.append(argument.data_ptr())
+            words += argument.shape
         elif isinstance(argument, tuple):
-            _append_words(block, argument)
+            _append_words(words, argument)
         elif argument is not None:
-            block.frombytes(struct.pack("d", argument))
+            words += struct.unpack("q", struct.pack("d", argument))
 
 
 def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, constants: tuple = ()) -> None:
@@ -220,8 +220,9 @@ def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, consta
         compiled = _compiled[kernel, key] = _compile(kernel, arguments, constants)
     threads = 1 if work < WORTH_A_THREAD else min(torch.get_num_threads(), rows, work // WORTH_A_THREAD)
     group = rows if threads <= 1 else ROWS_TOGETHER if rows >= ROWS_TOGETHER * threads else -(-rows // threads)
-    block = array("q", [0, rows, group])
-    _append_words(block, arguments)
+    words = [0, rows, group]
+    _append_words(words, arguments)
+    block = array("q", words)  # alive until the call is over
     address, _ = block.buffer_info()
     if threads <= 1:
         compiled.ctypes(address)
