@@ -8,6 +8,8 @@ from pathlib import Path
 
 # Threads that wait should sleep: on a busy machine, spinning ones slow a training of short kernels by ten times.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Large tensors in large pages: at 300 s of audio, mapping pages of 4 kB takes longer than a compressor's step.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import hydra
 from hydra.core.hydra_config import HydraConfig

@@ -33,6 +33,7 @@ OPTIONS = {  # of `identify`, for each effect
     "phaser": ("stages", "loop_delay", "core"),
     "compressor": ("knees",),
     "equalizer": (),
+    "la2a": (),
     "plate": ("modes",),
 }
 STEPS = 100  # of the bar
@@ -43,7 +44,7 @@ def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecord
 
     Raises ValueError for settings that only a training by descent heeds, or another effect, and where none was found.
     """
-    effect = cfg.model._target_.rpartition(".")[2].lower()
+    effect = cfg.identify_as or cfg.model._target_.rpartition(".")[2].lower()
     _check(overrides, effect)
     settings: dict = OmegaConf.to_container(cfg.identify, resolve=True)  # type: ignore[assignment]
     options = {name: settings[name] for name in OPTIONS[effect] if settings[name] is not None}
@@ -78,7 +79,7 @@ def _check(overrides: Sequence[str], effect: str) -> None:
                 "data=recordings): leave it out, or train by descent with protocol=descent"
             )
         if name.startswith("identify.") and name.partition(".")[2] not in OPTIONS[effect]:
-            wanted = ", ".join(f"identify.{option}" for option in OPTIONS[effect])
+            wanted = ", ".join(f"identify.{option}" for option in OPTIONS[effect]) or "none"
             raise ValueError(f"{override} is no setting of a {effect}'s identification, which takes {wanted}")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from diffapf.losses import ESR, esr
+from diffapf.losses import ESR, Prefiltered, esr
 from tests.filters.oracles import normal
 
 TARGET = normal(2, 500)
@@ -73,3 +73,13 @@ def test_shapes_that_differ_are_refused(shape):
 def test_it_is_differentiable(pre_emphasis):
     prediction = normal(2, 20, seed=1).requires_grad_()
     assert gradcheck(lambda y: esr(y, TARGET[:, :20], pre_emphasis), prediction, check_forward_ad=True)
+
+
+def test_the_prefiltered_mean_absolute_error_is_that_of_both_signals_filtered():
+    """By one pass over their difference, which the gradient goes back through too."""
+    prediction, behind = normal(2, 500, seed=1).requires_grad_(), Prefiltered(torch.nn.L1Loss())
+    expected = torch.nn.L1Loss()(behind.filtered(prediction)[0], behind.filtered(TARGET)[0])
+    found = behind(prediction, TARGET)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    of_each = (torch.autograd.grad(loss, prediction)[0] for loss in (found, expected))
+    torch.testing.assert_close(*of_each, rtol=1e-10, atol=1e-15)

@@ -58,7 +58,7 @@ class Compressor(Effect):
         makeup_db: gain after it all.
         knee_db: the width of a knee; None: hard.
         expander_threshold_db, expander_ratio: an expander below, 0 < expander_ratio ≤ 1; None: none.
-        rectifier: "square", "absolute" or "half_wave".
+        rectifier: "square", "absolute", "half_wave" or "signed"; see `LevelDetector`.
         link: None, "max" or "mean" of the channels' levels, the dimension before time.
         average: before the ballistics, "one_pole", "boxcar" or None.
         average_ms: the one-pole's time, or the boxcar's length, which is not learned.

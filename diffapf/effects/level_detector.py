@@ -13,7 +13,12 @@ from diffapf.effects.time_constants import smoothing_rate
 from diffapf.filters.methods import OnePole
 from diffapf.parameters import Named
 
-RECTIFIERS = {"square": "power", "absolute": "amplitude", "half_wave": "amplitude"}  # and what they give
+RECTIFIERS = {  # and what they give
+    "square": "power",
+    "absolute": "amplitude",
+    "half_wave": "amplitude",
+    "signed": "amplitude",
+}
 LINKS = (None, "max", "mean")
 AVERAGES = (None, "one_pole", "boxcar")
 
@@ -23,7 +28,8 @@ class LevelDetector(nn.Module):
 
     Args:
         sample_rate: in Hz.
-        rectifier: "square" (x²), "absolute" (|x|) or "half_wave" (max(x, 0)).
+        rectifier: "square" (x²), "absolute" (|x|), "half_wave" (max(x, 0)) or "signed" (x: what is smoothed falls faster
+            below zero; the curve takes a negative level for silence).
         link: "max" or "mean" over the channels, the dimension before time: one level for all; None: each its own.
         average: "one_pole", "boxcar" (a moving mean) or None.
         average_ms: the one-pole's time, learnable, or the boxcar's length.
@@ -63,7 +69,9 @@ class LevelDetector(nn.Module):
 
     def rectified(self, x: Tensor) -> Tensor:
         if self.rectifier == "square":
-            return x.square().clamp_min(10 ** (self.floor_db / 10))
+            return x.square().clamp_min_(10 ** (self.floor_db / 10))
+        if self.rectifier == "signed":
+            return x
         return (x.abs() if self.rectifier == "absolute" else x).clamp_min(10 ** (self.floor_db / 20))
 
     def linked(self, level: Tensor) -> Tensor:

@@ -72,7 +72,9 @@ class Ballistics(RowFunction):
 
     @staticmethod
     def backward(ctx, gradient):
-        return BallisticsAdjoint.apply(gradient, *ctx.saved_tensors)
+        with_g = ctx.needs_input_grad[0] or not gradient.is_cpu  # the GPU's kernel writes it always
+        dg, *others = BallisticsAdjoint.apply(gradient, *ctx.saved_tensors, with_g)
+        return dg if ctx.needs_input_grad[0] else None, *others
 
     @staticmethod
     def tangent(ctx, saved, dg, *tangents):
@@ -107,23 +109,26 @@ class BallisticsTangent(RowFunction):
 
 
 class BallisticsAdjoint(RowFunction):
-    """(∂L/∂y, g, attack, release, zi, y) → (dg, dattack, drelease, dzi)."""
+    """(∂L/∂y, g, attack, release, zi, y) → (dg, dattack, drelease, dzi); dg has no samples where it is not wanted."""
+
+    OPTIONS = ("with_g",)
 
     @staticmethod
-    def forward(gradient, g, at, rt, zi, y):
-        results = tuple(unfilled(like) for like in (g, at, rt, zi))
+    def forward(gradient, g, at, rt, zi, y, with_g):
+        wanted = g if with_g else g[:, :0], at, rt, zi
+        results = tuple(unfilled(like) for like in wanted)
         run("ballistics_adjoint", gradient, g, at, rt, zi, y, out=results)
         return results
 
     @staticmethod
     def backward(ctx, *along):
         *inputs, y = ctx.saved_tensors
-        return *pull_back(_adjoint_composition(y), inputs, along), None
+        return *pull_back(_adjoint_composition(y, ctx.with_g), inputs, along), None, None
 
     @staticmethod
     def tangent(ctx, saved, *tangents):
         *inputs, y = saved
-        return push_forward(_adjoint_composition(y), inputs, tangents[:-1])
+        return push_forward(_adjoint_composition(y, ctx.with_g), inputs, tangents[: len(inputs)])
 
 
 def _composition(y: Tensor):
@@ -137,8 +142,12 @@ def _composition(y: Tensor):
     return one_pole
 
 
-def _adjoint_composition(y: Tensor):
-    return lambda gradient, *inputs: pull_back(_composition(y), inputs, (gradient,))
+def _adjoint_composition(y: Tensor, with_g: bool):
+    def adjoint(gradient, *inputs):
+        dg, *others = pull_back(_composition(y), inputs, (gradient,))
+        return (dg if with_g else dg[:, :0]), *others
+
+    return adjoint
 
 
 def _tangent_composition(dat, drt, dzi, dg, g, at, rt, zi, y):

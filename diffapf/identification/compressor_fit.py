@@ -401,12 +401,16 @@ class Comparison(ABC):
         self.validation = whole.pair.part(middle, whole.stop_s)
         self.rows: list[Row] = []
         self.refined: tuple[Any, Fit] | None = None
+        self.trajectory: list[Reached] = []
 
     @abstractmethod
     def run(self) -> None: ...
 
     @abstractmethod
     def result(self, interrupted: bool = False) -> CompressorFit: ...
+
+    def _watch(self, number: int, esr: float, values: dict[str, float]) -> None:
+        self.trajectory.append(Reached(number, esr, values))
 
     def outcome(self) -> CompressorFit:
         try:
@@ -429,7 +433,6 @@ class _Structures(Comparison):
     ):
         super().__init__(whole, gain, report, finished)
         self.families = families
-        self.trajectory: list[Reached] = []
 
     def run(self) -> None:
         """Every family from a few starts; those near the best from all, with every knee, on all but the validation."""
@@ -456,9 +459,6 @@ class _Structures(Comparison):
         chosen = simplest(self.rows)
         self.report(f"all of the training part: {chosen.name}", 0.9)
         self.refined = self._refined(f"whole: {chosen.name}", chosen.compressor, self.whole, self._watch)
-
-    def _watch(self, number: int, esr: float, values: dict[str, float]) -> None:
-        self.trajectory.append(Reached(number, esr, values))
 
     @property
     def first_seconds(self) -> Part:

@@ -59,6 +59,7 @@ def structures(sample_rate: float) -> dict[str, Options]:
             "floor_db": -200.0,
             "smoothed": "amplitude",
         },
+        "smoothed x, signed → curve": {"rectifier": "signed", "average": None, "smoothed": "amplitude"},
         "smoothed level in dB → curve": {"smoothed": "level_db"},
         "mean square → curve → gain in dB, decoupled": {"smoothed": "gain_db", "ballistics": "decoupled"},
         "level in dB, decoupled → curve": {"smoothed": "level_db", "ballistics": "decoupled"},

@@ -31,6 +31,7 @@ from diffapf.identification.compressor_fit import (
     NotACompressorError,
     Progress,
     Row,
+    Watch,
     aligned,
     gain_alone,
 )
@@ -45,7 +46,7 @@ from diffapf.identification.levelling_amplifier_structures import (
     Options,
     priors_of,
 )
-from diffapf.identification.modules import Estimate, estimates, fit_module
+from diffapf.identification.modules import Estimate, estimates, fit_module, of_parameters
 from diffapf.identification.prefiltered_pair import Part
 from diffapf.identification.projected_part import Projected, numbers_of
 from diffapf.identification.spans import channels_of
@@ -127,10 +128,18 @@ def fit_levelling_amplifier(
 
 
 def descend(
-    amplifier: LevellingAmplifier, part: Part, iterations: int = ITERATIONS, tolerance: float = TOLERANCE
+    amplifier: LevellingAmplifier,
+    part: Part,
+    iterations: int = ITERATIONS,
+    tolerance: float = TOLERANCE,
+    watch: Watch | None = None,
 ) -> Fit:
-    """Moves the cell's parameters to where error and priors are least over a part, and solves for its output stage."""
+    """Moves the cell's parameters to where error and priors are least over a part, and solves for its output stage.
+
+    watch: called with each iteration's number, the ESR, to which the priors add, and the cell's parameters reached.
+    """
     amplifier.double()
+    values_at = of_parameters(amplifier, _values)
     projected = Projected(amplifier, part)
     if not projected.solution(numbers_of(amplifier)[None].detach())[0][0] > 0:
         raise NotACompressorError(
@@ -151,6 +160,11 @@ def descend(
         far, _ = prior.linearised(dict(amplifier.named_parameters()), {})
         return torch.cat([far.new_tensor([math.sqrt(left) if weights[0] > 0 else math.nan]), far])
 
+    def reached(number: int, cost: float, damping: float, parameters: Parameters) -> bool:
+        if watch is not None:
+            watch(number, cost / part.energy, values_at(parameters))
+        return cost <= EXACT * part.energy
+
     fit = fit_module(
         amplifier,
         residuals,
@@ -162,7 +176,7 @@ def descend(
         },
         iterations=iterations,
         tolerance=tolerance,
-        callback=lambda number, cost, damping, parameters: cost <= EXACT * part.energy,
+        callback=reached,
     )
     if fit.why == INTERRUPTED:
         raise KeyboardInterrupt
@@ -216,8 +230,13 @@ def changed(amplifier: LevellingAmplifier, **options: Any) -> LevellingAmplifier
     same = LevellingAmplifier(
         amplifier.sample_rate, **(amplifier.configuration() | {"filters": None} | options)
     ).double()
-    same.set_parameters({f"cell.{name}": part().item() for name, part in _cell(amplifier).items()})
+    same.set_parameters(_values(amplifier))
     return same
+
+
+def _values(amplifier: LevellingAmplifier) -> dict[str, float]:
+    """Those of the cell's parameters."""
+    return {f"cell.{name}": parameter().item() for name, parameter in _cell(amplifier).items()}
 
 
 # ----------------------------------------------------------------------------------------------------------- comparison
@@ -254,7 +273,8 @@ class _Cells(Comparison):
             self._compare(name, changed(cast(LevellingAmplifier, best.compressor), **stage))
         chosen = self._chosen()
         self.report(f"all of the training part: {chosen.name}", 0.85)
-        self.refined = self._refined(f"whole: {chosen.name}", cast(LevellingAmplifier, chosen.compressor), self.whole)
+        best_cell = cast(LevellingAmplifier, chosen.compressor)
+        self.refined = self._refined(f"whole: {chosen.name}", best_cell, self.whole, self._watch)
 
     def _chosen(self) -> Row:
         """Of the rows that tie with the best those of fewest parameters, of these the cell that comes first in the list."""
@@ -283,8 +303,11 @@ class _Cells(Comparison):
         free = len(_cell(amplifier)) + len(amplifier.output.weights())
         self.rows.append(Row(name, amplifier, free, self.first.esr(amplifier), self.validation.esr(amplifier)))
 
-    def _refined(self, name: str, start: LevellingAmplifier, part: Part) -> tuple[LevellingAmplifier, Fit]:
-        return self.finished.descent(name, lambda: changed(start, **_output_of(start)), partial(descend, part=part))
+    def _refined(
+        self, name: str, start: LevellingAmplifier, part: Part, watch: Watch | None = None
+    ) -> tuple[LevellingAmplifier, Fit]:
+        again = partial(descend, part=part, watch=watch)
+        return self.finished.descent(name, lambda: changed(start, **_output_of(start)), again)
 
     def _check(self) -> None:
         esr = min(row.train_esr for row in self.rows)
@@ -318,7 +341,7 @@ class _Cells(Comparison):
             self.gain_db,
             all_estimates(cast(LevellingAmplifier, amplifier), fit, last),
             findings,
-            [],
+            self.trajectory,
             interrupted,
         )
 

@@ -696,7 +696,10 @@ def ballistics_adjoint(
     drt: Tensor,
     dzi: Tensor,
 ) -> None:
-    """h[n] = gradient[n] + (1−β[n+1]) h[n+1];  dg = β h;  dβ[n] = h[n] (g[n] − y[n−1]), added to the branch taken."""
+    """h[n] = gradient[n] + (1−β[n+1]) h[n+1];  dg = β h;  dβ[n] = h[n] (g[n] − y[n−1]), added to the branch taken.
+
+    dg may have no samples: then nobody asks for it.
+    """
     for total in (dat, drt, dzi):
         total.zero_()
     for n in range(g.shape[1] - 1, -1, -1):
@@ -704,7 +707,8 @@ def ballistics_adjoint(
         attack = g[:, n] < past
         rate = torch.where(attack, at, rt)
         h = gradient[:, n] + dzi
-        dg[:, n] = rate * h
+        if dg.shape[1]:
+            dg[:, n] = rate * h
         of_rate = h * (g[:, n] - past)
         dat += torch.where(attack, of_rate, 0.0)
         drt += torch.where(attack, 0.0, of_rate)

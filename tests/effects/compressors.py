@@ -36,6 +36,7 @@ STRUCTURES: dict[str, dict[str, Any]] = {
     "absolute, no average": {"rectifier": "absolute", "average": None, "floor_db": -160.0},
     "peak level": {"rectifier": "absolute", "average": None, "smoothed": "amplitude", "floor_db": -200.0},
     "half-wave peak": {"rectifier": "half_wave", "average": None, "smoothed": "amplitude", "floor_db": -200.0},
+    "signed peak": {"rectifier": "signed", "average": None, "smoothed": "amplitude"},
     "power": {"average": None, "smoothed": "power"},
     "power of an absolute value": {"rectifier": "absolute", "smoothed": "power"},
     "RMS amplitude": {"smoothed": "amplitude"},
@@ -91,9 +92,10 @@ def compressor_loop(arguments: dict[str, Any], x: Array, side_chain: Array | Non
 
 
 def rectified(a: dict[str, Any], x: Array) -> Array:
-    power = a["rectifier"] == "square"
-    level = {"square": x**2, "absolute": np.abs(x), "half_wave": np.maximum(x, 0.0)}[a["rectifier"]]
-    level = np.maximum(level, 10 ** (a["floor_db"] / (10 if power else 20)))
+    kinds = {"square": x**2, "absolute": np.abs(x), "half_wave": np.maximum(x, 0.0), "signed": x}
+    level, power = kinds[a["rectifier"]], a["rectifier"] == "square"
+    if a["rectifier"] != "signed":
+        level = np.maximum(level, 10 ** (a["floor_db"] / (10 if power else 20)))
     if a["link"]:
         level = np.broadcast_to({"max": np.max, "mean": np.mean}[a["link"]](level, 0, keepdims=True), level.shape)
     if a["average"] == "one_pole":
@@ -118,7 +120,8 @@ def gain_of(a: dict[str, Any], level: Array) -> Array:
             loudness = np.maximum(20 * np.log10(amplitude), a["floor_db"])
             return curve_loop(a, smoothed_loop(a, loudness, a["floor_db"], of_gain=False))
         exponent = 2 if smoothed == "power" else 1
-        return curve_loop(a, 20 / exponent * np.log10(smoothed_loop(a, amplitude**exponent, 0.0, of_gain=False)))
+        level = smoothed_loop(a, amplitude**exponent, 0.0, of_gain=False)
+        return curve_loop(a, 20 / exponent * np.log10(np.maximum(level, 0.0)))
 
 
 def curve_loop(a: dict[str, Any], loudness: Array) -> Array:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from data.programme import programme
 from diffapf import Compressor, audio
 from diffapf.identification import compressor_fit, spans
 from diffapf.identification.compressor_fit import NotACompressorError, begin, descend, fit_compressor, search
 from diffapf.identification.compressor_structures import structures
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.prefiltered_pair import MonoPair
+from tests.identification import ladspa
 from tests.identification.synthetic import plucks
 
 RATE = 16_000
@@ -232,3 +234,31 @@ def test_a_third_party_compressor_is_known_exactly():
     known = {"curve.threshold_db": -24.0, "curve.ratio": 4.0}
     known |= {"smoother.attack_ms": 5.0 / juce, "smoother.release_ms": 120.0 / juce}
     assert {name: values[name] for name in known} == pytest.approx(known, rel=1e-3)
+
+
+SC4 = ladspa.find("sc4m_1916.so")
+
+
+@pytest.mark.skipif(SC4 is None, reason="swh-plugins is not installed")
+@pytest.mark.parametrize(
+    ("peak", "structure", "neighbour"),
+    [
+        (0.0, "smoothed RMS of 256 samples → curve", "smoothed RMS of 512 samples → curve"),
+        (1.0, "smoothed x, signed → curve", "smoothed max(x, 0) → curve"),
+    ],
+)
+def test_sc4s_detectors_are_told_from_their_neighbours(peak, structure, neighbour):
+    """Its times come in 1/256 s: 10 and 150 ms are 3 and 38 of them, 63 %. A gain pole of a sample is left unexplained."""
+    rate, dry = 44_100, programme(6)
+    controls = {"RMS/peak": peak, "Attack": 10.0, "Release": 150.0, "Threshold": -24.0, "Ratio": 4.0}
+    wet = ladspa.run(SC4, "sc4m", {**controls, "Knee radius": 3.0, "Makeup": 0.0}, dry, rate)
+    pair = torch.from_numpy(dry), torch.from_numpy(wet)
+    candidates = {name: structures(rate)[name] for name in (structure, neighbour)}
+    fit = fit_compressor(*pair, rate, (0.0, 4.5), structures=candidates, knees=["soft"])
+    assert fit.chosen.startswith(f"{structure}, soft knee") and fit.margin > 3.0
+    assert fit.pair.part(4.5, 6.0, 6.0).esr(fit.compressor) < 3e-5
+    values = {estimate.name: estimate.value for estimate in fit.estimates}
+    assert values["curve.threshold_db"] == pytest.approx(-24.0, abs=0.1)
+    assert values["curve.knee_db"] == pytest.approx(6.0, rel=0.03)
+    known = {"curve.ratio": 4.0, "smoother.attack_ms": 2.2 * 3 / 0.256, "smoother.release_ms": 2.2 * 38 / 0.256}
+    assert {name: values[name] for name in known} == pytest.approx(known, rel=0.03)

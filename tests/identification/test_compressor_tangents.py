@@ -26,6 +26,7 @@ STRUCTURES = {
     "root of the mean square": {"smoothed": "amplitude"},
     "boxcar": {"average": "boxcar", "average_ms": 5.8, "smoothed": "amplitude", "knee_db": 6.0},
     "half wave": {"rectifier": "half_wave", "smoothed": "amplitude", **PLAIN},
+    "signed": {"rectifier": "signed", "smoothed": "amplitude", **PLAIN},
     "level in dB": {"rectifier": "absolute", "smoothed": "level_db", **PLAIN},
     "decoupled": {"ballistics": "decoupled", "smoothed": "gain_db"},
     "one time": {"release_ms": None},

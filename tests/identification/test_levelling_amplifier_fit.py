@@ -78,6 +78,10 @@ def test_a_levelling_amplifier_and_its_cell_are_found(dry):
     assert fit.pair.part(3.0, 4.0, 9.0).esr(fit.compressor) < 1e-4
     assert fit.rows[0].validation_esr < 0.2 * fit.rows[1].validation_esr
     assert all(estimate.error >= 0 for estimate in fit.estimates)
+    assert [reached.number for reached in fit.trajectory] == list(range(len(fit.trajectory)))
+    values = {spec.name: spec.value for spec in fit.compressor.parameters_spec() if spec.name.startswith("cell.")}
+    assert fit.trajectory[-1].values == pytest.approx(values, rel=1e-9)
+    assert fit.train.esr(fit.compressor) <= fit.trajectory[-1].esr <= fit.trajectory[0].esr
     assert fit.compressor.output.makeup_db().item() == pytest.approx(4.0, abs=0.3)
 
 

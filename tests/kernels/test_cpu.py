@@ -169,9 +169,9 @@ def ballistics(random: Random, rows, time, *_):
     return (random.normal(rows, time), *rates, random.normal(rows)), [(rows, time)]
 
 
-def ballistics_adjoint(random: Random, rows, time, *_):
+def ballistics_adjoint(random: Random, rows, time, size, *_):
     (g, at, rt, zi), _ = ballistics(random, rows, time)
-    shapes = [(rows, time), (rows,), (rows,), (rows,)]
+    shapes = [(rows, time if size != 1 else 0), (rows,), (rows,), (rows,)]
     return (random.normal(rows, time), g, at, rt, zi, random.normal(rows, time)), shapes
 
 

@@ -1,5 +1,6 @@
 """Long rows are cut into segments in time: the results must not tell."""
 
+import math
 import sys
 
 import pytest
@@ -132,6 +133,39 @@ def test_ballistics_that_remember_longer_than_a_segment_are_not_cut():
     assert ballistics._segments(g, quick, quick) == 4
     assert ballistics._segments(g, quick, slow) == 1
     assert ballistics._segments(g[:0], quick[:0], quick[:0]) == 1
+
+
+@pytest.mark.parametrize("wanted", [False, True], ids=["without the signal's gradient", "with it"])
+def test_a_compressors_parts_in_segments_are_the_definition(short_segments, monkeypatch, wanted):
+    """Its curve, its gain and its smoother, whose signals may want no gradient."""
+    monkeypatch.setattr(ballistics, "MEMORIES", 0.0)
+    generator, time = torch.Generator().manual_seed(0), 67
+
+    def random(*shape):
+        return torch.rand(*shape, dtype=torch.float64, generator=generator) + 0.1
+
+    level, x, g, gradient = (random(1, time) for _ in range(4))
+    weights = random(1, 2)
+    numbers, rates = torch.tensor([[-12.0, 0.7, 3.0]]).double(), random(3, 1)
+    kind, samples = (20 / math.log(10), math.log(10) / 20), time if wanted else 0
+
+    def of_each(module):
+        gain, y, smoothed = (torch.full_like(level, torch.nan) for _ in range(3))
+        module.gain_curve(level, numbers, kind, gain)
+        module.apply_gain(x, gain, weights, (0.0,), y)
+        module.ballistics(g, *rates, smoothed)
+        shapes = [(1, time), (1, 3)], [(1, samples), (1, time), (1, 2)], [(1, samples), (1,), (1,), (1,)]
+        of_curve, of_gain, of_smoother = (
+            [torch.full(shape, torch.nan, dtype=torch.float64) for shape in each] for each in shapes
+        )
+        module.gain_curve_adjoint(gradient, level, numbers, gain, kind, *of_curve)
+        module.apply_gain_adjoint(gradient, x, gain, weights, (0.0,), *of_gain)
+        module.ballistics_adjoint(gradient, g, *rates, smoothed, *of_smoother)
+        return gain, y, smoothed, *of_curve, *of_gain, *of_smoother
+
+    assert kernels.segments_of(1, time) == 4
+    for ours, defined in zip(of_each(cpu), of_each(reference), strict=True):
+        torch.testing.assert_close(ours, defined, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("at", [3, 40])

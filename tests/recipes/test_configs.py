@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from diffapf import Compressor, Equalizer, Phaser, Plate, cli
 from diffapf.effects.time_constants import smoothing_rate
 from diffapf.synths.matcher import AcidMatcher
+from recipes.identified import OPTIONS
 from recipes.training import Curriculum
 from scripts.recordings_table import fits_of
 from scripts.reproduce import Cell, overrides_of, trainings_of
@@ -113,7 +114,12 @@ def test_recordings_are_identified_unless_another_protocol_is_asked_for(override
     assert (composed(*overrides).identify is not None) == identified
 
 
-@pytest.mark.parametrize("experiment", ["phaser", "compressor"])
+def test_a_levelling_amplifier_is_found_as_a_grey_box():
+    assert composed("data=recordings", experiment="la2a").identify_as == "la2a" in OPTIONS
+    assert composed("data=recordings", experiment="compressor").identify_as is None
+
+
+@pytest.mark.parametrize("experiment", ["phaser", "compressor", "la2a"])
 def test_the_model_is_found_in_recordings_whatever_the_experiment(experiment):
     assert composed("data=recordings", experiment=experiment).identify is not None
     assert composed("data=recordings", "protocol=descent", experiment=experiment).identify is None

@@ -1,67 +1,82 @@
-"""A signal times a gain, beside the signal itself, its adjoint and its tangent; see `reference.py` for the equations."""
+"""A signal times a gain, beside the signal itself, its adjoint and its tangent; see `reference.py` for the equations.
+
+Few long rows are cut into segments in time, for several threads.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from diffapf.kernels import segments_of
 from diffapf.kernels.cpu.launch import jit, jit_sum, over_rows
 from diffapf.kernels.cpu.log_exp import exp
+from diffapf.kernels.cpu.segments import segment_at
 
 CHUNK = 256  # samples
 
 
 @jit
-def _apply_gain(first, last, x, gain, numbers, c, y):
-    for b in range(first, last):
+def _apply_gain(first, last, x, gain, numbers, c, segments, y):
+    for unit in range(first, last):
+        b, begin, end = segment_at(unit, int(segments), x.shape[1])
         dry, wet, exponent = numbers[b, 0], numbers[b, 1], np.float64(c)
+        now, signal, into = gain[b, begin:end], x[b, begin:end], y[b, begin:end]
         if c == 0.0:
-            for n in range(x.shape[1]):
-                y[b, n] = x[b, n] * (dry + wet * gain[b, n])
+            for n in range(len(signal)):
+                into[n] = signal[n] * (dry + wet * now[n])
         else:
-            for n in range(x.shape[1]):
-                y[b, n] = x[b, n] * (dry + wet * exp(exponent * gain[b, n]))
+            for n in range(len(signal)):
+                into[n] = signal[n] * (dry + wet * exp(exponent * now[n]))
 
 
 def apply_gain(x: Tensor, gain: Tensor, numbers: Tensor, kind, y: Tensor) -> None:
-    over_rows(_apply_gain, x.shape[0], (20 if kind[0] else 2) * x.numel(), (x, gain, numbers, *kind, y), (x.dtype,))
+    segments = segments_of(*x.shape)
+    work = (20 if kind[0] else 2) * x.numel()
+    over_rows(_apply_gain, x.shape[0] * segments, work, (x, gain, numbers, *kind, segments, y), (x.dtype,))
 
 
 @jit_sum
-def _products(g, x, gain, b, c, wet, dgain):
+def _products(g, x, gain, c, wet, dgain):
     """dgain, and the sums of g x and of g x γ."""
     plain, weighted, exponent = 0.0, 0.0, np.float64(c)
     if c == 0.0:
-        for n in range(x.shape[1]):
-            along = g[b, n] * x[b, n]
-            dgain[b, n] = along * wet
+        for n in range(len(x)):
+            along = g[n] * x[n]
+            dgain[n] = along * wet
             plain += along
-            weighted += along * gain[b, n]
+            weighted += along * gain[n]
     else:
-        for n in range(x.shape[1]):
-            along, now = g[b, n] * x[b, n], exp(exponent * gain[b, n])
-            dgain[b, n] = along * wet * exponent * now
+        for n in range(len(x)):
+            along, now = g[n] * x[n], exp(exponent * gain[n])
+            dgain[n] = along * wet * exponent * now
             plain += along
             weighted += along * now
     return plain, weighted
 
 
 @jit
-def _apply_gain_adjoint(first, last, g, x, gain, numbers, c, dx, dgain, dnumbers):
-    for b in range(first, last):
+def _apply_gain_adjoint(first, last, g, x, gain, numbers, c, segments, dx, dgain, sums):
+    for unit in range(first, last):
+        b, begin, end = segment_at(unit, int(segments), x.shape[1])
         dry, wet, exponent = numbers[b, 0], numbers[b, 1], np.float64(c)
-        dnumbers[b, 0], dnumbers[b, 1] = _products(g, x, gain, b, c, wet, dgain)
-        for n in range(dx.shape[1]):
-            now = gain[b, n] if c == 0.0 else exp(exponent * gain[b, n])
-            dx[b, n] = g[b, n] * (dry + wet * now)
+        along, now = g[b, begin:end], gain[b, begin:end]
+        sums[unit, 0], sums[unit, 1] = _products(along, x[b, begin:end], now, c, wet, dgain[b, begin:end])
+        into = dx[b, begin:end]  # of none where dx is not wanted
+        for n in range(len(into)):
+            into[n] = along[n] * (dry + wet * (now[n] if c == 0.0 else exp(exponent * now[n])))
 
 
 def apply_gain_adjoint(
     g: Tensor, x: Tensor, gain: Tensor, numbers: Tensor, kind, dx: Tensor, dgain: Tensor, dnumbers: Tensor
 ) -> None:
+    rows, segments = x.shape[0], segments_of(*x.shape)
+    sums = torch.empty(rows, segments, 2, dtype=torch.float64)
     work = (30 if kind[0] else 4) * x.numel()
-    arguments = (g, x, gain, numbers, *kind, dx, dgain, dnumbers)
-    over_rows(_apply_gain_adjoint, x.shape[0], work, arguments, (x.dtype,))
+    arguments = (g, x, gain, numbers, *kind, segments, dx, dgain, sums.flatten(0, 1))
+    over_rows(_apply_gain_adjoint, rows * segments, work, arguments, (x.dtype,))
+    dnumbers.copy_(sums.sum(1))
 
 
 @jit

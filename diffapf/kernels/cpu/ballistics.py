@@ -92,6 +92,7 @@ def ballistics(g: Tensor, at: Tensor, rt: Tensor, zi: Tensor, y: Tensor) -> None
 
 
 # Backward, decisions are known: the rate is looked up, `rates[b, falls]`. A choice would become a branch, mispredicted.
+# A dg without samples is not wanted.
 
 
 @step
@@ -102,6 +103,12 @@ def _back(h, rise, rates, b):
     return rate * h, h - rate * h, along * falls, along
 
 
+@step
+def _put(dg, b, n, value):
+    if dg.shape[1]:
+        dg[b, n] = value
+
+
 @jit
 def _ballistics_adjoint(first, last, gradient, g, rates, zi, y, dg, left):
     for b in range(first, last):
@@ -109,7 +116,8 @@ def _ballistics_adjoint(first, last, gradient, g, rates, zi, y, dg, left):
         for n in range(g.shape[1] - 1, -1, -1):
             past = y[b, np.uintp(n - 1)] if n else zi[b]
             h = gradient[b, np.uintp(n)] + carried
-            dg[b, np.uintp(n)], carried, falling, both = _back(h, g[b, np.uintp(n)] - past, rates, b)
+            of_g, carried, falling, both = _back(h, g[b, np.uintp(n)] - past, rates, b)
+            _put(dg, b, np.uintp(n), of_g)
             of_attack += falling
             of_both += both
         left[b, 0], left[b, 1], left[b, 2] = carried, of_attack, of_both
@@ -128,18 +136,22 @@ def _adjoint_of_segments(first, last, gradient, g, rates, zi, y, dg, left, segme
         # the last segment of a row is the longest: its last samples by itself
         for n in range(end0 - 1, n0 + time // count - 1, -1):
             rise = g[b0, np.uintp(n)] - y[b0, np.uintp(n - 1)]
-            dg[b0, np.uintp(n)], carried0, falling, both = _back(gradient[b0, np.uintp(n)] + carried0, rise, rates, b0)
+            of_g, carried0, falling, both = _back(gradient[b0, np.uintp(n)] + carried0, rise, rates, b0)
+            _put(dg, b0, np.uintp(n), of_g)
             of_attack0, of_both0 = of_attack0 + falling, of_both0 + both
         for n in range(end1 - 1, n1 + time // count - 1, -1):
             rise = g[b1, np.uintp(n)] - y[b1, np.uintp(n - 1)]
-            dg[b1, np.uintp(n)], carried1, falling, both = _back(gradient[b1, np.uintp(n)] + carried1, rise, rates, b1)
+            of_g, carried1, falling, both = _back(gradient[b1, np.uintp(n)] + carried1, rise, rates, b1)
+            _put(dg, b1, np.uintp(n), of_g)
             of_attack1, of_both1 = of_attack1 + falling, of_both1 + both
         for i in range(time // count - 1, -1, -1):
             at0, at1 = np.uintp(n0 + i), np.uintp(n1 + i)
             rise0 = g[b0, at0] - (y[b0, at0 - np.uintp(1)] if at0 else zi[b0])
             rise1 = g[b1, at1] - (y[b1, at1 - np.uintp(1)] if at1 else zi[b1])
-            dg[b0, at0], carried0, falling0, both0 = _back(gradient[b0, at0] + carried0, rise0, rates, b0)
-            dg[b1, at1], carried1, falling1, both1 = _back(gradient[b1, at1] + carried1, rise1, rates, b1)
+            of_g0, carried0, falling0, both0 = _back(gradient[b0, at0] + carried0, rise0, rates, b0)
+            of_g1, carried1, falling1, both1 = _back(gradient[b1, at1] + carried1, rise1, rates, b1)
+            _put(dg, b0, at0, of_g0)
+            _put(dg, b1, at1, of_g1)
             of_attack0, of_both0 = of_attack0 + falling0, of_both0 + both0
             of_attack1, of_both1 = of_attack1 + falling1, of_both1 + both1
         left[unit, 0], left[unit, 1], left[unit, 2] = carried0, of_attack0, of_both0
@@ -160,7 +172,8 @@ def _adjoint_carried_on(first, last, g, rates, zi, y, dg, left, segments):
                 n -= 1
                 rise = np.float64(g[b, n]) - np.float64(y[b, n - 1] if n else zi[b])
                 of_g, carried, falling, both = _back(carried, rise, rates, b)
-                dg[b, n] += of_g
+                if dg.shape[1]:
+                    dg[b, n] += of_g
                 left[unit, 1] += falling
                 left[unit, 2] += both
             left[unit, 0] += carried if n == begin else 0.0

@@ -1,7 +1,8 @@
 """A compressor's static curve, its adjoint and its tangent; see `reference.py` for the equations.
 
 A chunk of samples at a time, in loops without branches, which the compiler turns into vector instructions. Where a chunk
-lies within the thresholds its gain is 1: a comparison, and neither logarithm nor exponential.
+lies within the thresholds its gain is 1: a comparison, and neither logarithm nor exponential. Few long rows are cut into
+segments in time, for several threads.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffapf.kernels import segments_of
 from diffapf.kernels.cpu.launch import jit, jit_sum, over_rows
 from diffapf.kernels.cpu.log_exp import exp, log
+from diffapf.kernels.cpu.segments import segment_at
 
 CHUNK = 256  # samples, whose slopes stay in the nearest cache
 SLOPES = 6  # by the level and by each number
@@ -72,23 +75,24 @@ def _curve(level, numbers, k, c, tiny, loudness, reduction, gain):
 
 
 @jit
-def _gain_curve(first, last, level, numbers, k, c, tiny, scratch, gain):
-    time = level.shape[1]
-    for b in range(first, last):
+def _gain_curve(first, last, level, numbers, k, c, tiny, segments, scratch, gain):
+    for unit in range(first, last):
+        b, begin, stop = segment_at(unit, int(segments), level.shape[1])
         low, high = _unity(numbers[b], k)
-        for n in range(0, time, CHUNK):
-            end = min(n + CHUNK, time)
+        for n in range(begin, stop, CHUNK):
+            end = min(n + CHUNK, stop)
             now, into = level[b, n:end], gain[b, n:end]
             if _outside(now, low, high):
-                _curve(now, numbers[b], k, c, tiny, scratch[b, 0], scratch[b, 1], into)
+                _curve(now, numbers[b], k, c, tiny, scratch[unit, 0], scratch[unit, 1], into)
             else:
                 into[:] = 1.0 if c != 0.0 else 0.0
 
 
 def gain_curve(level: Tensor, numbers: Tensor, kind, gain: Tensor) -> None:
-    scratch = torch.empty(level.shape[0], 2, CHUNK, dtype=torch.float64)
-    arguments = (level, numbers, *kind, torch.finfo(level.dtype).tiny, scratch, gain)
-    over_rows(_gain_curve, level.shape[0], 10 * level.numel(), arguments, (level.dtype,))
+    segments = segments_of(*level.shape)
+    scratch = torch.empty(level.shape[0] * segments, 2, CHUNK, dtype=torch.float64)
+    arguments = (level, numbers, *kind, torch.finfo(level.dtype).tiny, segments, scratch, gain)
+    over_rows(_gain_curve, len(scratch), 10 * level.numel(), arguments, (level.dtype,))
 
 
 @jit
@@ -136,33 +140,36 @@ def _sum(g, slope):
 
 
 @jit
-def _gain_curve_adjoint(first, last, g, level, numbers, gain, k, c, tiny, scratch, dlevel, dnumbers):
-    time, count = level.shape[1], numbers.shape[1]
-    for b in range(first, last):
+def _gain_curve_adjoint(first, last, g, level, numbers, gain, k, c, tiny, segments, scratch, dlevel):
+    """The numbers' gradients are what each segment has at the beginning of its last row of scratch."""
+    count = numbers.shape[1]
+    for unit in range(first, last):
+        b, begin, stop = segment_at(unit, int(segments), level.shape[1])
         low, high = _unity(numbers[b], k)
-        sums = scratch[b, SLOPES]
+        sums = scratch[unit, SLOPES]
         sums[:count] = 0.0
-        for n in range(0, time, CHUNK):
-            end = min(n + CHUNK, time)
+        for n in range(begin, stop, CHUNK):
+            end = min(n + CHUNK, stop)
             now, along, into = level[b, n:end], g[b, n:end], dlevel[b, n:end]
             if _outside(now, low, high):
-                _slopes(now, gain[b, n:end], numbers[b], k, c, tiny, scratch[b])
+                _slopes(now, gain[b, n:end], numbers[b], k, c, tiny, scratch[unit])
                 for i in range(len(into)):
-                    into[i] = along[i] * scratch[b, 0, i]
+                    into[i] = along[i] * scratch[unit, 0, i]
                 for j in range(count):
-                    sums[j] += _sum(along, scratch[b, j + 1])
+                    sums[j] += _sum(along, scratch[unit, j + 1])
             else:
                 into[:] = 0.0
-        for j in range(count):
-            dnumbers[b, j] = sums[j]
 
 
 def gain_curve_adjoint(
     g: Tensor, level: Tensor, numbers: Tensor, gain: Tensor, kind, dlevel: Tensor, dnumbers: Tensor
 ) -> None:
-    scratch = torch.empty(level.shape[0], SLOPES + 1, CHUNK, dtype=torch.float64)
-    arguments = (g, level, numbers, gain, *kind, torch.finfo(level.dtype).tiny, scratch, dlevel, dnumbers)
-    over_rows(_gain_curve_adjoint, level.shape[0], 20 * level.numel(), arguments, (level.dtype,))
+    rows, segments = level.shape[0], segments_of(*level.shape)
+    scratch = torch.empty(rows * segments, SLOPES + 1, CHUNK, dtype=torch.float64)
+    arguments = (g, level, numbers, gain, *kind, torch.finfo(level.dtype).tiny, segments, scratch, dlevel)
+    over_rows(_gain_curve_adjoint, len(scratch), 20 * level.numel(), arguments, (level.dtype,))
+    sums = scratch[:, SLOPES, : numbers.shape[1]].unflatten(0, (rows, segments)).sum(1)
+    dnumbers.copy_(sums)
 
 
 @jit
