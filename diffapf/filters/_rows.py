@@ -220,7 +220,7 @@ def _fold_into_rows(function: type[RowFunction], info, in_dims, *arguments):
 
 
 def unfilled(tensor: Tensor) -> Tensor:
-    """A contiguous tensor of the shape and dtype of another, for a kernel to write; `new_empty(shape)` takes twice as long."""
+    """A contiguous tensor of another's shape and dtype, for a kernel to write; `new_empty(shape)` takes twice as long."""
     return torch.empty_like(tensor, memory_format=torch.contiguous_format)
 
 

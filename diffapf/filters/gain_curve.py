@@ -18,7 +18,16 @@ import torch
 from torch import Tensor
 
 from diffapf.filters._composition import pull_back, push_forward
-from diffapf.filters._rows import REAL, RowFunction, check_flag, check_signal, in_float32, number_rows, to_rows, unfilled
+from diffapf.filters._rows import (
+    REAL,
+    RowFunction,
+    check_flag,
+    check_signal,
+    in_float32,
+    number_rows,
+    to_rows,
+    unfilled,
+)
 from diffapf.kernels import run
 from diffapf.kernels.reference import curve_of, curve_slopes
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from diffapf.kernels.cpu.launch import inline, jit
 from diffapf.kernels.cpu.tuples import between, loaded, minus
+from diffapf.kernels.cpu.vectors import in_line
 
 
 def layout(a: Tensor, timing: tuple[float, float] | None):
@@ -27,7 +28,7 @@ def layout(a: Tensor, timing: tuple[float, float] | None):
 @inline
 def rows_of(a, row):
     """The coefficients for a row of the signal, those of one sample after those of the one before."""
-    return a[row % a.shape[0]].reshape(-1)
+    return in_line(a[row % a.shape[0]])
 
 
 # A stretch is a run of samples between the same two frames: all of them, where a filter is fixed or has a row a sample.

@@ -21,6 +21,7 @@ from diffapf.kernels.cpu.vectors import (
     LANES,
     all_finite,
     filled,
+    in_line,
     lane,
     load,
     load_first,
@@ -264,7 +265,7 @@ def _rows_of_gradient(da, dx, y, zi, b, begin, end, count):
         return
     taps = len(count)
     whole = -(-taps // LANES) * LANES  # samples after the first of which whole vectors of the past are there
-    write_rows(da[b].reshape(-1), dx[b], y[b], max(begin, whole), end, count)
+    write_rows(in_line(da[b]), dx[b], y[b], max(begin, whole), end, count)
     for n in range(begin, min(whole, end)):
         for i in range(taps):
             da[b, n, i] = -dx[b, n] * (y[b, n - 1 - i] if i < n else zi[b, i - n])

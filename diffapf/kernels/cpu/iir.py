@@ -14,6 +14,8 @@ from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels import segments_of
+from diffapf.kernels.cpu import biquad
+from diffapf.kernels.cpu.biquad import vectors_of, vectors_of_adjoint
 from diffapf.kernels.cpu.coefficients import held, layout, row_at, stretch, stretch_before, weight
 from diffapf.kernels.cpu.gradients import add_sums, collected, sums_like, sums_of_stretch, write_sums
 from diffapf.kernels.cpu.launch import INLINED, inline, jit, named, over_rows
@@ -184,12 +186,16 @@ def _settled_typed(state):
     return lambda state: state[0] + _settled(state[1:])
 
 
-def _forward(name: str, step: Callable, opened: Callable) -> Callable:
+def _forward(name: str, step: Callable, opened: Callable, in_vectors: Callable | None) -> Callable:
+    whole_vectors = vectors_of(in_vectors)
+
     @jit
     def kernel(first, last, x, b, a, timing, zi, y, zf, w, taps_b, taps_a, count, registers):
         frames, time = a.shape[1], x.shape[1]
         for r in range(first, last):
-            state, n = opened(_parts(loaded(zi, (r,), 0, registers), count)), 0
+            before = loaded(zi, (r,), 0, registers)
+            n, before = whole_vectors(x, b, a, timing, r, y, w, before, (taps_b, taps_a, registers))
+            state = opened(_parts(before, count))
             while n < time:
                 frame, end, at, slope = stretch(timing, frames, n, time)
                 kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
@@ -325,12 +331,16 @@ def _transposed_form_2_adjoint(g, n, x, y, zi, r, b, a, state):
     return dx, db, da, (pushed(gradient, later),)
 
 
-def _adjoint(name: str, step: Callable, opened: Callable) -> Callable:
+def _adjoint(name: str, step: Callable, opened: Callable, in_vectors: Callable | None) -> Callable:
+    whole_vectors = vectors_of_adjoint(in_vectors)
+
     @jit
     def kernel(first, last, g, gzf, x, b, a, timing, zi, signal, dx, db, da, dzi, taps_b, taps_a, count, registers):
         frames = a.shape[1]
         for r in range(first, last):
-            state, n = opened(_parts(loaded(gzf, (r,), 0, registers), count)), g.shape[1]
+            after = loaded(gzf, (r,), 0, registers)
+            n, after = whole_vectors(g, x, b, a, timing, r, signal, dx, db, da, after, (taps_b, taps_a, registers))
+            state = opened(_parts(after, count))
             while n > 0:
                 frame, begin, at, slope = stretch_before(timing, frames, n)
                 kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
@@ -390,8 +400,8 @@ def _cut_in_time(x: Tensor, timing) -> bool:
     return x.shape[1] >= LONG and segments_of(*x.shape) > 1
 
 
-def _forward_launcher(name: str, step: Callable, opened: Callable) -> Callable:
-    kernel, cut = _forward(name, step, opened), _forward_in_segments(name, step, opened)
+def _forward_launcher(name: str, step: Callable, opened: Callable, in_vectors: Callable | None = None) -> Callable:
+    kernel, cut = _forward(name, step, opened, in_vectors), _forward_in_segments(name, step, opened)
 
     def launch(
         x: Tensor, b: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor, zf: Tensor, w: Tensor | None = None
@@ -407,8 +417,8 @@ def _forward_launcher(name: str, step: Callable, opened: Callable) -> Callable:
     return launch
 
 
-def _adjoint_launcher(name: str, step: Callable, opened: Callable) -> Callable:
-    kernel, cut = _adjoint(name, step, opened), _adjoint_in_segments(name, step, opened)
+def _adjoint_launcher(name: str, step: Callable, opened: Callable, in_vectors: Callable | None = None) -> Callable:
+    kernel, cut = _adjoint(name, step, opened, in_vectors), _adjoint_in_segments(name, step, opened)
 
     def launch(
         g: Tensor,
@@ -449,14 +459,16 @@ def _adjoint_launcher(name: str, step: Callable, opened: Callable) -> Callable:
 
 
 direct_form_1 = _forward_launcher("direct_form_1", _form_1, _as_they_are)
-direct_form_2 = _forward_launcher("direct_form_2", _form_2, _as_they_are)
+direct_form_2 = _forward_launcher("direct_form_2", _form_2, _as_they_are, biquad.form_2)
 transposed_direct_form_1 = _forward_launcher("transposed_direct_form_1", _transposed_form_1, _late_and_tuple)
-transposed_direct_form_2 = _forward_launcher("transposed_direct_form_2", _transposed_form_2, _one_late)
+transposed_direct_form_2 = _forward_launcher(
+    "transposed_direct_form_2", _transposed_form_2, _one_late, biquad.transposed_form_2
+)
 direct_form_1_adjoint = _adjoint_launcher("direct_form_1_adjoint", _form_1_adjoint, _tuple_and_late)
-direct_form_2_adjoint = _adjoint_launcher("direct_form_2_adjoint", _form_2_adjoint, _one_late)
+direct_form_2_adjoint = _adjoint_launcher("direct_form_2_adjoint", _form_2_adjoint, _one_late, biquad.form_2_adjoint)
 transposed_direct_form_1_adjoint = _adjoint_launcher(
     "transposed_direct_form_1_adjoint", _transposed_form_1_adjoint, _as_they_are
 )
 transposed_direct_form_2_adjoint = _adjoint_launcher(
-    "transposed_direct_form_2_adjoint", _transposed_form_2_adjoint, _as_they_are
+    "transposed_direct_form_2_adjoint", _transposed_form_2_adjoint, _as_they_are, biquad.transposed_form_2_adjoint
 )

@@ -1,7 +1,7 @@
 """Eight float64 numbers in a register, for what a recursion does to eight samples at once.
 
-Signals of float32 are computed in float64 inside: a vector of either is loaded and stored as easily. `+`, `−` and `*` are
-those of the elements; a product and a sum are fused.
+Signals of float32 are computed in float64 inside: a vector of either is loaded and stored as easily. `+`, `−`, `*` and `/`
+are those of the elements; a product and a sum are fused.
 """
 
 # mypy: ignore-errors
@@ -12,9 +12,9 @@ from __future__ import annotations
 import operator
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic, models, overload, register_model
-from numba.np.arrayobj import make_array
+from numba.np.arrayobj import make_array, populate_array
 
 from diffapf.kernels.cpu.launch import INLINED
 
@@ -34,6 +34,22 @@ VECTOR = Vector()
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
         super().__init__(manager, kind, DOUBLES)
+
+
+@intrinsic
+def in_line(typing, array):
+    """All elements of a contiguous array, as one of one dimension. (NumPy's `reshape` is a call, of any array.)"""
+    kind = types.Array(array.dtype, 1, "C")
+
+    def generate(context, builder, signature, arguments):
+        given = make_array(signature.args[0])(context, builder, arguments[0])
+        item = context.get_constant(types.intp, signature.args[0].dtype.bitwidth // 8)
+        line = make_array(kind)(context, builder)
+        sizes, steps = (cgutils.pack_array(builder, [number]) for number in (given.nitems, item))
+        populate_array(line, given.data, shape=sizes, strides=steps, itemsize=item, meminfo=None)
+        return line._getvalue()
+
+    return kind(array), generate
 
 
 def _load(context, builder, kind, array, n, count):
@@ -104,6 +120,57 @@ def store_first(typing, array, n, vector, count):
         return _store(context, builder, signature.args[0], *arguments[:3], inside)
 
     return types.none(array, types.intp, VECTOR, count), generate
+
+
+@intrinsic(prefer_literal=True)
+def load_columns(typing, array, n, count):
+    """array[n:n+8·count] as the columns of eight rows of `count`, a constant: a tuple of vectors."""
+    columns = count.literal_value
+    kind = types.UniTuple(VECTOR, columns)
+
+    def generate(context, builder, signature, arguments):
+        array, n = arguments[:2]
+        parts = [
+            _load(context, builder, signature.args[0], array, _plus(builder, n, LANES * part), LANES)
+            for part in range(columns)
+        ]
+        places = [[divmod(row * columns + column, LANES) for row in range(LANES)] for column in range(columns)]
+        return context.make_tuple(builder, kind, [_picked(builder, parts, each) for each in places])
+
+    return kind(array, types.intp, count), generate
+
+
+@intrinsic
+def store_columns(typing, array, n, vectors):
+    """array[n:n+8·count] = the rows of which the vectors, as many as `count`, are the columns."""
+
+    def generate(context, builder, signature, arguments):
+        array, n, vectors = arguments
+        columns = signature.args[2].count
+        parts = [builder.extract_value(vectors, column) for column in range(columns)]
+        for part in range(columns):
+            elements = [divmod(LANES * part + place, columns) for place in range(LANES)]
+            values = _picked(builder, parts, [(column, row) for row, column in elements])
+            _store(context, builder, signature.args[0], array, _plus(builder, n, LANES * part), values, LANES)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, vectors), generate
+
+
+def _plus(builder, n, offset):
+    return builder.add(n, ir.Constant(n.type, offset))
+
+
+def _picked(builder, parts, elements):
+    """The vector of (part, place) each: a shuffle for each part but the first."""
+    picked, at_home = parts[0], [place for _, place in elements]
+    for index in range(1, len(parts)):
+        places = [
+            LANES + place if part == index else home for (part, place), home in zip(elements, at_home, strict=True)
+        ]
+        picked = builder.shuffle_vector(picked, parts[index], _places(places))
+        at_home = range(LANES)  # what was picked stays where it is
+    return picked
 
 
 @intrinsic
@@ -196,6 +263,7 @@ def _elementwise(operation, instruction):
 _elementwise(operator.add, "fadd")
 _elementwise(operator.sub, "fsub")
 _elementwise(operator.mul, "fmul")
+_elementwise(operator.truediv, "fdiv")
 
 
 @intrinsic
