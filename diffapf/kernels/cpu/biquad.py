@@ -32,7 +32,7 @@ TAPS = 3
 
 
 def recursion(drive, a1, a2, past):
-    """w[k] = drive[k] − a1[k] w[k−1] − a2[k] w[k−2] of eight samples; `past` are w[−1] and w[−2]."""
+    """w[k] = drive[k] − a1[k] w[k−1] − a2[k] w[k−2] of eight samples, and the last two; `past` are w[−1] and w[−2]."""
 
 
 @overload(recursion, jit_options=INLINED)
@@ -41,17 +41,17 @@ def _recursion(drive, a1, a2, past):
     for k in range(LANES):
         before, older = (f"w{k - 1}" if k > 0 else "w_1"), (f"w{k - 2}" if k > 1 else f"w_{2 - k}")
         lines.append(f"w{k} = (lane(drive, {k}) - lane(a2, {k}) * {older}) - lane(a1, {k}) * {before}")
-    result = f"packed(({', '.join(f'w{k}' for k in range(LANES))}))"
+    result = f"packed(({', '.join(f'w{k}' for k in range(LANES))})), (w7, w6)"
     return defined("drive, a1, a2, past", lines, result, lane=lane, packed=packed)
 
 
 @step
 def read_at_outputs(drive, b, a, past):
     """w[n] = drive[n] − Σ aᵢ[n] w[n−i], out[n] = Σ bₖ[n] w[n−k]: (w and its past versions, out, the past after it)."""
-    w = recursion(drive, a[0], a[1], past)
+    w, last = recursion(drive, a[0], a[1], past)
     earlier = packed((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, past[1], past[0]))
     once, twice = joined(earlier, w, 7), joined(earlier, w, 6)
-    return (w, once, twice), b[0] * w + b[1] * once + b[2] * twice, (lane(w, 7), lane(w, 6))
+    return (w, once, twice), b[0] * w + b[1] * once + b[2] * twice, last
 
 
 @step
@@ -60,8 +60,8 @@ def read_at_inputs(drive, b, a, before):
     earlier_once, earlier_twice, earlier_a1, earlier_a2, past = before
     once, twice = b[1] * drive, b[2] * drive
     known = b[0] * drive + joined(earlier_once, once, 7) + joined(earlier_twice, twice, 6)
-    out = recursion(known, joined(earlier_a1, a[0], 7), joined(earlier_a2, a[1], 6), past)
-    return out, (once, twice, a[0], a[1], (lane(out, 7), lane(out, 6)))
+    out, last = recursion(known, joined(earlier_a1, a[0], 7), joined(earlier_a2, a[1], 6), past)
+    return out, (once, twice, a[0], a[1], last)
 
 
 @step
@@ -170,8 +170,8 @@ def transposed_form_2_adjoint(g, x, b, a, y, dx, gradients, r, registers):
     return n, later
 
 
-# What the kernels of all orders and layouts begin with, where theirs is a moving biquad: `sizes` are the taps of b, a and the
-# registers, which the compiler knows.
+# What the kernels of all orders and layouts begin with, where theirs is a moving biquad: `sizes` are the taps of b, of a and
+# the registers, which the compiler knows.
 
 
 def vectors_of(form):
@@ -196,7 +196,7 @@ def vectors_of(form):
 
 
 def vectors_of_adjoint(form):
-    """`begin(g, x, b, a, timing, r, signal, dx, db, da, registers, sizes)` → (the samples that are left, the registers)."""
+    """`begin(g, x, b, a, timing, r, signal, dx, db, da, registers, sizes)` → (how many are left, the registers there)."""
 
     def begin(g, x, b, a, timing, r, signal, dx, db, da, registers, sizes):
         """All of them, unless there are vectors for this form."""

@@ -10,15 +10,18 @@ are those of the elements; a product and a sum are fused.
 from __future__ import annotations
 
 import operator
+from typing import Any
 
+import numba
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, overload, register_model
 from numba.np.arrayobj import make_array, populate_array
 
 from diffapf.kernels.cpu.launch import INLINED
 
 LANES = 8
+intrinsic: Any = numba.extending.intrinsic  # whose calls a type checker takes for Python's
 DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 
 
