@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diffapf.kernels import cpu, reference
+from tests.kernels.accuracy import RADII, assert_as_accurate_as_sequential, poles
 
 TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-12}
 TAPS = [1, 2, 6, 14]  # every combination costs a compilation
@@ -385,3 +386,10 @@ def test_interpolation_does_not_drift(dtype):
     x, a, zi = random.normal(1, time), random.within(0.4, 1, frames, 2), torch.zeros(1, 2, dtype=dtype)
     inputs = x, a, (0.0, 1.2 * (frames - 1) / time), zi
     assert_kernel_is_reference("allpole", inputs, [(1, time)], dtype)
+
+
+@pytest.mark.parametrize("radius", RADII)
+@pytest.mark.parametrize("layout", ["fixed", "moving"])
+@pytest.mark.parametrize("angles", [(), (0.01,), (1.0,), (0.3, 0.7, 1.1, 1.5, 1.9, 2.3, 2.7)], ids=len)
+def test_float32_is_as_accurate_as_the_sequential_filter(angles, layout, radius):
+    assert_as_accurate_as_sequential(cpu, poles(radius, *angles), 300, moving=layout == "moving")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -22,6 +21,7 @@ pytest.importorskip("triton", reason="Triton is not installed: the GPU kernels c
 
 from diffapf.kernels import gpu
 from diffapf.kernels.gpu.launch import Sizes
+from tests.kernels.accuracy import RADII, assert_as_accurate_as_sequential, poles
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SMALL = Sizes(tile=16, taps=4, programs=8, chunk=7)  # several tiles, chunks and blocks in a short signal
@@ -189,46 +189,18 @@ def test_nan_reaches_later_samples_of_its_row_only(order):
     assert bool(dx[[0, 2]].isfinite().all()) and bool(dx[1, 26:].isfinite().all()) and bool(dx[1, :26].isnan().all())
 
 
-def poles(radius: float, *angles: float) -> Tensor:
-    """Coefficients of pole pairs at these angles, as float32 has them."""
-    polynomial = torch.ones(1, dtype=torch.float64)
-    for angle in angles:
-        pair = torch.tensor([1.0, -2 * radius * math.cos(angle), radius**2], dtype=torch.float64)
-        product = torch.zeros(len(polynomial) + 2, dtype=torch.float64)
-        for i in range(3):
-            product[i : i + len(polynomial)] += pair[i] * polynomial
-        polynomial = product
-    return polynomial[1:].float()
+SMALL_CHUNKS = Sizes(tile=128, programs=4, chunk=75)
 
 
-@pytest.mark.parametrize("radius", [0.9, 0.99, 0.999, 0.9999])
+@pytest.mark.parametrize("radius", RADII)
 @pytest.mark.parametrize("angles", [(), (0.01,), (1.0,)], ids=["order 1", "low frequency", "middle frequency"])
 def test_float32_is_as_accurate_as_the_sequential_filter(radius, angles):
-    """Within four times its error, against float64; backward too."""
-    assert_as_accurate_as_sequential(radius, angles, time=700)
+    assert_as_accurate_as_sequential(gpu, poles(radius, *angles), 700, device=DEVICE, sizes=SMALL_CHUNKS)
 
 
 @pytest.mark.parametrize("radius", [0.99, 0.9999])
 def test_float32_in_chunks_is_as_accurate_as_the_sequential_filter(radius):
-    assert_as_accurate_as_sequential(radius, (0.1, 1.0), time=200)
-
-
-def assert_as_accurate_as_sequential(radius: float, angles: tuple[float, ...], time: int) -> None:
-    a = poles(radius, *angles) if angles else torch.tensor([-radius])
-    x, zi = Random(torch.float32).normal(1, time), torch.zeros(1, len(a))
-    a, sizes, timing = a[None, None], Sizes(tile=128, programs=4, chunk=75), (0.0, 0.0)
-
-    def outputs(module, dtype, device, **options):
-        x_, a_, zi_ = (value.to(device, dtype) for value in (x, a, zi))
-        y, dx, dzi = torch.empty_like(x_), torch.empty_like(x_), torch.empty_like(zi_)
-        module.allpole(x_, a_, timing, zi_, y, **options)
-        module.allpole_adjoint(x_, a_, timing, y, zi_, dx, a_[:, :0].clone(), dzi, **options)
-        return y.cpu().double(), dx.cpu().double()
-
-    truth = outputs(reference, torch.float64, "cpu")
-    sequential, ours = outputs(reference, torch.float32, "cpu"), outputs(gpu, torch.float32, DEVICE, sizes=sizes)
-    for true, theirs, our in zip(truth, sequential, ours, strict=True):
-        assert (our - true).norm() <= 4 * (theirs - true).norm()
+    assert_as_accurate_as_sequential(gpu, poles(radius, 0.1, 1.0), 200, device=DEVICE, sizes=SMALL_CHUNKS)
 
 
 def test_the_table_sends_what_the_kernels_take_to_them():

@@ -3,7 +3,9 @@
 What makes them fast, each measured:
 
 - A filter's past lives in a tuple, whose length is a compile-time constant: registers, and unrolled loops, for any order.
-- Four rows advance together: a recursion is a chain of dependent operations, and four chains fill the time that one waits.
+- Eight samples at once, where a recursion can be written so that it waits once for eight (`fixed_allpole.py`,
+  `first_order.py`, `high_order.py`), or all but the recursion is done in vectors (`biquad.py`). Elsewhere four rows advance
+  together: a recursion is a chain of dependent operations, and four chains fill the time that one waits.
 - `fastmath={"contract"}` and nothing more: fused multiply-adds; re-association would double the chain and break NaN.
 - The newest output enters a sum last: all else is ready before it.
 - Gradients of coefficients that many samples share are summed while the samples are in the nearest cache.
