@@ -79,14 +79,14 @@ def read(path: str | os.PathLike) -> Recording:
             channels, or samples that are NaN or infinite.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     frames, sample_rate = _decode(path)
     samples = np.ascontiguousarray(frames.T)
-    _check_samples(samples, sample_rate, path)
+    check_samples(samples, sample_rate, path)
     return Recording(samples, sample_rate, path)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     try:
         if not path.exists():
             raise AudioError(_missing(path))
@@ -98,7 +98,7 @@ def _check_file(path: Path) -> None:
             raise AudioError(f"{path} is empty (0 bytes): its export or copy failed; export or copy it again")
         path.open("rb").close()
     except OSError as error:
-        raise AudioError(f"{path} cannot be opened: {_reason(error)}; check the path and its permissions") from None
+        raise AudioError(f"{path} cannot be opened: {reason_of(error)}; check the path and its permissions") from None
 
 
 def _missing(path: Path) -> str:
@@ -119,7 +119,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
     except TypeError:  # soundfile wants a rate and a coding for a file named .raw
         raise AudioError(f"{path} is raw samples without a header; export it as WAV or FLAC") from None
     except soundfile.LibsndfileError as error:
-        reason = _reason(error)
+        reason = reason_of(error)
         if error.code == 1:  # SF_ERR_UNRECOGNISED_FORMAT
             raise AudioError(f"{path} is not audio that libsndfile can read; give a WAV or FLAC file") from None
         raise AudioError(
@@ -128,7 +128,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
         ) from None
 
 
-def _check_samples(samples: np.ndarray, sample_rate: int, path: Path) -> None:
+def check_samples(samples: np.ndarray, sample_rate: int, path: Path) -> None:
     channels, length = samples.shape
     if length == 0:
         raise AudioError(f"{path} has a header but no samples: its recording or export failed; export it again")
@@ -295,19 +295,19 @@ def write(
             folder that cannot be written.
     """
     path = Path(path)
-    _check_format(path, subtype)
+    check_format(path, subtype)
     x = samples.detach().double().cpu().numpy() if isinstance(samples, Tensor) else np.asarray(samples, np.float64)
     _check_writable(path, x, sample_rate)
     if clip:
         x = np.clip(x, -1.0, 1.0)
     frames = np.atleast_2d(x).T
     if subtype in PCM_BITS:
-        _check_full_scale(path, x)
-        frames = _quantized(frames, PCM_BITS[subtype])
+        check_full_scale(path, x)
+        frames = quantized(frames, PCM_BITS[subtype])
     _replace(path, frames, int(sample_rate), subtype)
 
 
-def _check_format(path: Path, subtype: str) -> None:
+def check_format(path: Path, subtype: str) -> None:
     allowed = SUBTYPES.get(path.suffix.lower())
     if allowed is None:
         ending = f"the extension {path.suffix}" if path.suffix else "no extension"
@@ -325,7 +325,7 @@ def _check_writable(path: Path, x: np.ndarray, sample_rate: float) -> None:
         raise AudioError(f"{path} was not written: the result has {_not_finite(np.atleast_2d(x), sample_rate)}")
 
 
-def _check_full_scale(path: Path, x: np.ndarray) -> None:
+def check_full_scale(path: Path, x: np.ndarray) -> None:
     peak = _peak(x)
     if peak > 1.0 + 2.0**-24:  # less is rounding
         raise AudioError(
@@ -334,7 +334,7 @@ def _check_full_scale(path: Path, x: np.ndarray) -> None:
         )
 
 
-def _quantized(x: np.ndarray, bits: int) -> np.ndarray:
+def quantized(x: np.ndarray, bits: int) -> np.ndarray:
     """Rounded to `bits`, in the upper bits of an int32; libsndfile itself rounds down, half a step of DC."""
     steps = 2 ** (bits - 1)
     integers = np.clip(np.rint(x * steps), -steps, steps - 1).astype(np.int64)
@@ -349,7 +349,7 @@ def _replace(path: Path, frames: np.ndarray, sample_rate: int, subtype: str) -> 
             soundfile.write(part, frames, sample_rate, subtype=subtype, format=path.suffix[1:].upper())
             part.replace(path)
     except (OSError, soundfile.SoundFileError) as error:
-        raise AudioError(f"{path} cannot be written: {_reason(error)}") from None
+        raise AudioError(f"{path} cannot be written: {reason_of(error)}") from None
 
 
 # ---------------------------------------------------------------------------------------------------------------- parts
@@ -420,7 +420,7 @@ def _seconds(time: float) -> str:
     return f"{digits.rstrip('0').rstrip('.')} s"
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The cause alone, without the path and the decoration that libraries put around it."""
     text = getattr(error, "strerror", None) or getattr(error, "error_string", None) or error
     return str(text).removeprefix("Error : ").rstrip(".")

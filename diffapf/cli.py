@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from diffapf import audio
 from diffapf.identification.compressor_fit import NotACompressorError
@@ -19,6 +20,7 @@ from diffapf.identification.phaser_fit import NotIdentifiedError
 from diffapf.identification.plate_fit import MODES
 from diffapf.identification.trained_extractor import load_start
 from diffapf.midi import read_midi
+from diffapf.processing import load_model, process_recording
 from diffapf.report.note_recordings import fit_notes, read_notes
 from diffapf.report.plate_fit import fit_response
 from diffapf.report.recordings import fit_recordings
@@ -92,7 +94,9 @@ def parser() -> argparse.ArgumentParser:
     amplifier.set_defaults(of_effect=())
     _acid(effects)
     _plate(effects)
+    _process(commands)
     _render(commands)
+    _info(commands)
     return root
 
 
@@ -149,6 +153,45 @@ def _render(commands: argparse._SubParsersAction) -> None:
         "--free-running", action="store_true", help="let the oscillator run on through rests, as the instrument does"
     )
     command.set_defaults(run=_play)
+
+
+def _process(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "process",
+        help="play a recording through a model",
+        description="Plays a recording of any length and sample rate through a model, in constant memory.",
+    )
+    command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
+    command.add_argument("input", type=Path, help="a mono or stereo audio file")
+    command.add_argument("output", type=Path, help="a .wav file (32-bit float) or a .flac file (24 bits)")
+    command.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="NAME=VALUE",
+        help="a parameter's value in its unit, in place of the preset's; may be repeated (diffapf info lists them)",
+    )
+    command.set_defaults(run=_play_through)
+
+
+def _info(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "info", help="what a model is, and its parameters", description="Shows what a preset holds, in real units."
+    )
+    command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
+    command.set_defaults(run=_show)
+
+
+def _setting(text: str) -> tuple[str, float]:
+    name, equals, value = text.partition("=")
+    try:
+        if not (name and equals):
+            raise ValueError
+        return name.strip(), float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be NAME=VALUE, as mix=0.5, got {text!r}") from None
 
 
 def _fitted(effects: argparse._SubParsersAction, effect: str, summary: str, words: str) -> argparse.ArgumentParser:
@@ -255,6 +298,34 @@ def _play(options: argparse.Namespace) -> int:
     audio.write(options.output, sound / max(peak, 1.0), patch.sample_rate)
     turned_down = f", turned down by {20 * math.log10(peak):.1f} dB to fit full scale" if peak > 1 else ""
     print(f"{len(events)} notes, {len(sound) / patch.sample_rate:.1f} s{turned_down}: {options.output}")
+    return 0
+
+
+def _play_through(options: argparse.Namespace) -> int:
+    with _bar(Console(stderr=True)) as bar:
+        task = bar.add_task(options.input.name, total=1.0)
+        process_recording(
+            options.model,
+            options.input,
+            options.output,
+            dict(options.settings),
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    print(options.output)
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    model = load_model(options.model)
+    console = Console()
+    console.print(f"{type(model).__name__}, {model.sample_rate:g} Hz", markup=False)
+    for name, value in model.configuration().items():
+        console.print(f"  {name}: {value}", markup=False, highlight=False)
+    table = Table("parameter", "value", "unit", "from", "to", "taper")
+    for spec in model.parameters_spec():
+        limits = ("" if limit is None else f"{limit:g}" for limit in (spec.minimum, spec.maximum))
+        table.add_row(spec.name, f"{spec.value:.6g}", spec.unit, *limits, spec.taper)
+    console.print(table)
     return 0
 
 

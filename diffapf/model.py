@@ -64,14 +64,18 @@ class Model(nn.Module):
         write_preset(Preset(name, self.sample_rate, self.configuration(), values, network_state(self)), path)
 
     @classmethod
-    def load(cls: type[AnyModel], path: str | os.PathLike) -> AnyModel:
-        """The model that a preset describes; raises ValueError, naming the file, for what is none, or not of this class."""
+    def load(cls: type[AnyModel], path: str | os.PathLike, sample_rate: float | None = None) -> AnyModel:
+        """The model that a preset describes, at its sample rate or at another one, in Hz: values are physical.
+
+        Raises ValueError, naming the file, for what is no preset, or not one of this class.
+        """
         preset = read_preset(path)
+        rate = preset.sample_rate if sample_rate is None else sample_rate
         known = {name: kind for name, kind in Model.kinds.items() if issubclass(kind, cls)}
         if preset.effect not in known:
             raise ValueError(f"{path} is a preset of {preset.effect!r}, not of {sorted(known)}")
         try:
-            model = known[preset.effect](preset.sample_rate, **preset.configuration)
+            model = known[preset.effect](rate, **preset.configuration)
             if any(tensor.dtype == torch.float64 for tensor in preset.network.values() if tensor.dim()):
                 model.double()
             model.set_parameters(preset.parameters)

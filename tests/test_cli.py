@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from diffapf import Compressor, Effect, Equalizer, LevellingAmplifier, MetalPlate, Phaser, Plate, audio
@@ -408,3 +410,35 @@ def test_an_effects_preset_is_not_played(acid, tmp_path, capsys):
     Phaser(48_000).save(tmp_path / "phaser.yaml")
     assert main(["render", str(tmp_path / "phaser.yaml"), str(acid / "tune.mid"), str(tmp_path / "a.wav")]) == 2
     assert "is a preset of 'phaser', not of ['acidpatch']" in capsys.readouterr().err
+
+
+def test_process_and_info(tmp_path, capsys):
+    soundfile.write(tmp_path / "in.wav", 0.1 * np.ones((500, 2)), 48_000)
+    Compressor(44_100).save(tmp_path / "model.yaml")
+    assert (
+        main(["process", str(tmp_path), str(tmp_path / "in.wav"), str(tmp_path / "out.wav"), "--set", "curve.ratio=3"])
+        == 0
+    )
+    assert soundfile.info(tmp_path / "out.wav").frames == 500
+    assert main(["info", str(tmp_path)]) == 0
+    assert "threshold_db" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"input": "nothing.wav"}, "no file"),
+        ({"model": "nothing"}, "no preset"),
+        ({"--set": "ratoi=3"}, "no parameter"),
+    ],
+)
+def test_process_says_what_is_wrong(tmp_path, capsys, change, words):
+    soundfile.write(tmp_path / "in.wav", 0.1 * np.ones(500), 48_000)
+    Compressor(44_100).save(tmp_path / "model.yaml")
+    model, source = (
+        tmp_path / change.get(name, given) for name, given in (("model", "model.yaml"), ("input", "in.wav"))
+    )
+    target = tmp_path / "out.wav"
+    assert main(["process", str(model), str(source), str(target), "--set", change.get("--set", "curve.ratio=3")]) == 2
+    assert words in capsys.readouterr().err
+    assert not target.exists()
