@@ -4,6 +4,10 @@ The next eight outputs are a sum that has no recursion in it: the filter's impul
 eight inputs, and for each output of the past the response to that one. So a step of eight samples waits once for the
 outputs before it, where the recursion waits eight times, and works in whole vectors of float64.
 
+The farther ahead, the more the rounding of these responses counts, most for poles that lie close together near the unit
+circle: they say next to nothing of one output, and much of the eighth. Where they grow too much for float64, the recursion
+runs instead (`allpole_recursion.py`); signals of float32 do not see it.
+
 A row is filtered a block after another, in time's direction, which is backward for the adjoint. Where a result is not finite
 (0·∞ spoils its neighbours in a vector, and what overflows in a response need not in the recursion), the recursion itself
 computes the block again.
@@ -14,13 +18,27 @@ from __future__ import annotations
 from numba.extending import overload
 from torch import Tensor
 
+from diffapf.kernels.cpu.allpole_recursion import allpole_adjoint_by_row, allpole_by_row
 from diffapf.kernels.cpu.coefficients import BLOCK
 from diffapf.kernels.cpu.gradients import sum_products, sums_like, write_sums
 from diffapf.kernels.cpu.launch import INLINED, inline, jit, over_rows, step
 from diffapf.kernels.cpu.tuples import defined, size, unrolled
-from diffapf.kernels.cpu.vectors import LANES, all_finite, filled, joined, load, packed, spread, store, turned
+from diffapf.kernels.cpu.vectors import (
+    LANES,
+    absolute,
+    all_finite,
+    filled,
+    joined,
+    lane,
+    load,
+    packed,
+    spread,
+    store,
+    turned,
+)
 
 SUMS = 4  # that are taken beside each other: one would wait for itself
+GROWTH = 8.0  # of the responses to the past, from one output to eight, that costs no more than some roundings
 
 
 def coefficients(array, row, count):
@@ -66,6 +84,27 @@ def _responses_to_past(a, inputs, count):
         for i in range(order)
     )
     return unrolled("a, inputs, count", sums, filled=filled)
+
+
+def grows(outputs, count):
+    """Whether the eighth output depends on the past in numbers much larger than the first does: Σᵢ|responseᵢ| of each."""
+
+
+@overload(grows)
+def _grows(outputs, count):
+    lines = [
+        f"reach = {' + '.join(f'absolute(outputs[{i}])' for i in range(len(count)))}",
+        "first, largest = lane(reach, 0), 0.0",
+    ]
+    lines += [f"largest = max(largest, lane(reach, {k}))" for k in range(LANES)]
+    result = f"not largest <= {GROWTH} * max(first, 1.0)"
+    return defined("outputs, count", lines, result, absolute=absolute, lane=lane)
+
+
+@inline
+def must_recur(signal, filter_, count):
+    """Whether eight at once would be less exact than one after another, which is exact enough in float32."""
+    return signal.itemsize == 8 and grows(filter_[2], count)
 
 
 @jit
@@ -165,41 +204,50 @@ def two_through(x, y, before, first, last, filters, backward, count):
 
 @jit
 def _fixed_allpole(first, last, x, a, zi, y, count):
-    time = x.shape[1]
-    for b in range(first, last - 1, 2):
-        filters = filter_of(a, b, count), filter_of(a, b + 1, count)
-        for n in range(0, time, BLOCK):
-            end = min(n + BLOCK, time)
-            two_through((x[b], x[b + 1]), (y[b], y[b + 1]), (zi[b], zi[b + 1]), n, end, filters, False, count)
-    if (last - first) % 2:
-        b = last - 1
-        alone = filter_of(a, b, count)
-        for n in range(0, time, BLOCK):
-            through(x[b], y[b], zi[b], n, min(n + BLOCK, time), alone, False, count)
+    time, b = x.shape[1], first
+    while b < last:
+        one = filter_of(a, b, count)
+        other = filter_of(a, min(b + 1, last - 1), count)
+        if must_recur(x, one, count):
+            allpole_by_row(b, b + 1, x, a, 0.0, zi, y, count)
+            b += 1
+        elif b + 1 == last or must_recur(x, other, count):
+            for n in range(0, time, BLOCK):
+                through(x[b], y[b], zi[b], n, min(n + BLOCK, time), one, False, count)
+            b += 1
+        else:
+            for n in range(0, time, BLOCK):
+                end = min(n + BLOCK, time)
+                two_through((x[b], x[b + 1]), (y[b], y[b + 1]), (zi[b], zi[b + 1]), n, end, (one, other), False, count)
+            b += 2
 
 
 @jit
 def _fixed_allpole_adjoint(first, last, g, a, y, zi, dx, da, dzi, count):
-    time = g.shape[1]
-    dzi[first:last] = 0.0  # which is also what comes before the first sample in time's direction
-    for b in range(first, last - 1, 2):
-        filters = filter_of(a, b, count), filter_of(a, b + 1, count)
+    time, b = g.shape[1], first
+    while b < last:
+        one = filter_of(a, b, count)
+        other = filter_of(a, min(b + 1, last - 1), count)
+        if must_recur(g, one, count):
+            allpole_adjoint_by_row(b, b + 1, g, a, 0.0, y, zi, dx, da, dzi, count)
+            b += 1
+            continue
+        rows = 1 if b + 1 == last or must_recur(g, other, count) else 2
+        dzi[b : b + rows] = 0.0  # which is also what comes before the first sample in time's direction
         for n in range(0, time, BLOCK):
             end = min(n + BLOCK, time)
-            two_through((g[b], g[b + 1]), (dx[b], dx[b + 1]), (dzi[b], dzi[b + 1]), n, end, filters, True, count)
-            for c in (b, b + 1):
+            if rows == 1:
+                through(g[b], dx[b], dzi[b], n, end, one, True, count)
+            else:
+                places = (g[b], g[b + 1]), (dx[b], dx[b + 1]), (dzi[b], dzi[b + 1])
+                two_through(*places, n, end, (one, other), True, count)
+            for c in range(b, b + rows):
                 sum_products(da, 0.0, c, 0, time - end, time - n, 0.0, 0.0, -1.0, dx, y, zi, 1)
-    if (last - first) % 2:
-        b = last - 1
-        alone = filter_of(a, b, count)
-        for n in range(0, time, BLOCK):
-            end = min(n + BLOCK, time)
-            through(g[b], dx[b], dzi[b], n, end, alone, True, count)
-            sum_products(da, 0.0, b, 0, time - end, time - n, 0.0, 0.0, -1.0, dx, y, zi, 1)
-    for b in range(first, last):
-        for i in range(len(count)):
-            for n in range(min(len(count) - i, time)):
-                dzi[b, i] -= a[b % a.shape[0], 0, i + n] * dx[b, n]
+        for c in range(b, b + rows):
+            for i in range(len(count)):
+                for n in range(min(len(count) - i, time)):
+                    dzi[c, i] -= a[c % a.shape[0], 0, i + n] * dx[c, n]
+        b += rows
 
 
 def fixed_allpole(x: Tensor, a: Tensor, zi: Tensor, y: Tensor) -> None:

@@ -49,13 +49,9 @@ def _sum_products(da, timing, b, frame, begin, end, w, step, sign, g, signal, be
     if isinstance(da, numba.types.NoneType) or isinstance(timing, numba.types.NoneType):
         return lambda da, timing, b, frame, begin, end, w, step, sign, g, signal, before, lag: None
     if not isinstance(timing, numba.types.BaseTuple):
-        real = isinstance(g.dtype, numba.types.Float)
 
         def fixed(da, timing, b, frame, begin, end, w, step, sign, g, signal, before, lag):
-            whole = da.shape[2] // LANES * LANES if real and begin >= lag + da.shape[2] else 0
-            for k in range(0, whole, LANES):
-                store(da[b, 0], k, load(da[b, 0], k) + eight_dots(g[b], signal[b], begin, end, lag + k) * filled(sign))
-            for k in range(whole, da.shape[2]):
+            for k in range(_sum_by_eights(da[b, 0], begin, end, sign, g[b], signal[b], lag), da.shape[2]):
                 inside = min(max(begin, lag + k), end)
                 total = da.dtype.type(_dot(g[b], signal[b], inside, end, lag + k))
                 for n in range(begin, inside):
@@ -77,6 +73,24 @@ def _sum_products(da, timing, b, frame, begin, end, w, step, sign, g, signal, be
             add_between(da, (b, frame, k), (b, after, k), w, step, sign * total, sign * ramp)
 
     return interpolated
+
+
+def _sum_by_eights(da, begin, end, sign, g, signal, lag):
+    """Adds a stretch's products to those of a fixed filter's taps, eight together: how many taps are done."""
+
+
+@overload(_sum_by_eights)
+def _sum_by_eights_typed(da, begin, end, sign, g, signal, lag):
+    if not isinstance(g.dtype, numba.types.Float):
+        return lambda da, begin, end, sign, g, signal, lag: 0
+
+    def sum_products(da, begin, end, sign, g, signal, lag):
+        whole = da.shape[0] // LANES * LANES if begin >= lag + da.shape[0] else 0  # else some are before the signal
+        for k in range(0, whole, LANES):
+            store(da, k, load(da, k) + eight_dots(g, signal, begin, end, lag + k) * filled(sign))
+        return whole
+
+    return sum_products
 
 
 @inline

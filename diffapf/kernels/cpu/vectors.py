@@ -270,6 +270,18 @@ _elementwise(operator.truediv, "fdiv")
 
 
 @intrinsic
+def absolute(typing, vector):
+    """The elements without their signs."""
+
+    def generate(context, builder, signature, arguments):
+        words = ir.VectorType(ir.IntType(64), LANES)
+        rest = builder.and_(builder.bitcast(arguments[0], words), ir.Constant(words, [2**63 - 1] * LANES))
+        return builder.bitcast(rest, DOUBLES)
+
+    return VECTOR(VECTOR), generate
+
+
+@intrinsic
 def turned(typing, vector):
     """The elements, last first."""
 
