@@ -8,6 +8,9 @@ which takes less time than to write it to memory and to read it. Float64 inside.
 Two rows go together, each of which fills the time that the other waits; a row without a partner is its own.
 """
 
+# mypy: ignore-errors
+# (code that Numba compiles, through parts of Numba that its type annotations leave out)
+
 from __future__ import annotations
 
 import numpy as np
@@ -272,7 +275,7 @@ def to_input(r, c, g, length):
 @jit
 def add_products(sums, x, y, r, length):
     """Adds the block's gradients of (b₀, b₁, b₂, a₁, a₂): Σ x[n] r[n+i], and −Σ y[n] r[n+i]."""
-    n, s0 = 0, filled(0.0)  # type: ignore[var-annotated]
+    n, s0 = 0, filled(0.0)
     s1, s2, t1, t2, nothing = s0, s0, s0, s0, s0
     while n + LANES <= length:
         source, output, r1, r2 = load(x, n), load(y, n), load(r, n + 1), load(r, n + 2)
