@@ -1,8 +1,8 @@
 """Second-order sections in series, and their derivatives.
 
 Each section is the transposed direct form II of `iir.py`. A pass of the kernel runs the whole cascade, one of its adjoint
-runs back through it. For that, moving sections keep the signals between them, and fixed ones their registers between blocks of
-samples, from which those signals are computed again.
+runs back through it. For that, moving sections keep the signals between them. Fixed ones keep their registers between blocks
+of samples, from which those signals are computed again.
 """
 
 from __future__ import annotations
