@@ -16,6 +16,7 @@ from rich.table import Table
 
 from diffapf import audio
 from diffapf.identification.compressor_fit import NotACompressorError
+from diffapf.identification.delay_fit import TIMES_MS, NoDelayError
 from diffapf.identification.phaser_fit import NotIdentifiedError
 from diffapf.identification.plate_fit import MODES
 from diffapf.identification.trained_extractor import load_start
@@ -28,7 +29,13 @@ from diffapf.synths.patch import AcidPatch
 from diffapf.synths.player import Player
 
 WRONG_INPUT, INTERRUPTED = 2, 130
-TITLES = {"phaser": "Phaser", "compressor": "Compressor", "equalizer": "Equaliser", "la2a": "Levelling amplifier"}
+TITLES = {
+    "phaser": "Phaser",
+    "compressor": "Compressor",
+    "equalizer": "Equaliser",
+    "delay": "Ping-pong delay",
+    "la2a": "Levelling amplifier",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,6 +92,20 @@ def parser() -> argparse.ArgumentParser:
         "Fits six bands to what went into an equaliser and what came out of it, mono or stereo, in seconds.",
     )
     equalizer.set_defaults(of_effect=())
+    delay = _fitted(
+        effects,
+        "delay",
+        "a ping-pong delay, with a low-pass and pans",
+        "Fits a ping-pong delay, of any fraction of a sample, to what went in, mono, and what came out, mono or stereo.",
+    )
+    delay.add_argument(
+        "--times",
+        type=_range_ms,
+        dest="times_ms",
+        metavar="FROM:TO",
+        help=f"the range of the delay in ms ({TIMES_MS[0]:g}:{TIMES_MS[1]:g})",
+    )
+    delay.set_defaults(of_effect=("times_ms",))
     amplifier = _fitted(
         effects,
         "la2a",
@@ -210,11 +231,19 @@ def _fitted(effects: argparse._SubParsersAction, effect: str, summary: str, word
 
 
 def _span(text: str) -> tuple[float, float]:
+    return _two_numbers(text, "START:STOP in seconds, as 0:16")
+
+
+def _range_ms(text: str) -> tuple[float, float]:
+    return _two_numbers(text, "FROM:TO in milliseconds, as 100:1000")
+
+
+def _two_numbers(text: str, what: str) -> tuple[float, float]:
     start, _, stop = text.partition(":")
     try:
         return float(start or 0.0), float(stop)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"must be START:STOP in seconds, as 0:16, got {text!r}") from None
+        raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}") from None
 
 
 def _fit(options: argparse.Namespace) -> int:
@@ -239,7 +268,7 @@ def _fit(options: argparse.Namespace) -> int:
                 effect=options.effect,
                 **of_effect,
             )
-        except (NotIdentifiedError, NotACompressorError) as error:
+        except (NotIdentifiedError, NotACompressorError, NoDelayError) as error:
             raise ValueError(f"{options.wet} was not fitted: {error}") from None
     print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
     return INTERRUPTED if found.fit.interrupted else 0

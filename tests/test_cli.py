@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from diffapf import Compressor, Effect, Equalizer, LevellingAmplifier, MetalPlate, Phaser, Plate, audio
+from diffapf import Compressor, Effect, Equalizer, LevellingAmplifier, MetalPlate, Phaser, PingPongDelay, Plate, audio
 from diffapf.cli import main
 from diffapf.identification import acid_fit, compressor_fit, levelling_amplifier_fit, phaser_fit
 from diffapf.identification.compressor_structures import structures
@@ -114,6 +114,78 @@ def test_two_files_become_an_equalizer_and_a_report(files, tmp_path, capsys):
     assert [curve["title"] for curve in curves] == ["Frequency response", "Bands"]
     assert (tmp_path / "eq" / "report.html").stat().st_size > 10_000
     assert isinstance(Effect.load(tmp_path / "eq" / "model.yaml"), Equalizer)
+
+
+@pytest.fixture(scope="module")
+def delayed(tmp_path_factory):
+    """A mono dry file, and what delays and others make of it."""
+    folder = tmp_path_factory.mktemp("delays")
+    dry = plucks(4, RATE)
+    hidden = PingPongDelay(RATE, 234.567, 0.4, 0.5, 3000.0, odd_pan=0.9, even_pan=0.2).double()
+    longer = PingPongDelay(RATE, 1300.0, 0.2, 0.5, times_ms=(100.0, 1500.0)).double()
+    with torch.no_grad():
+        wet, far = dry + hidden(dry), dry + longer(dry)
+    noise = 0.1 * torch.randn(2, len(dry), generator=torch.Generator().manual_seed(0))
+    late = torch.cat([torch.zeros(2, 321), wet[:, :-321]], 1)
+    signals = {
+        "dry": dry,
+        "late": late,
+        "quieter": 0.5 * dry,
+        "silent": 0 * dry,
+        "noise": noise,
+        "far": far,
+        "stereo": late,
+    }
+    for name, signal in signals.items():
+        audio.write(folder / f"{name}.wav", torch.atleast_2d(signal), RATE, subtype="FLOAT")
+    audio.write(folder / "rate.wav", wet, 2 * RATE, subtype="FLOAT")
+    hidden.save(folder / "hidden.yaml")
+    return folder
+
+
+def test_two_files_become_a_delay_and_a_report(delayed, tmp_path, capsys):
+    assert fit(delayed, "late.wav", "-o", tmp_path / "echo", effect="delay") == 0
+    said = capsys.readouterr().out
+    assert "a ping-pong delay of 234.567 ms, and the sound itself times 1 and 1" in said
+    assert "321 samples late; compensated" in said and "delay.time_ms = " in said and "report.html" in said
+    metrics = json.loads((tmp_path / "echo" / "metrics.json").read_text())
+    assert metrics["test/esr_plain"] < 1e-6 and metrics["direct/right"] == pytest.approx(1.0, abs=1e-3)
+    found, hidden = (
+        PingPongDelay.load(file).double() for file in (tmp_path / "echo" / "model.yaml", delayed / "hidden.yaml")
+    )
+    values = {spec.name: spec.value for spec in found.parameters_spec()}
+    assert values == pytest.approx({spec.name: spec.value for spec in hidden.parameters_spec()}, rel=5e-3)
+    errors = {
+        each["name"]: each["standard_error"] for each in json.loads((tmp_path / "echo" / "parameters.json").read_text())
+    }
+    assert 0 < errors["time_ms"] < 1e-2
+    (curve,) = json.loads((tmp_path / "echo" / "curves.json").read_text())
+    recording, model = (torch.tensor(line["y"]) for line in curve["series"])
+    loud = recording > -30
+    assert recording.max() == 0 and (recording - model)[loud].abs().max() < 0.5
+    assert audio.read(tmp_path / "echo" / "audio" / "test" / "prediction.wav").samples.shape[0] == 2
+    assert (tmp_path / "echo" / "report.html").stat().st_size > 10_000
+    assert not (tmp_path / "echo" / "stages").exists()
+
+
+WRONG_DELAYS = {
+    "no repeat": (("dry.wav", "quieter.wav"), "there is no repeat"),
+    "another sound": (("dry.wav", "noise.wav"), "noise.wav was not fitted: "),
+    "a silent file": (("dry.wav", "silent.wav"), "silent.wav is silent"),
+    "a delay beyond the range": (("dry.wav", "far.wav"), "times between 100 and 1000 ms were looked for"),
+    "rates that differ": (("dry.wav", "rate.wav"), "the sample rates differ"),
+    "a stereo dry file": (("stereo.wav", "late.wav"), "the dry file is stereo"),
+    "a range that is none": (("dry.wav", "late.wav", "--times", "500:200"), "times_ms must be two times"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_DELAYS)
+def test_what_is_no_delay_is_said_with_exit_code_2(mistake, delayed, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(delayed)
+    (*arguments,), words = WRONG_DELAYS[mistake]
+    assert main(["fit", "delay", *arguments, "-o", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_response_becomes_a_plate_and_a_report(tmp_path, capsys):

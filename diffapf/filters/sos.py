@@ -1,7 +1,8 @@
 """Second-order sections in series, and their derivatives.
 
-Each section is the transposed direct form II of `iir.py`. A pass of the kernel runs the whole cascade, sample by sample; a
-pass of its adjoint runs back through it, section by section, and keeps of the signals inside only those between sections.
+Each section is the transposed direct form II of `iir.py`. A pass of the kernel runs the whole cascade, one of its adjoint
+runs back through it. For that, moving sections keep the signals between them. Fixed ones keep their registers between blocks
+of samples, from which those signals are computed again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from diffapf.filters.control_rate import ControlRate, Timing, coefficient_rows
 from diffapf.filters.iir import transposed_form_2
 from diffapf.kernels import run
 
-SECTIONS_TOGETHER = 6  # whose coefficients fit the registers
+SECTIONS_TOGETHER = 6  # of those that move, whose coefficients fit the processor's registers
+BLOCK = 512  # samples of fixed sections: the signals between six of them fit the nearest cache
 
 
 def sosfilt(
@@ -32,7 +34,8 @@ def sosfilt(
 
     Args:
         sos: the rows (b₀, b₁, b₂, a₀, a₁, a₂), each divided by its a₀: `(S, 6)` or `(..., S, 6)` fixed;
-            `(..., time, S, 6)` one cascade a sample; `(..., frames, S, 6)` with `hop`.
+            `(..., time, S, 6)` one cascade a sample; `(..., frames, S, 6)` with `hop`. In float64 beside a signal of
+            float32, so is the cascade inside, `zi` and `zf`.
         x: the signal, `(..., time)`.
         zi: each section's two registers before the first sample, `(..., S, 2)`; zeros by default. (SciPy has the
             sections first.)
@@ -55,53 +58,72 @@ def sosfilt(
     x, sos, zi = in_float32(x, sos, zi)
     check_signal("x", x)
     check_flag("return_zf", return_zf)
-    check_signal("sos", sos, x)
+    check_signal("sos", sos)
+    like = x
+    if (x.dtype, sos.dtype) == (torch.float32, torch.float64):
+        like = x.new_empty((), dtype=sos.dtype).expand(x.shape)
+    check_signal("sos", sos, like)
     if sos.dim() < 2 or sos.shape[-1] != 6:
         raise ValueError(f"sos must have shape (..., sections, 6), got {tuple(sos.shape)}")
     sections = sos.shape[-2]
-    flat, timing = coefficient_rows("sos, its last two dimensions as one,", sos.flatten(-2), x, hop)
+    flat, timing = coefficient_rows("sos, its last two dimensions as one,", sos.flatten(-2), like, hop)
     rows = flat.unflatten(-1, (sections, 6))
     leading = rows[..., 3:4]
     if any_zero(leading):
         raise ValueError("sos[..., 3], the a₀ of each section, must not be 0: the section is divided by it")
     if zi is not None:
-        check_signal("zi", zi, x)
+        check_signal("zi", zi, like)
         if zi.shape[-2:] != (sections, 2):
             raise ValueError(f"zi must have shape {(*x.shape[:-1], sections, 2)}, got {tuple(zi.shape)}")
         zi = zi.flatten(-2)
-    initial = state_rows("zi", zi, x, 2 * sections).unflatten(-1, (sections, 2))
-    y, states = to_rows(x), []
+    initial = state_rows("zi", zi, like, 2 * sections).unflatten(-1, (sections, 2))
     normalised = torch.cat([rows[..., :3], rows[..., 4:]], -1) / leading
-    for k in range(0, sections, SECTIONS_TOGETHER):
-        some = slice(k, k + SECTIONS_TOGETHER)
+    fixed, states = _is_fixed(x, normalised, timing), []
+    y = to_rows(x if fixed else x.to(sos.dtype))
+    together = max(sections, 1) if fixed else SECTIONS_TOGETHER
+    for k in range(0, sections, together):
+        some = slice(k, k + together)
         y, state, _ = Cascade.apply(y, normalised[:, :, some], initial[:, some], timing)
         states.append(state)
     zf = torch.cat([initial[:, :0], *states], 1)
-    y = y.reshape(x.shape)
+    y = y.reshape(x.shape).to(x.dtype)
     return (y, zf.reshape(*x.shape[:-1], sections, 2)) if return_zf else y
 
 
+def _is_fixed(x: Tensor, sos: Tensor, timing: Timing) -> bool:
+    """Whether the kernels of fixed sections apply."""
+    return timing is not None and sos.shape[1] == 1 and not x.is_complex()
+
+
 class Cascade(RowFunction):
-    """(x, sos, zi) → (y, zf), and the signals between the sections, which the adjoint reads."""
+    """(x, sos, zi) → (y, zf), and what the adjoint reads: the signals between sections, or registers between blocks."""
+
+    TAKES_NO_GRADIENT = True
 
     @staticmethod
     def forward(x, sos, zi, timing):
-        y, zf = unfilled(x), unfilled(zi)
-        between = x.new_empty(*x.shape, sos.shape[2] - 1)
+        y = unfilled(x)
+        if _is_fixed(x, sos, timing):
+            states = zi.new_empty(zi.shape[0], -(-x.shape[1] // BLOCK) + 1, *zi.shape[1:], dtype=torch.float64)
+            run("fixed_sos_cascade", x, sos.double(), zi.double(), out=(y, states))
+            return y, states[:, -1].to(zi.dtype, copy=True), states
+        zf, between = unfilled(zi), x.new_empty(*x.shape, sos.shape[2] - 1)
         run("sos_cascade", x, sos, timing, zi, out=(y, zf, between))
         return y, zf, between
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         *tensors, ctx.timing = inputs
-        y, _, between = output
-        ctx.mark_non_differentiable(between)
-        ctx.save_for_backward(*tensors, y, between)
+        y, _, kept = output
+        ctx.mark_non_differentiable(kept)
+        ctx.save_for_backward(*tensors, y, kept)
         ctx.save_for_forward(*tensors)
 
     @staticmethod
     def backward(ctx, g, gzf, _):
         wanted = ctx.needs_input_grad[1]
+        x, _, zi, *_ = ctx.saved_tensors
+        g, gzf = torch.zeros_like(x) if g is None else g, torch.zeros_like(zi) if gzf is None else gzf
         dx, dsos, dzi = CascadeAdjoint.apply(g, gzf, *ctx.saved_tensors, ctx.timing, wanted)
         return dx, dsos if wanted else None, dzi, None
 
@@ -111,13 +133,18 @@ class Cascade(RowFunction):
 
 
 class CascadeAdjoint(RowFunction):
-    """(∂L/∂y, ∂L/∂zf, x, sos, zi, and y and the signals between of them) → (dx, dsos, dzi); no frames if not wanted."""
+    """(∂L/∂y, ∂L/∂zf, x, sos, zi, and y and what was kept of them) → (dx, dsos, dzi); no frames if not wanted."""
 
     @staticmethod
-    def forward(g, gzf, x, sos, zi, y, between, timing, with_sos):
-        results = tuple(unfilled(like) for like in (x, sos if with_sos else sos[:, :0], zi))
-        x, sos, zi, y, between = (tensor.conj() for tensor in (x, sos, zi, y, between))
-        run("sos_cascade_adjoint", g, gzf, x, sos, timing, zi, y, between, out=results)
+    def forward(g, gzf, x, sos, zi, y, kept, timing, with_sos):
+        wanted = sos if with_sos else sos[:, :0]
+        if _is_fixed(x, sos, timing):
+            dx, dsos, dzi = unfilled(x), unfilled(wanted.double()), unfilled(zi.double())
+            run("fixed_sos_cascade_adjoint", g, gzf.double(), x, sos.double(), kept, out=(dx, dsos, dzi))
+            return dx, dsos.to(sos.dtype), dzi.to(zi.dtype)
+        results = tuple(unfilled(like) for like in (x, wanted, zi))
+        x, sos, zi, y, kept = (tensor.conj() for tensor in (x, sos, zi, y, kept))
+        run("sos_cascade_adjoint", g, gzf, x, sos, timing, zi, y, kept, out=results)
         return results
 
     @staticmethod
@@ -137,11 +164,11 @@ class CascadeAdjoint(RowFunction):
 
 def _composition(timing: Timing):
     def run_sections(x, sos, zi):
-        states = []
+        states, dtype, x = [], x.dtype, x.to(sos.dtype)
         for k in range(sos.shape[2]):
             x, state = transposed_form_2(x, sos[:, :, k, :3], sos[:, :, k, 3:], zi[:, k], timing)
             states.append(state)
-        return x, torch.stack(states, 1)
+        return x.to(dtype), torch.stack(states, 1)
 
     return run_sections
 

@@ -83,6 +83,14 @@ def segments_of(rows: int, time: int) -> int:
     return max(1, min(SEGMENTS_AT_ONCE // max(rows, 1), time // SHORTEST_SEGMENT))
 
 
+def samples_of_block(time: int, states: Tensor) -> int:
+    """The length of all blocks of a signal but the last, in whole vectors, where `states` `(rows, blocks + 1, …)` are those
+    between blocks.
+    """
+    blocks = states.shape[1] - 1
+    return 8 * -(-time // (8 * blocks)) if blocks else 0
+
+
 def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
     """Runs the recurrence `name` of reference.py and writes into the tensors of `out`, which are contiguous."""
     if torch.compiler.is_compiling():

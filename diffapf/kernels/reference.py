@@ -17,6 +17,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from diffapf.kernels import samples_of_block
+
 Timing = tuple[float, float] | None
 Kernel = Callable[..., None]
 
@@ -628,6 +630,34 @@ def sos_cascade_adjoint(
         dx[:, n] = gradient
         if dsos.shape[1]:
             add_at(dsos, n, timing, torch.stack(products[::-1], 1))
+
+
+def fixed_sos_cascade(x: Tensor, sos: Tensor, zi: Tensor, y: Tensor, states: Tensor) -> None:
+    """`sos_cascade` with fixed coefficients, `(rows, 1, S, 5)`; keeps no signals, but the registers between blocks.
+
+    `states` are `(rows, blocks + 1, S, 2)`: those before each block, of `samples_of_block`, and after the last. All but the
+    signals is of float64.
+    """
+    time, sections, length = x.shape[1], sos.shape[2], samples_of_block(x.shape[1], states)
+    states[:, 0] = zi
+    for i in range(states.shape[1] - 1):
+        block = slice(i * length, min((i + 1) * length, time))
+        between = x.new_empty(*x[:, block].shape, sections - 1)
+        sos_cascade(x[:, block], sos, (0.0, 0.0), states[:, i], y[:, block], states[:, i + 1], between)
+
+
+def fixed_sos_cascade_adjoint(
+    g: Tensor, gzf: Tensor, x: Tensor, sos: Tensor, states: Tensor, dx: Tensor, dsos: Tensor, dzi: Tensor
+) -> None:
+    """`sos_cascade_adjoint` of the same; of `states`, those before the first block tell all others."""
+    zi, zf, y, between = (
+        states[:, 0],
+        states[:, 0].clone(),
+        torch.empty_like(x),
+        x.new_empty(*x.shape, sos.shape[2] - 1),
+    )
+    sos_cascade(x, sos, (0.0, 0.0), zi, y, zf, between)
+    sos_cascade_adjoint(g, gzf, x, sos, (0.0, 0.0), zi, y, between, dx, dsos, dzi)
 
 
 def dense_recurrence(A: Tensor, u: Tensor, v0: Tensor, v: Tensor) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diffapf.effects.equalizer import Equalizer
 from diffapf.filters.methods import SecondOrderSections
+from diffapf.identification.delay_fit import DelayFit
 from diffapf.identification.equalizer_fit import EqualizerFit
 from diffapf.identification.prefiltered_pair import Part
 from diffapf.report.curves import HERTZ, series
@@ -22,7 +23,7 @@ LOWEST_HZ, HIGHEST_HZ, SHOWN = 20.0, 20_000.0, 400  # the frequencies of a curve
 LOWEST_DB = -60.0  # that is drawn
 
 
-def held_out(fit: EqualizerFit, test: tuple[float, float]) -> Part:
+def held_out(fit: EqualizerFit | DelayFit, test: tuple[float, float]) -> Part:
     """The part to test on, run through from the recording's start."""
     return fit.pair.part(*test, lead_in_s=test[0])
 

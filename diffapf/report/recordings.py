@@ -14,11 +14,13 @@ import torch
 
 from diffapf import audio
 from diffapf.identification.compressor_fit import CompressorFit, fit_compressor
+from diffapf.identification.delay_fit import DelayFit
 from diffapf.identification.equalizer_fit import EqualizerFit, fit_equalizer
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.levelling_amplifier_fit import fit_levelling_amplifier
 from diffapf.identification.phaser_fit import PhaserFit, Progress, fit_phaser
 from diffapf.report import compressor_fit as of_compressor
+from diffapf.report import delay_fit as of_delay
 from diffapf.report import equalizer_fit as of_equalizer
 from diffapf.report import levelling_amplifier_fit as of_amplifier
 from diffapf.report import phaser_fit as of_phaser
@@ -57,6 +59,14 @@ KINDS = {
         of_equalizer.summary,
         stereo=True,
     ),
+    "delay": Kind(
+        of_delay.fit_of_files,
+        of_equalizer.held_out,
+        of_delay.metrics,
+        of_delay.write_delay_fit,
+        of_delay.summary,
+        stereo=True,
+    ),
     "la2a": Kind(
         fit_levelling_amplifier,
         of_compressor.held_out,
@@ -71,7 +81,7 @@ KINDS = {
 class FittedRecordings:
     """What came of two files; `metrics` as in the folder's `metrics.json`, `page` the report's path, `summary` its words."""
 
-    fit: PhaserFit | CompressorFit | EqualizerFit
+    fit: PhaserFit | CompressorFit | EqualizerFit | DelayFit
     metrics: dict[str, float]
     page: Path
     summary: str
@@ -101,12 +111,12 @@ def fit_recordings(
         title, command: what the page is called, and what made it.
         restart: forget what another run finished.
         say: called with what a user should know before it begins, a sentence at a time.
-        effect: "phaser", "compressor", "equalizer" or "la2a".
+        effect: "phaser", "compressor", "equalizer", "delay" or "la2a".
         progress, options: as `fit_phaser` takes them: stages, loop_delay, core; or `fit_compressor`: structures, knees; or
-            `fit_equalizer`: bands; or `fit_levelling_amplifier`: cells, outputs.
+            `fit_equalizer`: bands; or `fit_delay`: times_ms; or `fit_levelling_amplifier`: cells, outputs.
 
     Raises:
-        NotIdentifiedError, NotACompressorError, ValueError, TypeError: as these; no page is written then.
+        NotIdentifiedError, NotACompressorError, NoDelayError, ValueError, TypeError: as these; no page is written then.
     """
     kind = KINDS[effect]
     began = time.perf_counter()

@@ -254,6 +254,10 @@ OTHERS: dict[str, tuple[Callable[..., Tensor | tuple[Tensor, ...]], Inputs]] = {
         lambda x, b, a: diffapf.sosfilt(torch.cat([b, a], -1), x, hop=3),
         {"x": normal(R, T), "b": normal(R, FRAMES, 2, 3), "a": around_one(R, FRAMES, 2, 3)},
     ),
+    "sosfilt, fixed": (
+        lambda x, b, a, zi: diffapf.sosfilt(torch.cat([b, a], -1), x, zi, True),
+        {"x": normal(R, T), "b": normal(R, 2, 3), "a": around_one(R, 2, 3), "zi": normal(R, 2, 2)},
+    ),
     "linear_recurrence": (
         diffapf.linear_recurrence,
         {"x": normal(R, T), "a": within(0.9, R, T), "zi": normal(R)},

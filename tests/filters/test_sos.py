@@ -26,7 +26,7 @@ def test_fixed_sections_are_scipys(order, kind):
     edges = 0.2 if kind == "lowpass" else [0.2, 0.5]
     sos = signal.ellip(order, 1, 40, edges, kind, output="sos")
     rng = np.random.default_rng(order)
-    x, zi = rng.standard_normal((3, 60)), rng.standard_normal((3, len(sos), 2))
+    x, zi = rng.standard_normal((3, 1050)), rng.standard_normal((3, len(sos), 2))
     y, zf = sosfilt(*map(torch.from_numpy, (sos, x, zi)), return_zf=True)
     expected, state = signal.sosfilt(sos, x, zi=zi.transpose(1, 0, 2))
     np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-11)
@@ -61,13 +61,47 @@ def test_transforms():
     assert_transforms(function, *inputs)
 
 
-def test_any_blocks_are_the_whole():
-    sos, x = sections(2, 30, 3), normal(2, 30)
+@pytest.mark.parametrize("moving", [True, False])
+def test_any_blocks_are_the_whole(moving):
+    sos, x = sections(2, 30, 3) if moving else sections(2, 3), normal(2, 30)
 
     def block(start, stop, state):
-        return sosfilt(sos[:, start:stop], x[:, start:stop], state, return_zf=True)
+        return sosfilt(sos[:, start:stop] if moving else sos, x[:, start:stop], state, return_zf=True)
 
     assert_same_in_blocks(sosfilt(sos, x, return_zf=True), block, [1, 1, 2, 17])
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@pytest.mark.parametrize("when", [3, 21, 28])
+def test_a_bad_sample_of_fixed_sections_spoils_what_follows_it_and_nothing_else(when, bad):
+    """Eight samples are computed together, and two rows; backward in time, what follows a gradient is what lies before."""
+    sos, clean = sections(3), normal(3, 30)
+    spoilt = clean.clone()
+    spoilt[1, when] = bad
+    (y, expected), kept = (sosfilt(sos, x) for x in (spoilt, clean)), torch.tensor([0, 2])
+    assert torch.equal(y[kept], expected[kept])
+    torch.testing.assert_close(y[1, :when], expected[1, :when], rtol=1e-12, atol=1e-12)
+    assert not y[1, when:].isfinite().any()
+    x = clean.requires_grad_()
+    found, wanted = (torch.autograd.grad(sosfilt(sos, x), x, g)[0] for g in (spoilt, clean.detach()))
+    assert torch.equal(found[kept], wanted[kept])
+    torch.testing.assert_close(found[1, when + 1 :], wanted[1, when + 1 :], rtol=1e-12, atol=1e-12)
+    assert not found[1, : when + 1].isfinite().any()
+
+
+@pytest.mark.parametrize(("shape", "hop"), [((), None), ((2, 5), 4)])
+def test_coefficients_in_double_of_a_signal_in_single(shape, hop):
+    """The result is that in float64, rounded; so are the gradients, and one of the coefficients has all digits."""
+    sos, zi, x = sections(*shape, 3).requires_grad_(), normal(2, 3, 2), normal(2, 20, dtype=torch.float32)
+    (y, zf), (expected, state) = (sosfilt(sos, signal, zi, True, hop) for signal in (x, x.double()))
+    assert (y.dtype, zf.dtype) == (torch.float32, torch.float64)
+    torch.testing.assert_close(y, expected.float(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(zf, state, rtol=1e-12, atol=1e-12)
+    found, wanted = (torch.autograd.grad(result.square().sum(), sos)[0] for result in (zf, state))
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+    x.requires_grad_()
+    (first,) = torch.autograd.grad(sosfilt(sos, x, zi, hop=hop).square().sum(), x, create_graph=True)
+    assert torch.autograd.grad(first.square().sum(), sos)[0].isfinite().all()
 
 
 def test_empty_signals_and_empty_cascades():
@@ -95,7 +129,8 @@ def test_batches_of_any_shape(batch):
         (ValueError, ["sos[..., 3]", "0"], lambda x: sosfilt(torch.zeros(2, 6), x)),
         (ValueError, ["sos", "(2, 5)"], lambda x: sosfilt(torch.ones(2, 4, 3, 6), x)),
         (ValueError, ["zi", "(2, 3, 2)", "(2, 6)"], lambda x: sosfilt(torch.ones(3, 6), x, torch.ones(2, 6))),
-        (TypeError, ["sos", "float64"], lambda x: sosfilt(torch.ones(3, 6).double(), x)),
+        (TypeError, ["sos", "float32"], lambda x: sosfilt(torch.ones(3, 6), x.double())),
+        (TypeError, ["zi", "float32"], lambda x: sosfilt(torch.ones(3, 6).double(), x, torch.ones(2, 3, 2))),
         (TypeError, ["zi", "list"], lambda x: sosfilt(torch.ones(3, 6), x, [0.0])),
     ],
 )

@@ -150,6 +150,20 @@ def sos_cascade_adjoint(random: Random, *sizes):
     return (*inputs, random.normal(*between)), [tuple(like.shape) for like in (x, sos, zi)]
 
 
+def fixed_sos_cascade(random: Random, rows, time, sections, frames, timing):
+    """As many blocks as there are frames: one, or one a sample, most of which are empty. All but the signals in float64."""
+    sos, zi = random.within(0.4, rows, 1, sections, 5).double(), random.normal(rows, sections, 2).double()
+    return (random.normal(rows, time), sos, zi), [(rows, time), (rows, frames + 1, sections, 2)]
+
+
+def fixed_sos_cascade_adjoint(random: Random, *sizes):
+    (x, sos, zi), (_, states) = fixed_sos_cascade(random, *sizes)
+    kept = torch.empty(states, dtype=torch.float64)
+    reference.fixed_sos_cascade(x.double(), sos, zi, torch.empty_like(x, dtype=torch.float64), kept)
+    inputs = random.normal(*x.shape), random.normal(*zi.shape).double(), x, sos, kept
+    return inputs, [tuple(like.shape) for like in (x, sos, zi)]
+
+
 def tanh_of_frames(random: Random, rows, time, size, frames, timing):
     timing = timing or (0.3, 0.7)
     return (random.within(400.0 if size == 2 else 3.0, rows, max(frames, 1)), timing), [(rows, time)]
@@ -275,6 +289,8 @@ OTHERS = [
     *form("transposed_direct_form_2", 1, keeps_w=False),
     sos_cascade,
     sos_cascade_adjoint,
+    fixed_sos_cascade,
+    fixed_sos_cascade_adjoint,
     tanh_of_frames,
     tanh_of_frames_adjoint,
     tanh_of_frames_tangent,
@@ -297,6 +313,9 @@ FILTERS = [allpole, allpole_adjoint, allpole_adjoint_without_coefficients, fir, 
 LOOPS = [allpass, allpass_transpose, allpass_output, allpass_output_adjoint, allpass_output_tangent]
 
 
+IN_DOUBLE = {"fixed_sos_cascade", "fixed_sos_cascade_adjoint"}  # of which all but the signals is of float64
+
+
 def double(value):
     return value.double() if isinstance(value, Tensor) else value
 
@@ -308,6 +327,8 @@ def unwritten(shapes: list[tuple[int, ...]], dtype: torch.dtype) -> list[Tensor]
 def assert_kernel_is_reference(name: str, inputs: tuple, shapes: list[tuple[int, ...]], dtype: torch.dtype) -> None:
     """The outputs start as NaN: a sample that either of them leaves unwritten fails."""
     outputs, expected = unwritten(shapes, dtype), unwritten(shapes, torch.float64)
+    if name in IN_DOUBLE:
+        outputs[1:] = unwritten(shapes[1:], torch.float64)
     getattr(reference, name)(*map(double, inputs), *expected)
     getattr(cpu, name)(*inputs, *outputs)
     for i, (output, wanted) in enumerate(zip(outputs, expected, strict=True)):

@@ -9,6 +9,8 @@ What makes them fast, each measured:
 - `fastmath={"contract"}` and nothing more: fused multiply-adds; re-association would double the chain and break NaN.
 - The newest output enters a sum last: all else is ready before it.
 - Gradients of coefficients that many samples share are summed while the samples are in the nearest cache.
+- Fixed cascades stay in the nearest cache from section to section, eight samples at once, and are computed again rather than
+  kept for the adjoint (`fixed_sos.py`).
 - A call costs 6 µs and a second thread 2 µs (`launch.py`).
 - Few long rows are cut into segments in time, which advance together (`segments.py`).
 """
@@ -25,6 +27,7 @@ from diffapf.kernels.cpu.apply_gain import apply_gain, apply_gain_adjoint, apply
 from diffapf.kernels.cpu.ballistics import ballistics, ballistics_adjoint, ballistics_tangent
 from diffapf.kernels.cpu.delay_network import delay_network, network_response
 from diffapf.kernels.cpu.fir import fir, fir_outer, fir_transpose
+from diffapf.kernels.cpu.fixed_sos import fixed_sos_cascade, fixed_sos_cascade_adjoint
 from diffapf.kernels.cpu.gain_curve import gain_curve, gain_curve_adjoint, gain_curve_tangent
 from diffapf.kernels.cpu.iir import (
     direct_form_1,
@@ -65,6 +68,8 @@ __all__ = [
     "fir",
     "fir_outer",
     "fir_transpose",
+    "fixed_sos_cascade",
+    "fixed_sos_cascade_adjoint",
     "gain_curve",
     "gain_curve_adjoint",
     "gain_curve_tangent",
