@@ -19,6 +19,7 @@ ROWS = (
         "diffapf.parameters",
         "diffapf.model",
         "diffapf.losses",
+        "diffapf.loudness",
         "diffapf.audio",
         "diffapf.needs",
     ),
