@@ -96,11 +96,6 @@ def setting(name: str, seed: int) -> Setting:
 SETTINGS = {name: setting(name, seed) for seed, name in enumerate(("VC-A", "VC-B", "VC-C"), start=1)}
 
 
-def dry_track(material: str, seconds: float) -> np.ndarray:
-    """`(time,)` of one of the `MATERIALS`."""
-    return MATERIALS[material](seconds)
-
-
 def through(dry: np.ndarray, setting: Setting, sample_rate: float = SAMPLE_RATE) -> np.ndarray:
     """`(time,)` through the chain: `(2, time)`, in time with what went in.
 

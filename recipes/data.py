@@ -17,6 +17,9 @@ from data.channel_strip import SETTINGS
 from data.channel_strip import equalised as through_channel_strip
 from data.programme import programme
 from data.signals import SAMPLE_RATE
+from data.vocal_chain import MATERIALS
+from data.vocal_chain import SETTINGS as VOCAL_CHAINS
+from data.vocal_chain import through as through_vocal_chain
 from data.voice import singing
 from diffapf.audio import default_parts, part_slice, read_pair
 from diffapf.effects.compressor import Compressor
@@ -154,6 +157,30 @@ def equalised(
         SAMPLE_RATE,
         f"A voice through a channel strip, {setting}",
         truth=SETTINGS[setting],
+    )
+    return Pair(tracks, {"train": train, "validation": validation, "test": test})
+
+
+def mixed(
+    setting: str,
+    material: str,
+    seconds: float,
+    train: Sequence[float],
+    validation: Sequence[float],
+    test: Sequence[float],
+) -> Pair:
+    """A voice, or drums, through a vocal chain at one of its settings, into a stereo mix."""
+    if setting not in VOCAL_CHAINS:
+        raise ValueError(f"data.source.setting: got {setting!r}; there are {', '.join(VOCAL_CHAINS)}")
+    if material not in MATERIALS:
+        raise ValueError(f"data.source.material: got {material!r}; there are {', '.join(MATERIALS)}")
+    dry = MATERIALS[material](seconds)
+    tracks = Tracks(
+        torch.from_numpy(dry)[None],
+        torch.from_numpy(through_vocal_chain(dry, VOCAL_CHAINS[setting])),
+        SAMPLE_RATE,
+        f"{material.capitalize()} through a vocal chain, {setting}",
+        truth=VOCAL_CHAINS[setting],
     )
     return Pair(tracks, {"train": train, "validation": validation, "test": test})
 

@@ -80,7 +80,7 @@ def table() -> str:
             "",
             "    python scripts/benchmark_chain.py --write",
             "",
-            f"{SECONDS} s at 44.1 kHz, mono to stereo, float32. A step: the chain, all four losses, all gradients. CPU time.",
+            f"{SECONDS} s at 44.1 kHz, mono to stereo, float32. A step: chain, all four losses, all gradients. CPU time.",
             "",
             "| method | chain and its gradients, ms | step, ms |",
             "| --- | --: | --: |",

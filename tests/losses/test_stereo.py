@@ -11,7 +11,7 @@ import torch
 from scipy import signal
 from torch.autograd import gradcheck
 
-from diffapf.losses import DynamicRangeLoss, SpectralLoss, StereoLoss
+from diffapf.losses import DynamicRangeLoss, SpectralLoss, StereoLoss, esr
 from tests.filters.oracles import normal
 
 RATE = 44_100
@@ -68,6 +68,8 @@ def test_the_sum_is_of_its_weighed_terms_and_a_target_may_be_heard_before():
     terms = torch.stack(list(loss.terms(x, y).values()))
     torch.testing.assert_close(loss(x, y), terms @ torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64))
     assert torch.equal(loss(x, loss.heard(y)), loss(x, y))
+    near = StereoLoss(RATE, weights=(1.0, 2.0, 3.0, 4.0), waveform=0.5)
+    torch.testing.assert_close(near(x, y) - loss(x, y), 0.5 * torch.log(1 + esr(x, y) / 1e-6))
     torch.testing.assert_close(
         loss.spectral(x, y) + loss.dynamic_range(x, y), terms @ torch.tensor([1, 0.5, 1, 0.5]).double()
     )
