@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from data.cache import levelling_amplifier, small_stone
@@ -23,6 +25,7 @@ from data.vocal_chain import through as through_vocal_chain
 from data.voice import singing
 from diffapf.audio import default_parts, part_slice, read_pair
 from diffapf.effects.compressor import Compressor
+from diffapf.effects.vocal_presets import chain_of, read_presets
 
 CUT_IN_SECONDS = 0.05
 """What a part that is cut from a longer file spends on reaching the state it was cut at: no loss is taken there."""
@@ -171,10 +174,8 @@ def mixed(
 ) -> Pair:
     """A voice, or drums, through a vocal chain at one of its settings, into a stereo mix."""
     if setting not in VOCAL_CHAINS:
-        raise ValueError(f"data.source.setting: got {setting!r}; there are {', '.join(VOCAL_CHAINS)}")
-    if material not in MATERIALS:
-        raise ValueError(f"data.source.material: got {material!r}; there are {', '.join(MATERIALS)}")
-    dry = MATERIALS[material](seconds)
+        raise ValueError(f"data.setting: got {setting!r}; there are {', '.join(VOCAL_CHAINS)}")
+    dry = dry_track(material, seconds)
     tracks = Tracks(
         torch.from_numpy(dry)[None],
         torch.from_numpy(through_vocal_chain(dry, VOCAL_CHAINS[setting])),
@@ -183,6 +184,38 @@ def mixed(
         truth=VOCAL_CHAINS[setting],
     )
     return Pair(tracks, {"train": train, "validation": validation, "test": test})
+
+
+def of_preset(
+    presets: str,
+    row: int,
+    material: str,
+    seconds: float,
+    train: Sequence[float],
+    validation: Sequence[float],
+    test: Sequence[float],
+) -> Pair:
+    """A voice, or drums, through a published preset: a chain of the model's own class."""
+    if not presets:
+        raise ValueError("data.presets is missing: give a folder with raw_params.npy, data.presets=…")
+    rows = read_presets(presets).rows
+    if not 0 <= row < len(rows):
+        raise ValueError(f"data.row: got {row}; {presets} has rows 0 to {len(rows) - 1}")
+    chain = chain_of(rows[row], SAMPLE_RATE)
+    dry = torch.from_numpy(dry_track(material, seconds))[None]
+    with torch.no_grad():
+        wet = chain(pad(dry, (0, chain.latency)))[:, chain.latency :]
+    title = f"{material.capitalize()} through preset {row} of {Path(presets).name}"
+    return Pair(
+        Tracks(dry, wet, SAMPLE_RATE, title, truth=chain), {"train": train, "validation": validation, "test": test}
+    )
+
+
+def dry_track(material: str, seconds: float) -> np.ndarray:
+    """What goes into vocal chains, `(time,)`."""
+    if material not in MATERIALS:
+        raise ValueError(f"data.material: got {material!r}; there are {', '.join(MATERIALS)}")
+    return MATERIALS[material](seconds)
 
 
 def recordings(

@@ -15,6 +15,7 @@ from rich.table import Table
 from torch import Tensor
 
 from data.vocal_chain import Setting
+from diffapf.effects.chain import VocalChain
 from diffapf.filters.methods import TimeDomain
 from diffapf.losses.stereo import TERMS
 from diffapf.report.curves import series
@@ -37,7 +38,7 @@ def write_results(folder: Path, pair: Pair, found: Retrieved, seconds: float, ti
         found.chain,
         metrics=found.metrics,
         parameters=[parameter_record(spec, truth=truths.get(spec.name)) for spec in found.chain.parameters_spec()],
-        curves=chain_curves({"learned": found.chain, "untrained": found.start}, _target_curves(found, pair)),
+        curves=_curves(found, pair),
         tracks={part: _tracks(found, pair, part) for part in ("train", "test")},
         sample_rate=pair.sample_rate,
         run=_description(pair, found, seconds, title),
@@ -48,6 +49,8 @@ def write_results(folder: Path, pair: Pair, found: Retrieved, seconds: float, ti
 def truth_of(pair: Pair) -> dict[str, float]:
     """What is known of the parameters, by name."""
     hidden = pair.tracks.truth
+    if isinstance(hidden, VocalChain):
+        return {spec.name: spec.value for spec in hidden.parameters_spec()}
     if not isinstance(hidden, Setting):
         return {}
     known = {f"delay.{name}": value for name, value in vars(hidden.echo).items()}
@@ -63,11 +66,16 @@ def truth_of(pair: Pair) -> dict[str, float]:
     return known | {"compressor.makeup_db": hidden.dynamics.makeup_db, "send": hidden.send, "pan": hidden.pan}
 
 
-def _target_curves(found: Retrieved, pair: Pair) -> dict[str, list[dict[str, Any]]]:
-    """Of the chain behind embedded data."""
-    hidden = pair.tracks.truth
-    if not isinstance(hidden, Setting):
-        return {}
+def _curves(found: Retrieved, pair: Pair) -> list[dict[str, Any]]:
+    """Of the chain that was found, of where it began, and of what is behind the data, where that is known."""
+    chains, hidden = {"learned": found.chain, "untrained": found.start}, pair.tracks.truth
+    if isinstance(hidden, VocalChain):
+        return chain_curves({**chains, "target": hidden})
+    return chain_curves(chains, _of_setting(found, pair, hidden) if isinstance(hidden, Setting) else {})
+
+
+def _of_setting(found: Retrieved, pair: Pair, hidden: Setting) -> dict[str, list[dict[str, Any]]]:
+    """Series of the chain behind embedded data, by the plots' titles."""
     frequencies = frequencies_of(found.chain.equalizer)
     gains = (
         torch.from_numpy(each.magnitude_db(frequencies.numpy(), pair.sample_rate)).clamp_min(-60.0)

@@ -213,11 +213,15 @@ class Presets:
 
 
 def read_presets(folder: str | os.PathLike) -> Presets:
-    """Reads `raw_params.npy`, and where it is there `train_index.npy`, of a folder.
+    """Reads a folder of fitted chains: `raw_params.npy`, and where it is there `train_index.npy`; or presets, *.yaml.
+
+    Presets are looked for in folders inside it too, such as those of fits.
 
     Raises ValueError, naming the file, for anything else in them.
     """
     folder = Path(folder)
+    if not (folder / "raw_params.npy").exists() and (files := sorted(folder.rglob("*.yaml"))):
+        return _of_chains(files)
     rows = _read(folder / "raw_params.npy")
     if rows.ndim != 2 or rows.shape[1] != COLUMNS or not np.isfinite(rows).all():
         raise ValueError(f"{folder / 'raw_params.npy'} must hold rows of {COLUMNS} finite numbers, got {rows.shape}")
@@ -226,6 +230,18 @@ def read_presets(folder: str | os.PathLike) -> Presets:
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not len(chosen) or not (abs(chosen) < len(rows)).all():
         raise ValueError(f"{index} must hold numbers of {len(rows)} rows")
     return Presets(torch.from_numpy(rows).double(), torch.from_numpy(chosen.astype(np.int64)))
+
+
+def _of_chains(files: list[Path]) -> Presets:
+    rows = []
+    for file in files:
+        if file.parent.name == ".hydra":  # how a run was called
+            continue
+        try:
+            rows.append(row_of(VocalChain.load(file)).detach())
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
+    return Presets(torch.stack(rows), torch.arange(len(rows)))
 
 
 def _read(path: Path) -> np.ndarray:

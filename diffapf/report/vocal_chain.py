@@ -17,11 +17,13 @@ from diffapf.report.equalizer_fit import GAIN, LOWEST_DB, frequencies_of
 TAPS = 12  # repeats that are shown
 RESPONSE_S = 4.0
 FAINTEST_DB = -80.0
-STYLES = {"target": "points", "untrained": "dashed"}
+STYLES = {"target": "dashed", "untrained": "dashed"}
 
 
 @torch.no_grad()
-def chain_curves(chains: Mapping[str, VocalChain], more: Mapping[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+def chain_curves(
+    chains: Mapping[str, VocalChain], more: Mapping[str, list[dict[str, Any]]] | None = None
+) -> list[dict[str, Any]]:
     """The plots of chains by their names; more: series of the target's, by a plot's title, where it is known."""
     plots = [
         _plot("Equaliser", HERTZ, GAIN, "Of the dry voice.", {n: _gain(c, "equalizer") for n, c in chains.items()}),
@@ -44,7 +46,7 @@ def chain_curves(chains: Mapping[str, VocalChain], more: Mapping[str, list[dict[
         _plot("Tone of the reverberation", HERTZ, GAIN, "", {n: _gain(c, "tone") for n, c in chains.items()}),
     ]
     for plot in plots:
-        plot["series"] += more.get(plot["title"], [])
+        plot["series"] += (more or {}).get(plot["title"], [])
     return plots
 
 

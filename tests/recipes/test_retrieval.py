@@ -88,7 +88,7 @@ def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
         ("retrieve.lead_in must be at least 0", ["retrieve.lead_in=12"]),
         ("retrieve.sampled must be positive", ["retrieve.sampled=0"]),
         ("got 'VC-Z'; there are VC-A", ["data.source.setting=VC-Z"]),
-        ("got 'organ'; there are voice, drums", ["data.source.material=organ"]),
+        ("got 'organ'; there are voice, drums", ["data.material=organ"]),
     ],
 )
 def test_mistakes_are_named(words, overrides, tmp_path):
