@@ -19,6 +19,7 @@ from diffapf.identification.phaser_fit import NotIdentifiedError
 from diffapf.identification.plate_fit import MODES
 from diffapf.identification.trained_extractor import load_start
 from diffapf.midi import read_midi
+from diffapf.report.delay_fit import fit_delay_recordings
 from diffapf.report.note_recordings import fit_notes, read_notes
 from diffapf.report.plate_fit import fit_response
 from diffapf.report.presets import analyse_presets
@@ -92,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
     )
     amplifier.set_defaults(of_effect=())
     _acid(effects)
+    _delay(effects)
     _plate(effects)
     _presets(commands)
     _render(commands)
@@ -136,6 +138,21 @@ def _plate(effects: argparse._SubParsersAction) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, response and report")
     command.add_argument("--modes", type=int, default=MODES, help=f"at most so many ({MODES})")
     command.set_defaults(run=_fit_plate)
+
+
+def _delay(effects: argparse._SubParsersAction) -> None:
+    """The command that fits a delay."""
+    command = effects.add_parser(
+        "delay",
+        help="a ping-pong delay beside the sound itself",
+        description="Fits a ping-pong delay to a dry recording and one with its repeats; no time needs to be guessed.",
+    )
+    command.add_argument("dry", type=Path, help="what went in: a mono audio file, of 3 s at least")
+    command.add_argument("wet", type=Path, help="the sound and its repeats, mono or stereo, recorded together with it")
+    command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, metrics and report")
+    command.add_argument("--train", type=_span, help="the part to fit to, in seconds (the first three quarters)")
+    command.add_argument("--test", type=_span, help="the part to test on (what follows)")
+    command.set_defaults(run=_fit_delay)
 
 
 def _presets(commands: argparse._SubParsersAction) -> None:
@@ -240,6 +257,24 @@ def _fit_acid(options: argparse.Namespace) -> int:
         )
     print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
     return INTERRUPTED if found.fit.interrupted else 0
+
+
+def _fit_delay(options: argparse.Namespace) -> int:
+    _check_folder(options.output)
+    pair = audio.read_pair(options.dry, options.wet)
+    train, test = _parts(options, pair)
+    console = Console(stderr=True)
+    with console.status("fitting, some tens of seconds"):
+        found = fit_delay_recordings(
+            pair,
+            options.output,
+            train,
+            test,
+            title=f"Delay fitted to {options.wet.name}",
+            command=options.command,
+        )
+    print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
+    return 0
 
 
 def _fit_plate(options: argparse.Namespace) -> int:

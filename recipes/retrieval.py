@@ -27,12 +27,16 @@ from diffapf.effects.chain import VocalChain
 from diffapf.effects.vocal_presets import independent, row_of, set_row
 from diffapf.filters.circle_sampling import CircleSampling
 from diffapf.filters.methods import TimeDomain
+from diffapf.identification.echo_times import echo_envelope, prominent_times
 from diffapf.losses import GaussianPrior, StereoLoss
 from diffapf.loudness import at_loudness
+from recipes.callbacks import progress_bar
 from recipes.data import Pair
 from recipes.fit import quiet
-from recipes.trainer import Course, train
+from recipes.trainer import Course, last_checkpoint, train
 
+METHOD = "circle"
+ECHO_S = 2.1  # of the response, in which repeats are looked for
 FAINTEST = 1e-3  # −60 dBFS: a chunk whose peak is below says nothing
 KEPT = 4  # chunks of which the target's spectra are kept: a hundred megabytes each
 
@@ -123,7 +127,7 @@ class Retrieval(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, chunks: list[Chunk], _: int) -> Tensor:
-        loss = torch.stack([self._loss(chunk) for chunk in chunks]).mean()
+        loss = torch.stack([self.of_chunk(chunk) for chunk in chunks]).mean()
         self.log("train/loss", loss.detach(), batch_size=1)
         return loss + self.price()
 
@@ -134,7 +138,7 @@ class Retrieval(LightningModule):
             price = price + self.prior_weight * self.prior(row_of(self.chain)[independent()])
         return price
 
-    def _loss(self, chunk: Chunk) -> Tensor:
+    def of_chunk(self, chunk: Chunk) -> Tensor:
         prediction = self.chain(chunk.dry)[:, self.chain.latency :]
         return self.loss(prediction[:, chunk.skip :], self._heard(chunk))
 
@@ -183,18 +187,60 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved]:
     prior = None if retrieve.prior is None else _start_at_mean(chain, retrieve.prior)
     start = copy.deepcopy(chain)
     chunks = chunks_of(dry, wet, pair.tracks.parts["train"], rate, retrieve.chunk, retrieve.lead_in, chain.latency)
-    recipe = Retrieval(
-        chain,
-        hydra.utils.instantiate(cfg.optimizer),
-        hydra.utils.instantiate(cfg.loss, sample_rate=rate),
-        prior,
-        retrieve.prior_weight,
-    )
+
+    def recipe_of(chain: VocalChain) -> Retrieval:
+        optimizer, loss = hydra.utils.instantiate(cfg.optimizer), hydra.utils.instantiate(cfg.loss, sample_rate=rate)
+        return Retrieval(chain, optimizer, loss, prior, retrieve.prior_weight)
+
+    if retrieve.trials and not last_checkpoint(folder, METHOD).exists():
+        chain = _best_delay(chain, chunks[0], recipe_of, retrieve.trials, retrieve.trial_steps)
+    recipe = recipe_of(chain)
     data = Chunks(chunks, retrieve.batch, min(cfg.trainer.validate_every, cfg.trainer.max_steps))
-    course = train(cfg, recipe, data, "circle", folder, cfg.trainer.max_steps, "train/loss", cfg.trainer.gradient_clip)
+    course = train(cfg, recipe, data, METHOD, folder, cfg.trainer.max_steps, "train/loss", cfg.trainer.gradient_clip)
     found = Retrieved(start, chain, course, dry, wet)
     found.metrics = {"train/seconds": course.history.seconds, "train/steps": course.steps, **scores(found, pair)}
     return pair, found
+
+
+def _best_delay(
+    chain: VocalChain, chunk: Chunk, recipe_of: Callable[[VocalChain], Retrieval], trials: int, steps: int
+) -> VocalChain:
+    """The chain after a few steps from the delay's time that promises most: its own, or one of the response's repeats.
+
+    Descent finds a time only from within a period of what repeats.
+    """
+    starts = [chain.delay.time_ms().item(), *delay_times_ms(chain, chunk, trials)]
+    tried: list[tuple[float, VocalChain]] = []
+    with progress_bar() as bar:
+        task = bar.add_task("Trying delays", total=len(starts), words="compiling the kernels …")
+        for time_ms in starts:
+            candidate = copy.deepcopy(chain)
+            candidate.set_parameters({"delay.time_ms": time_ms})
+            tried.append((_after(recipe_of(candidate), chunk, steps), candidate))
+            bar.update(task, advance=1, words=f"{time_ms:.0f} ms: loss {tried[-1][0]:.3g}")
+    return min(tried, key=lambda each: each[0])[1]
+
+
+@torch.no_grad()
+def delay_times_ms(chain: VocalChain, chunk: Chunk, most: int) -> list[float]:
+    """Where repeats stand out of the response between what the chain's compressor gives and the wet recording."""
+    voice = chain.dynamics(chunk.dry)[0, chain.latency :]
+    envelope = echo_envelope(voice, chunk.wet, chain.sample_rate, ECHO_S)
+    lowest, highest = chain.delay.times_ms
+    found = prominent_times(envelope, chain.sample_rate, (lowest / 1000, highest / 1000), most)
+    return [min(max(1000 * each, lowest), highest) for each in found]
+
+
+def _after(recipe: Retrieval, chunk: Chunk, steps: int) -> float:
+    """The loss after some steps on a chunk."""
+    optimizer, _ = recipe.make_optimizer(recipe.chain.parameters(), steps)
+    loss = torch.full((), float("inf"))
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = recipe.of_chunk(chunk) + recipe.price()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
 
 
 def timed_run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved, float]:
@@ -236,6 +282,10 @@ def _check(cfg: DictConfig) -> None:
     chunk, lead_in = cfg.retrieve.chunk, cfg.retrieve.lead_in
     if not 0 <= lead_in < chunk:
         raise ValueError(f"retrieve.lead_in must be at least 0 and less than retrieve.chunk, got {lead_in} and {chunk}")
+    for name in ("trials", "trial_steps"):
+        value = cfg.retrieve[name]
+        if not isinstance(value, int) or value < (name == "trial_steps"):
+            raise ValueError(f"retrieve.{name} must be a whole number, got {value}")
     if not cfg.retrieve.sampled > 0:
         raise ValueError(f"retrieve.sampled must be positive, in seconds, got {cfg.retrieve.sampled}")
     hydra.utils.instantiate(cfg.optimizer)([nn.Parameter(torch.zeros(()))], 1)

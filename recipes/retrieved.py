@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -19,9 +18,10 @@ from diffapf.effects.chain import VocalChain
 from diffapf.filters.methods import TimeDomain
 from diffapf.losses.stereo import TERMS
 from diffapf.report.curves import series
+from diffapf.report.delay_fit import levels_of_repeats
 from diffapf.report.equalizer_fit import frequencies_of
 from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_folder
-from diffapf.report.vocal_chain import TAPS, chain_curves
+from diffapf.report.vocal_chain import chain_curves
 from recipes.callbacks import side_by_side
 from recipes.data import Pair
 from recipes.retrieval import Retrieved
@@ -82,15 +82,13 @@ def _of_setting(found: Retrieved, pair: Pair, hidden: Setting) -> dict[str, list
         for each in (hidden.equalizer, hidden.tone)
     )
     equalizer, tone = (series("target", frequencies, gain, "dashed") for gain in gains)
-    number = np.arange(TAPS)
     echo = hidden.echo
-    times, levels = echo.time_ms / 1000 * (number + 1), 20 * np.log10(echo.gain * echo.feedback**number)
-    heard = levels > -80
+    times, levels = levels_of_repeats(*torch.tensor([echo.time_ms, echo.gain, echo.feedback]).double())
     decay = torch.from_numpy(hidden.room.decays_s(frequencies.numpy()))
     return {
         "Equaliser": [equalizer],
         "Tone of the reverberation": [tone],
-        "Delay": [series("target", torch.from_numpy(times[heard]), torch.from_numpy(levels[heard]), "points")],
+        "Delay": [series("target", times, levels, "points")],
         "Decay": [series("target", frequencies, decay, "dashed")],
     }
 

@@ -12,11 +12,10 @@ from torch import Tensor
 from diffapf.effects.chain import VocalChain
 from diffapf.filters.circle_sampling import CircleSampling
 from diffapf.report.curves import HERTZ, LEVEL, T60, TIME, energy_left, series
+from diffapf.report.delay_fit import repeats
 from diffapf.report.equalizer_fit import GAIN, LOWEST_DB, frequencies_of
 
-TAPS = 12  # repeats that are shown
 RESPONSE_S = 4.0
-FAINTEST_DB = -80.0
 STYLES = {"target": "dashed", "untrained": "dashed"}
 
 
@@ -32,7 +31,7 @@ def chain_curves(
             TIME,
             LEVEL,
             "Each repeat of a click, left and right together, without what the low-pass takes.",
-            {n: _repeats(c) for n, c in chains.items()},
+            {n: repeats(c.delay) for n, c in chains.items()},
             "points",
         ),
         _plot("Decay", HERTZ, T60, "Of the reverberation, by 60 dB.", {n: _decay(c) for n, c in chains.items()}),
@@ -63,15 +62,6 @@ def _gain(chain: VocalChain, part: str) -> tuple[Tensor, Tensor]:
     equalizer = getattr(chain, part)
     frequencies = frequencies_of(equalizer)
     return frequencies, equalizer.magnitude_db(frequencies).clamp_min(LOWEST_DB)
-
-
-def _repeats(chain: VocalChain) -> tuple[Tensor, Tensor]:
-    """When each comes, and its level in dB."""
-    number = torch.arange(TAPS, dtype=torch.float64)
-    gain = chain.delay.gain() * chain.delay.loop_feedback() ** number
-    levels = 20 * torch.log10(gain.clamp_min(10 ** (FAINTEST_DB / 20)))
-    heard = levels > FAINTEST_DB
-    return (chain.delay.time_ms() / 1000 * (number + 1))[heard], levels[heard]
 
 
 def _decay(chain: VocalChain) -> tuple[Tensor, Tensor]:

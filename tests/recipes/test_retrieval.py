@@ -11,16 +11,19 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
+from torch.nn.functional import pad
 
+from data.voice import singing
 from diffapf import Effect, VocalChain, audio
 from diffapf.effects.vocal_presets import independent, row_of
 from recipes.experiments import carry_out
-from recipes.retrieval import chunks_of, run
+from recipes.retrieval import Chunk, chunks_of, delay_times_ms, run
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RATE = 44_100
-QUICK = ["trainer.max_steps=6", "trainer.validate_every=3", "retrieve.sampled=0.3", "data.source.seconds=2.4"]
-QUICK += ["data.source.train=[0,1.6]", "data.source.validation=[0,1.6]", "data.source.test=[1.6,2.4]"]
+QUICK = ["trainer.max_steps=6", "trainer.validate_every=3", "retrieve.trials=1", "retrieve.trial_steps=2"]
+QUICK += ["retrieve.sampled=0.3", "data.source.seconds=2.4", "data.source.train=[0,1.6]"]
+QUICK += ["data.source.validation=[0,1.6]", "data.source.test=[1.6,2.4]"]
 
 
 def composed(*overrides: str):
@@ -67,6 +70,16 @@ def test_a_run_comes_nearer_and_its_folder_says_how_far(tmp_path):
     assert parameters["delay.time_ms"]["truth"] == pytest.approx(533.866, abs=1e-3)
     history = (tmp_path / "history.csv").read_text().splitlines()
     assert len(history) == 4 and "param/delay.time_ms" in history[0]
+
+
+def test_the_delay_is_looked_for_where_repeats_stand_out():
+    dry = torch.from_numpy(singing(6.0))[None]
+    hidden = VocalChain(RATE, delay={"time_ms": 271.3, "gain": 0.1, "feedback": 0.5}).double()
+    with torch.no_grad():
+        wet = hidden(pad(dry, (0, hidden.latency)))[:, hidden.latency :]
+    start = VocalChain(RATE, compressor={"threshold_db": -30.0}).double()
+    chunk = Chunk(0, pad(dry, (0, start.latency)), wet, 0)
+    assert delay_times_ms(start, chunk, 1) == [pytest.approx(271.3, abs=0.2)]
 
 
 def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
