@@ -8,7 +8,19 @@ import json
 import pytest
 import torch
 
-from diffapf import Compressor, Effect, Equalizer, LevellingAmplifier, MetalPlate, Phaser, Plate, audio
+from data.echo import EchoSetting, echoes
+from data.voice import singing
+from diffapf import (
+    Compressor,
+    Effect,
+    Equalizer,
+    LevellingAmplifier,
+    MetalPlate,
+    Phaser,
+    PingPongDelay,
+    Plate,
+    audio,
+)
 from diffapf.cli import main
 from diffapf.identification import acid_fit, compressor_fit, levelling_amplifier_fit, phaser_fit
 from diffapf.identification.compressor_structures import structures
@@ -408,3 +420,20 @@ def test_an_effects_preset_is_not_played(acid, tmp_path, capsys):
     Phaser(48_000).save(tmp_path / "phaser.yaml")
     assert main(["render", str(tmp_path / "phaser.yaml"), str(acid / "tune.mid"), str(tmp_path / "a.wav")]) == 2
     assert "is a preset of 'phaser', not of ['acidpatch']" in capsys.readouterr().err
+
+
+def test_repeats_become_a_delay_and_a_report(tmp_path, capsys):
+    setting, dry = EchoSetting(187.654, 0.5, 0.6, 6000.0, 0.9, 0.1, 0.8), singing(2.9)
+    audio.write(tmp_path / "dry.wav", 0.5 * dry, 44_100, subtype="FLOAT")
+    audio.write(tmp_path / "wet.wav", 0.5 * (dry + echoes(dry, setting, 44_100)), 44_100, subtype="FLOAT")
+    folder = tmp_path / "delay"
+    files = [str(tmp_path / "dry.wav"), str(tmp_path / "wet.wav")]
+    assert main(["fit", "delay", *files, "-o", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "Repeats every 187.654 ms" in said and "delay.feedback = " in said and "report.html" in said
+    assert json.loads((folder / "metrics.json").read_text())["test/esr_plain"] < 1e-5
+    assert isinstance(Effect.load(folder / "model.yaml"), PingPongDelay)
+    curves = json.loads((folder / "curves.json").read_text())
+    assert [curve["title"] for curve in curves] == ["The response's envelope", "Delay"]
+    assert main(["fit", "delay", files[0], files[0], "-o", str(tmp_path / "other"), "--train", "0:1"]) == 2
+    assert "2 s" in capsys.readouterr().err and not (tmp_path / "other").exists()
