@@ -168,11 +168,9 @@ def mixed(
     setting: str,
     material: str,
     seconds: float,
-    train: Sequence[float],
-    validation: Sequence[float],
-    test: Sequence[float],
+    **parts: Sequence[float],
 ) -> Pair:
-    """A voice, or drums, through a vocal chain at one of its settings, into a stereo mix."""
+    """A voice, or drums, through a vocal chain at one of its settings, into a stereo mix; parts as `Pair` takes them."""
     if setting not in VOCAL_CHAINS:
         raise ValueError(f"data.setting: got {setting!r}; there are {', '.join(VOCAL_CHAINS)}")
     dry = dry_track(material, seconds)
@@ -183,7 +181,7 @@ def mixed(
         f"{material.capitalize()} through a vocal chain, {setting}",
         truth=VOCAL_CHAINS[setting],
     )
-    return Pair(tracks, {"train": train, "validation": validation, "test": test})
+    return Pair(tracks, parts)
 
 
 def of_preset(
@@ -191,11 +189,9 @@ def of_preset(
     row: int,
     material: str,
     seconds: float,
-    train: Sequence[float],
-    validation: Sequence[float],
-    test: Sequence[float],
+    **parts: Sequence[float],
 ) -> Pair:
-    """A voice, or drums, through a published preset: a chain of the model's own class."""
+    """A voice, or drums, through a published preset: a chain of the model's own class; parts as `Pair` takes them."""
     if not presets:
         raise ValueError("data.presets is missing: give a folder with raw_params.npy, data.presets=…")
     rows = read_presets(presets).rows
@@ -206,9 +202,7 @@ def of_preset(
     with torch.no_grad():
         wet = chain(pad(dry, (0, chain.latency)))[:, chain.latency :]
     title = f"{material.capitalize()} through preset {row} of {Path(presets).name}"
-    return Pair(
-        Tracks(dry, wet, SAMPLE_RATE, title, truth=chain), {"train": train, "validation": validation, "test": test}
-    )
+    return Pair(Tracks(dry, wet, SAMPLE_RATE, title, truth=chain), parts)
 
 
 def dry_track(material: str, seconds: float) -> np.ndarray:

@@ -8,7 +8,6 @@ of which CPU time is counted; medians. `--write` records it in benchmarks/chain.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -25,10 +24,9 @@ from diffapf.filters.methods import TimeDomain
 from diffapf.losses import StereoLoss
 from diffapf.needs import needed
 from diffapf.report.folder import versions
-from scripts.benchmark_reverb import seconds
+from scripts.benchmark_reverb import record, seconds
 from scripts.benchmarking.report import processor
 
-ROOT = Path(__file__).parent.parent
 SAMPLE_RATE, SECONDS = 44_100, 12
 
 
@@ -94,15 +92,5 @@ def table() -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="record it in benchmarks/chain.md")
-    arguments = parser.parse_args()
-    text = table()
-    print(text)
-    if arguments.write:
-        (ROOT / "benchmarks" / "chain.md").write_text(text, encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    record(__doc__, table, "chain.md")

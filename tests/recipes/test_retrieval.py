@@ -16,8 +16,10 @@ from torch.nn.functional import pad
 from data.voice import singing
 from diffapf import Effect, VocalChain, audio
 from diffapf.effects.vocal_presets import independent, row_of
+from recipes.data import of_preset
 from recipes.experiments import carry_out
 from recipes.retrieval import Chunk, chunks_of, delay_times_ms, run
+from recipes.retrieved import truth_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RATE = 44_100
@@ -101,12 +103,22 @@ def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
         ("retrieve.lead_in must be at least 0", ["retrieve.lead_in=12"]),
         ("retrieve.sampled must be positive", ["retrieve.sampled=0"]),
         ("got 'VC-Z'; there are VC-A", ["data.source.setting=VC-Z"]),
+        ("data.presets is missing", ["data=vocal_preset"]),
+        ("retrieve.trials must be a whole number", ["retrieve.trials=-1"]),
         ("got 'organ'; there are voice, drums", ["data.material=organ"]),
     ],
 )
 def test_mistakes_are_named(words, overrides, tmp_path):
     with pytest.raises((ValueError, InstantiationException), match=words):
         run(composed(*overrides), tmp_path)
+
+
+def test_behind_a_published_preset_all_is_known(tmp_path):
+    np.save(tmp_path / "raw_params.npy", np.zeros((2, 151)))
+    pair = of_preset(str(tmp_path), 1, "drums", 1.0, train=[0, 0.5], test=[0.5, 1.0])
+    assert pair.tracks.wet.shape == (2, RATE) and truth_of(pair)["delay.time_ms"] == pytest.approx(550)
+    with pytest.raises(ValueError, match=r"got 2; .* has rows 0 to 1"):
+        of_preset(str(tmp_path), 2, "drums", 1.0)
 
 
 def test_a_wet_recording_in_mono_is_refused(tmp_path):
