@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,13 @@ from diffapf.filters.methods import TimeDomain
 from diffapf.identification.echo_times import echo_envelope, prominent_times
 from diffapf.losses import GaussianPrior, StereoLoss
 from diffapf.loudness import at_loudness
-from recipes.callbacks import progress_bar
 from recipes.data import Pair
 from recipes.fit import quiet
-from recipes.trainer import Course, last_checkpoint, train
+from recipes.trainer import Course, train
 
 METHOD = "circle"
+NEAR_MS = 1.0
+NEW_DELAY = {"gain": 0.1, "feedback": 0.3, "odd_pan": 0.5, "even_pan": 0.5}
 ECHO_S = 2.1  # of the response, in which repeats are looked for
 FAINTEST = 1e-3  # −60 dBFS: a chunk whose peak is below says nothing
 KEPT = 4  # chunks of which the target's spectra are kept: a hundred megabytes each
@@ -101,6 +102,8 @@ class Retrieval(LightningModule):
         optimizer: (parameters, steps) → (optimiser, schedule).
         loss: of a chunk.
         prior: how unlikely the chain's raw numbers are, added by `prior_weight`; None: nothing.
+        delay_at: the steps before which the delay's time is looked for in what the chain leaves of the first of their chunks.
+            Descent finds a time only from within a period of what repeats.
         kept: how many chunks' targets are heard once and kept.
     """
 
@@ -111,11 +114,13 @@ class Retrieval(LightningModule):
         loss: StereoLoss,
         prior: GaussianPrior | None = None,
         prior_weight: float = 0.1,
+        delay_at: Collection[int] = (),
         kept: int = KEPT,
     ):
         super().__init__()
         self.chain, self.make_optimizer, self.loss = chain, optimizer, loss
         self.prior, self.prior_weight, self.kept = prior, prior_weight, kept
+        self.delay_at = frozenset(delay_at)
         self.heard: dict[int, Any] = {}
 
     def watched(self) -> dict[str, float]:
@@ -127,9 +132,17 @@ class Retrieval(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, chunks: list[Chunk], _: int) -> Tensor:
-        loss = torch.stack([self.of_chunk(chunk) for chunk in chunks]).mean()
+        if self.global_step in self.delay_at:
+            self.look_for_delay(chunks[0])
+        loss = torch.stack([self._of_chunk(chunk) for chunk in chunks]).mean()
         self.log("train/loss", loss.detach(), batch_size=1)
         return loss + self.price()
+
+    def look_for_delay(self, chunk: Chunk) -> None:
+        """Sets the delay to where it stands out, beginning anew, if that is not where it is."""
+        delay, found = self.chain.delay, delay_time_ms(self.chain, chunk)
+        if found is not None and abs(found - delay.time_ms().item()) > NEAR_MS:
+            delay.set_parameters({"time_ms": found, **NEW_DELAY})
 
     def price(self) -> Tensor:
         """Of the delay's damping, and of unlikely parameters."""
@@ -138,7 +151,7 @@ class Retrieval(LightningModule):
             price = price + self.prior_weight * self.prior(row_of(self.chain)[independent()])
         return price
 
-    def of_chunk(self, chunk: Chunk) -> Tensor:
+    def _of_chunk(self, chunk: Chunk) -> Tensor:
         prediction = self.chain(chunk.dry)[:, self.chain.latency :]
         return self.loss(prediction[:, chunk.skip :], self._heard(chunk))
 
@@ -188,13 +201,14 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved]:
     start = copy.deepcopy(chain)
     chunks = chunks_of(dry, wet, pair.tracks.parts["train"], rate, retrieve.chunk, retrieve.lead_in, chain.latency)
 
-    def recipe_of(chain: VocalChain) -> Retrieval:
-        optimizer, loss = hydra.utils.instantiate(cfg.optimizer), hydra.utils.instantiate(cfg.loss, sample_rate=rate)
-        return Retrieval(chain, optimizer, loss, prior, retrieve.prior_weight)
-
-    if retrieve.trials and not last_checkpoint(folder, METHOD).exists():
-        chain = _best_delay(chain, chunks[0], recipe_of, retrieve.trials, retrieve.trial_steps)
-    recipe = recipe_of(chain)
+    recipe = Retrieval(
+        chain,
+        hydra.utils.instantiate(cfg.optimizer),
+        hydra.utils.instantiate(cfg.loss, sample_rate=rate),
+        prior,
+        retrieve.prior_weight,
+        [round(share * cfg.trainer.max_steps) for share in retrieve.delay_at],
+    )
     data = Chunks(chunks, retrieve.batch, min(cfg.trainer.validate_every, cfg.trainer.max_steps))
     course = train(cfg, recipe, data, METHOD, folder, cfg.trainer.max_steps, "train/loss", cfg.trainer.gradient_clip)
     found = Retrieved(start, chain, course, dry, wet)
@@ -202,45 +216,19 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved]:
     return pair, found
 
 
-def _best_delay(
-    chain: VocalChain, chunk: Chunk, recipe_of: Callable[[VocalChain], Retrieval], trials: int, steps: int
-) -> VocalChain:
-    """The chain after a few steps from the delay's time that promises most: its own, or one of the response's repeats.
-
-    Descent finds a time only from within a period of what repeats.
-    """
-    starts = [chain.delay.time_ms().item(), *delay_times_ms(chain, chunk, trials)]
-    tried: list[tuple[float, VocalChain]] = []
-    with progress_bar() as bar:
-        task = bar.add_task("Trying delays", total=len(starts), words="compiling the kernels …")
-        for time_ms in starts:
-            candidate = copy.deepcopy(chain)
-            candidate.set_parameters({"delay.time_ms": time_ms})
-            tried.append((_after(recipe_of(candidate), chunk, steps), candidate))
-            bar.update(task, advance=1, words=f"{time_ms:.0f} ms: loss {tried[-1][0]:.3g}")
-    return min(tried, key=lambda each: each[0])[1]
-
-
 @torch.no_grad()
-def delay_times_ms(chain: VocalChain, chunk: Chunk, most: int) -> list[float]:
-    """Where repeats stand out of the response between what the chain's compressor gives and the wet recording."""
-    voice = chain.dynamics(chunk.dry)[0, chain.latency :]
-    envelope = echo_envelope(voice, chunk.wet, chain.sample_rate, ECHO_S)
+def delay_time_ms(chain: VocalChain, chunk: Chunk) -> float | None:
+    """Where repeats stand out of what the chain without its delay leaves of the wet recording; None: nowhere.
+
+    In the envelope of the response to what the compressor gives, so that the reverberation that is known hides none.
+    """
+    voice, stage = chain.dynamics(chunk.dry), chain.stage()
+    silent = replace(stage, repeats=replace(stage.repeats, gain=torch.zeros_like(stage.repeats.gain)))
+    left = chunk.wet - chain.method(voice, silent)[:, chain.latency :]  # type: ignore[arg-type]
+    envelope = echo_envelope(voice[0, chain.latency :], left, chain.sample_rate, ECHO_S)
     lowest, highest = chain.delay.times_ms
-    found = prominent_times(envelope, chain.sample_rate, (lowest / 1000, highest / 1000), most)
-    return [min(max(1000 * each, lowest), highest) for each in found]
-
-
-def _after(recipe: Retrieval, chunk: Chunk, steps: int) -> float:
-    """The loss after some steps on a chunk."""
-    optimizer, _ = recipe.make_optimizer(recipe.chain.parameters(), steps)
-    loss = torch.full((), float("inf"))
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = recipe.of_chunk(chunk) + recipe.price()
-        loss.backward()
-        optimizer.step()
-    return loss.item()
+    found = prominent_times(envelope, chain.sample_rate, (lowest / 1000, highest / 1000), 1)
+    return min(max(1000 * found[0], lowest), highest) if found else None
 
 
 def timed_run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved, float]:
@@ -282,10 +270,8 @@ def _check(cfg: DictConfig) -> None:
     chunk, lead_in = cfg.retrieve.chunk, cfg.retrieve.lead_in
     if not 0 <= lead_in < chunk:
         raise ValueError(f"retrieve.lead_in must be at least 0 and less than retrieve.chunk, got {lead_in} and {chunk}")
-    for name in ("trials", "trial_steps"):
-        value = cfg.retrieve[name]
-        if not isinstance(value, int) or value < (name == "trial_steps"):
-            raise ValueError(f"retrieve.{name} must be a whole number, got {value}")
+    if not all(0 <= share < 1 for share in cfg.retrieve.delay_at):
+        raise ValueError(f"retrieve.delay_at must be shares of all steps, 0 to 1, got {list(cfg.retrieve.delay_at)}")
     if not cfg.retrieve.sampled > 0:
         raise ValueError(f"retrieve.sampled must be positive, in seconds, got {cfg.retrieve.sampled}")
     hydra.utils.instantiate(cfg.optimizer)([nn.Parameter(torch.zeros(()))], 1)

@@ -16,14 +16,15 @@ from torch.nn.functional import pad
 from data.voice import singing
 from diffapf import Effect, VocalChain, audio
 from diffapf.effects.vocal_presets import independent, row_of
+from diffapf.losses import StereoLoss
 from recipes.data import of_preset
 from recipes.experiments import carry_out
-from recipes.retrieval import Chunk, chunks_of, delay_times_ms, run
+from recipes.retrieval import Chunk, Retrieval, chunks_of, delay_time_ms, run
 from recipes.retrieved import truth_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RATE = 44_100
-QUICK = ["trainer.max_steps=6", "trainer.validate_every=3", "retrieve.trials=1", "retrieve.trial_steps=2"]
+QUICK = ["trainer.max_steps=6", "trainer.validate_every=3", "retrieve.delay_at=[0,0.5]"]
 QUICK += ["retrieve.sampled=0.3", "data.source.seconds=2.4", "data.source.train=[0,1.6]"]
 QUICK += ["data.source.validation=[0,1.6]", "data.source.test=[1.6,2.4]"]
 
@@ -81,7 +82,13 @@ def test_the_delay_is_looked_for_where_repeats_stand_out():
         wet = hidden(pad(dry, (0, hidden.latency)))[:, hidden.latency :]
     start = VocalChain(RATE, compressor={"threshold_db": -30.0}).double()
     chunk = Chunk(0, pad(dry, (0, start.latency)), wet, 0)
-    assert delay_times_ms(start, chunk, 1) == [pytest.approx(271.3, abs=0.2)]
+    assert delay_time_ms(start, chunk) == pytest.approx(271.3, abs=0.2)
+    recipe = Retrieval(start, lambda parameters, steps: None, StereoLoss(RATE))
+    recipe.look_for_delay(chunk)
+    assert start.delay.time_ms().item() == pytest.approx(271.3, abs=0.2) and start.delay.feedback().item() == 0.3
+    start.set_parameters({"delay.time_ms": 271.4, "delay.feedback": 0.6})
+    recipe.look_for_delay(chunk)  # near enough to descend from
+    assert start.delay.time_ms().item() == 271.4 and start.delay.feedback().item() == 0.6
 
 
 def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
@@ -104,7 +111,7 @@ def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
         ("retrieve.sampled must be positive", ["retrieve.sampled=0"]),
         ("got 'VC-Z'; there are VC-A", ["data.source.setting=VC-Z"]),
         ("data.presets is missing", ["data=vocal_preset"]),
-        ("retrieve.trials must be a whole number", ["retrieve.trials=-1"]),
+        ("retrieve.delay_at must be shares", ["retrieve.delay_at=[1]"]),
         ("got 'organ'; there are voice, drums", ["data.material=organ"]),
     ],
 )
