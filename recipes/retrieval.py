@@ -102,7 +102,7 @@ class Retrieval(LightningModule):
         optimizer: (parameters, steps) → (optimiser, schedule).
         loss: of a chunk.
         prior: how unlikely the chain's raw numbers are, added by `prior_weight`; None: nothing.
-        delay_at: the steps before which the delay's time is looked for in what the chain leaves of the first of their chunks.
+        delay_at: the steps before which the delay is looked for in what the chain leaves of the first of their chunks.
             Descent finds a time only from within a period of what repeats.
         kept: how many chunks' targets are heard once and kept.
     """
