@@ -36,6 +36,8 @@ from recipes.trainer import Course, train
 
 METHOD = "circle"
 NEAR_MS = 1.0
+TIME_STEP = 1e-3  # how far the delay's time goes where it is looked for, beside the others: a period is a thousandth of its range
+WATCHED = ("compressor.curve.", "compressor.smoother.", "delay.time_ms", "delay.feedback", "delay.gain", "send")
 NEW_DELAY = {"gain": 0.1, "feedback": 0.3, "odd_pan": 0.5, "even_pan": 0.5}
 ECHO_S = 2.1  # of the response, in which repeats are looked for
 FAINTEST = 1e-3  # −60 dBFS: a chunk whose peak is below says nothing
@@ -124,8 +126,9 @@ class Retrieval(LightningModule):
         self.heard: dict[int, Any] = {}
 
     def watched(self) -> dict[str, float]:
-        """What the history keeps of the chain's parameters: all but the reverberator's hundred."""
-        return {spec.name: spec.value for spec in self.chain.parameters_spec() if not spec.name.startswith("reverb.")}
+        """What the history keeps of the chain's parameters: those whose way is worth a plot."""
+        specs = self.chain.parameters_spec()
+        return {spec.name: spec.value for spec in specs if spec.name.startswith(WATCHED)}
 
     def configure_optimizers(self) -> Any:
         optimizer, schedule = self.make_optimizer(self.chain.parameters(), self.trainer.max_steps)
@@ -197,6 +200,8 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved]:
     dry, wet = _signals(pair, retrieve.lufs, getattr(torch, cfg.dtype))
     chain: VocalChain = hydra.utils.instantiate(cfg.model, sample_rate=rate)
     chain.method = CircleSampling(round(retrieve.sampled * rate))
+    if retrieve.delay_at:
+        chain.delay.time_ms.rescale(TIME_STEP)
     prior = None if retrieve.prior is None else _start_at_mean(chain, retrieve.prior)
     start = copy.deepcopy(chain)
     chunks = chunks_of(dry, wet, pair.tracks.parts["train"], rate, retrieve.chunk, retrieve.lead_in, chain.latency)
