@@ -36,7 +36,7 @@ from recipes.trainer import Course, train
 
 METHOD = "circle"
 NEAR_MS = 1.0
-TIME_STEP = 1e-3  # how far the delay's time goes where it is looked for, beside the others: a period is a thousandth of its range
+TIME_STEP = 1e-3  # of the delay's time, where it is looked for: others' would go many periods at once
 WATCHED = ("compressor.curve.", "compressor.smoother.", "delay.time_ms", "delay.feedback", "delay.gain", "send")
 NEW_DELAY = {"gain": 0.1, "feedback": 0.3, "odd_pan": 0.5, "even_pan": 0.5}
 ECHO_S = 2.1  # of the response, in which repeats are looked for
