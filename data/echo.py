@@ -5,6 +5,7 @@ Source: the delay of Yu et al., "DiffVox", DAFx 2025; Bristow-Johnson, "Audio EQ
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,9 @@ def echoes(dry: np.ndarray, setting: EchoSetting, sample_rate: float) -> np.ndar
     (2, 8)
     """
     delay = setting.time_ms * sample_rate / 1000
-    length = fft.next_fast_len(2 * len(dry) + 4096, real=True)
+    length = fft.next_fast_len(
+        2 * len(dry) + math.ceil(delay) + 4096, real=True
+    )  # also of the last one nothing comes round
     omega = 2 * np.pi * np.arange(length // 2 + 1) / length
     section, repeat, gain = _lowpass(setting.lowpass_hz, setting.q, sample_rate), dry, setting.gain
     sides = np.zeros((2, len(omega)), dtype=complex)

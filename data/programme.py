@@ -30,13 +30,27 @@ def programme(seconds: float) -> np.ndarray:
     >>> round(float(abs(programme(2.0)).max()), 6)
     0.9
     """
+    return _bars(seconds, BANDS, LEVELS_DB)
+
+
+def drums(seconds: float) -> np.ndarray:
+    """The same of drums alone, all bars at 0 dB.
+
+    >>> round(float(abs(drums(2.0)).max()), 6)
+    0.9
+    """
+    return _bars(seconds, (("drums",),), (0.0,))
+
+
+def _bars(seconds: float, bands: tuple[tuple[str, ...], ...], levels_db: tuple[float, ...]) -> np.ndarray:
+    """Bars in turns of each band, and of each level."""
     length = round(seconds * SAMPLE_RATE)
     bar = round(BAR_SECONDS * SAMPLE_RATE)
     track = np.zeros((-(-length // bar) + 1) * bar)  # a bar's notes ring into the next
     rng = np.random.default_rng(SEED)
     for number in range(-(-length // bar)):
-        notes = _bar(BANDS[number % len(BANDS)], rng)
-        notes *= PEAK / np.abs(notes).max() * 10 ** (LEVELS_DB[number % len(LEVELS_DB)] / 20)
+        notes = _bar(bands[number % len(bands)], rng)
+        notes *= PEAK / np.abs(notes).max() * 10 ** (levels_db[number % len(levels_db)] / 20)
         track[number * bar : (number + 2) * bar] += notes
     track = track[:length]
     return track if not length else track * min(1.0, PEAK / np.abs(track).max())  # where one bar rings into another

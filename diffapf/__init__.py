@@ -1,5 +1,6 @@
 """diffapf: differentiable audio effects and synthesisers built on recursive filters."""
 
+from diffapf.effects.chain import VocalChain
 from diffapf.effects.comb import Comb
 from diffapf.effects.compressor import Compressor
 from diffapf.effects.delay import PingPongDelay
@@ -61,6 +62,7 @@ __all__ = [
     "Plate",
     "Reverb",
     "TimeDomain",
+    "VocalChain",
     "allpass_cascade",
     "allpole",
     "apply_gain",

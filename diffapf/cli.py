@@ -24,6 +24,7 @@ from diffapf.midi import read_midi
 from diffapf.processing import load_model, process_recording
 from diffapf.report.note_recordings import fit_notes, read_notes
 from diffapf.report.plate_fit import fit_response
+from diffapf.report.presets import analyse_presets
 from diffapf.report.recordings import fit_recordings
 from diffapf.synths.patch import AcidPatch
 from diffapf.synths.player import Player
@@ -116,6 +117,7 @@ def parser() -> argparse.ArgumentParser:
     _acid(effects)
     _plate(effects)
     _process(commands)
+    _presets(commands)
     _render(commands)
     _info(commands)
     return root
@@ -159,6 +161,18 @@ def _plate(effects: argparse._SubParsersAction) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, response and report")
     command.add_argument("--modes", type=int, default=MODES, help=f"at most so many ({MODES})")
     command.set_defaults(run=_fit_plate)
+
+
+def _presets(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "presets",
+        help="what differs among fitted vocal chains",
+        description="Principal components of fitted vocal chains, as plots, and as sounds of a dry voice.",
+    )
+    command.add_argument("presets", type=Path, help="a folder of presets, *.yaml, or with raw_params.npy, as published")
+    command.add_argument("-o", "--output", type=Path, required=True, help="a folder for the mean preset and report")
+    command.add_argument("--dry", type=Path, help="a dry voice, to be heard along the components")
+    command.set_defaults(run=_analyse)
 
 
 def _render(commands: argparse._SubParsersAction) -> None:
@@ -313,6 +327,24 @@ def _fit_plate(options: argparse.Namespace) -> int:
             progress=lambda stage, done: bar.update(task, description=stage, completed=done),
             modes=options.modes,
         )
+    print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
+    return 0
+
+
+def _analyse(options: argparse.Namespace) -> int:
+    _check_folder(options.output)
+    dry = None if options.dry is None else audio.read(options.dry)
+    with _bar(Console(stderr=True)) as bar:
+        task = bar.add_task("reading", total=1.0)
+        found = analyse_presets(
+            options.presets,
+            options.output,
+            title=f"Vocal chains of {options.presets.name}",
+            command=options.command,
+            dry=dry,
+            progress=lambda stage, done: bar.update(task, description=stage, completed=done),
+        )
+        bar.update(task, description="done", completed=1.0)
     print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
     return 0
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.utils.data import DataLoader
 
 from data.cache import levelling_amplifier, small_stone
@@ -17,9 +19,13 @@ from data.channel_strip import SETTINGS
 from data.channel_strip import equalised as through_channel_strip
 from data.programme import programme
 from data.signals import SAMPLE_RATE
+from data.vocal_chain import MATERIALS
+from data.vocal_chain import SETTINGS as VOCAL_CHAINS
+from data.vocal_chain import through as through_vocal_chain
 from data.voice import singing
 from diffapf.audio import default_parts, part_slice, read_pair
 from diffapf.effects.compressor import Compressor
+from diffapf.effects.vocal_presets import chain_of, read_presets
 
 CUT_IN_SECONDS = 0.05
 """What a part that is cut from a longer file spends on reaching the state it was cut at: no loss is taken there."""
@@ -156,6 +162,54 @@ def equalised(
         truth=SETTINGS[setting],
     )
     return Pair(tracks, {"train": train, "validation": validation, "test": test})
+
+
+def mixed(
+    setting: str,
+    material: str,
+    seconds: float,
+    **parts: Sequence[float],
+) -> Pair:
+    """A voice, or drums, through a vocal chain at one of its settings, into a stereo mix; parts as `Pair` takes them."""
+    if setting not in VOCAL_CHAINS:
+        raise ValueError(f"data.setting: got {setting!r}; there are {', '.join(VOCAL_CHAINS)}")
+    dry = dry_track(material, seconds)
+    tracks = Tracks(
+        torch.from_numpy(dry)[None],
+        torch.from_numpy(through_vocal_chain(dry, VOCAL_CHAINS[setting])),
+        SAMPLE_RATE,
+        f"{material.capitalize()} through a vocal chain, {setting}",
+        truth=VOCAL_CHAINS[setting],
+    )
+    return Pair(tracks, parts)
+
+
+def of_preset(
+    presets: str,
+    row: int,
+    material: str,
+    seconds: float,
+    **parts: Sequence[float],
+) -> Pair:
+    """A voice, or drums, through a published preset: a chain of the model's own class; parts as `Pair` takes them."""
+    if not presets:
+        raise ValueError("data.presets is missing: give a folder with raw_params.npy, data.presets=…")
+    rows = read_presets(presets).rows
+    if not 0 <= row < len(rows):
+        raise ValueError(f"data.row: got {row}; {presets} has rows 0 to {len(rows) - 1}")
+    chain = chain_of(rows[row], SAMPLE_RATE)
+    dry = torch.from_numpy(dry_track(material, seconds))[None]
+    with torch.no_grad():
+        wet = chain(pad(dry, (0, chain.latency)))[:, chain.latency :]
+    title = f"{material.capitalize()} through preset {row} of {Path(presets).name}"
+    return Pair(Tracks(dry, wet, SAMPLE_RATE, title, truth=chain), parts)
+
+
+def dry_track(material: str, seconds: float) -> np.ndarray:
+    """What goes into vocal chains, `(time,)`."""
+    if material not in MATERIALS:
+        raise ValueError(f"data.material: got {material!r}; there are {', '.join(MATERIALS)}")
+    return MATERIALS[material](seconds)
 
 
 def recordings(

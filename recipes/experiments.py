@@ -1,4 +1,4 @@
-"""Carries out an experiment that trains a model, whatever it is: an effect by descent, or a synth that matches notes."""
+"""Carries out an experiment that trains a model: an effect by descent, a synth that matches notes, or a vocal chain."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Outcome:
 
 
 def carry_out(cfg: DictConfig, folder: Path) -> Outcome:
+    if cfg.retrieve:
+        return _retrieve(cfg, folder)
     return _match(cfg, folder) if cfg.match else _descend(cfg, folder)
 
 
@@ -47,4 +49,17 @@ def _match(cfg: DictConfig, folder: Path) -> Outcome:
         any(matched.course.interrupted for matched in results),
         lambda: write_results(folder, data, results, seconds, title),
         lambda: print_run(data, results),
+    )
+
+
+def _retrieve(cfg: DictConfig, folder: Path) -> Outcome:
+    from recipes.retrieval import timed_run
+    from recipes.retrieved import print_run, write_results
+
+    pair, found, seconds = timed_run(cfg, folder)
+    title = f"{cfg.name}: {pair.tracks.title}"
+    return Outcome(
+        found.course.interrupted,
+        lambda: write_results(folder, pair, found, seconds, title),
+        lambda: print_run(pair, found),
     )

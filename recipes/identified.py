@@ -45,6 +45,10 @@ def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecord
     Raises ValueError for settings that only a training by descent heeds, or another effect, and where none was found.
     """
     effect = cfg.identify_as or cfg.model._target_.rpartition(".")[2].lower()
+    if effect not in OPTIONS:
+        raise ValueError(
+            f"a {effect} is not found in this way: there are {', '.join(OPTIONS)}; of a vocal chain protocol=chunks"
+        )
     _check(overrides, effect)
     settings: dict = OmegaConf.to_container(cfg.identify, resolve=True)  # type: ignore[assignment]
     options = {name: settings[name] for name in OPTIONS[effect] if settings[name] is not None}

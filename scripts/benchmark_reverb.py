@@ -45,14 +45,14 @@ def methods() -> dict[str, tuple[TimeDomain | CircleSampling, int | None]]:
     }
 
 
-def seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """The median; the first call compiles."""
     call()
     times = []
     for _ in range(TURNS):
-        start = time.perf_counter()
+        start = clock()
         call()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return statistics.median(times)
 
 
@@ -134,15 +134,16 @@ def table() -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="record it in benchmarks/reverb.md")
+def record(description: str, table: Callable[[], str], file: str) -> None:
+    """A benchmark's command: prints its table, and writes it into benchmarks/ if asked to."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help=f"record it in benchmarks/{file}")
     arguments = parser.parse_args()
     text = table()
     print(text)
     if arguments.write:
-        (ROOT / "benchmarks" / "reverb.md").write_text(text, encoding="utf-8")
+        (ROOT / "benchmarks" / file).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    record(__doc__, table, "reverb.md")

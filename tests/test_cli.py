@@ -10,7 +10,17 @@ import pytest
 import soundfile
 import torch
 
-from diffapf import Compressor, Effect, Equalizer, LevellingAmplifier, MetalPlate, Phaser, PingPongDelay, Plate, audio
+from diffapf import (
+    Compressor,
+    Effect,
+    Equalizer,
+    LevellingAmplifier,
+    MetalPlate,
+    Phaser,
+    PingPongDelay,
+    Plate,
+    audio,
+)
 from diffapf.cli import main
 from diffapf.identification import acid_fit, compressor_fit, levelling_amplifier_fit, phaser_fit
 from diffapf.identification.compressor_structures import structures

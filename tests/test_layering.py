@@ -19,6 +19,7 @@ ROWS = (
         "diffapf.parameters",
         "diffapf.model",
         "diffapf.losses",
+        "diffapf.loudness",
         "diffapf.audio",
         "diffapf.audio_stream",
         "diffapf.needs",

@@ -12,7 +12,7 @@ sampled in frequency (`CircleSampling`). A low-pass is louder than 1 where its Q
 never is, and presets that are stable sound as they are told.
 
 Source: Yu et al., "DiffVox: A Differentiable Model for Capturing and Analysing Vocal Effects Distributions", DAFx 2025. Its
-repeats end with the 4 s that it samples, as those of `CircleSampling(4 * sample_rate)` do.
+repeats end with the 4 s that it samples: `ends_s=4`, and `CircleSampling`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ import torch
 from torch import Tensor
 
 from diffapf.effects.effect import Effect
+from diffapf.effects.panning import pan_gains
+from diffapf.filters._checks import unwrapped
 from diffapf.filters._rows import REAL, check_signal
 from diffapf.filters.biquads import loudest_lowpass, lowpass
 from diffapf.filters.circle_sampling import CircleSampling
 from diffapf.filters.delay_loop import LARGEST_TURN, REACH, DelayLoop, LoopState
+from diffapf.filters.design import integer_power
 from diffapf.filters.methods import TimeDomain
 from diffapf.parameters import Named, Within, is_finite_number, share
 
@@ -49,9 +52,11 @@ class PingPongDelay(Effect):
         gain: of the first repeat, 0 to 1.
         lowpass_hz, q: of the low-pass in the loop, 200 Hz to 16 kHz, or as far as the sample rate lets it, and 0.5 to 2;
             8 kHz by default, or so far.
-        odd_pan, even_pan: where the repeats are, from 0, left, to 1; the gains are √2 (cos, sin) of pan · 90°.
+        odd_pan, even_pan: where the repeats are, from 0, left, to 1; see `panning.py`.
         times_ms: the range of time_ms, which is never left; at least 16 samples.
         taper: how an optimiser moves time, frequency and Q within their ranges: "log", or "linear", as published.
+        ends_s: repeats begin no later than this, as published with 4, and are as loud as they are told: none grows for ever.
+            In `CircleSampling` only: in the time domain they do not end, and are limited. None: as in the time domain.
         surrogate: the gradient of the time: "none", the true one; "damped", that of exp(η·k − 2πj dk/N) where the value is
             the true delay's (straight-through; k counts bins of 0.25 Hz). η < 0 is learned, −`damping`, with
             `regularizer()` in the loss. It hears low notes only, of which a period is long: it finds a time from a few ms
@@ -78,6 +83,7 @@ class PingPongDelay(Effect):
         even_pan: float = 0.5,
         times_ms: tuple[float, float] = (100.0, 1000.0),
         taper: str = "log",
+        ends_s: float | None = None,
         surrogate: str = "none",
         method: TimeDomain | CircleSampling | None = None,
     ):
@@ -88,6 +94,9 @@ class PingPongDelay(Effect):
             raise ValueError(f"surrogate must be one of {', '.join(map(repr, SURROGATES))}, got {surrogate!r}")
         if method is not None and not isinstance(method, (TimeDomain, CircleSampling)):
             raise ValueError(f"method must be TimeDomain() or CircleSampling(length), got {method!r}")
+        if ends_s is not None and not (is_finite_number(ends_s) and ends_s > 0):
+            raise ValueError(f"ends_s must be positive, in seconds, or None, got {ends_s!r}")
+        self.ends_s = ends_s
         self.times_ms, self.taper, self.surrogate = checked_times(times_ms, sample_rate), taper, surrogate
         highest = min(LOWPASS_HZ[1], HIGHEST_OF_NYQUIST * sample_rate / 2)
         frequencies = (min(LOWPASS_HZ[0], highest / 2), highest)
@@ -102,7 +111,8 @@ class PingPongDelay(Effect):
         self.method = method or TimeDomain()
 
     def configuration(self) -> dict[str, Any]:
-        return {"times_ms": list(self.times_ms), "taper": self.taper, "surrogate": self.surrogate}
+        names = "taper", "ends_s", "surrogate"
+        return {"times_ms": list(self.times_ms), **{name: getattr(self, name) for name in names}}
 
     def loop_feedback(self) -> Tensor:
         """f as it is played: at most what no low-pass of this Q makes louder than a turn may be, 0.98."""
@@ -123,8 +133,11 @@ class PingPongDelay(Effect):
             torch.cat(lowpass(self.lowpass_hz(), self.q(), self.sample_rate))[None],
             None if self.damping is None else self.damping() * (self.sample_rate / (2 * math.pi * SURROGATE_BIN_HZ)),
         )
-        angles = math.pi / 2 * torch.stack([self.odd_pan(), self.even_pan()])
-        return Repeats(loop, self.gain(), math.sqrt(2) * torch.stack([angles.cos(), angles.sin()]))
+        pans = pan_gains(torch.stack([self.odd_pan(), self.even_pan()]))
+        if self.ends_s is None:
+            return Repeats(loop, self.gain(), pans)
+        count = int(self.ends_s * self.sample_rate) // (int(unwrapped(loop.samples)) + 1)
+        return Repeats(loop, self.gain(), pans, self.feedback(), count)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(time,)` or `(..., 1, time)` → `(..., 2, time)`."""
@@ -132,11 +145,11 @@ class PingPongDelay(Effect):
             raise ValueError(
                 "the damped surrogate is a spectrum: give method=CircleSampling(length), or surrogate='none'"
             )
-        return self.method(_mono(x), self.repeats())  # type: ignore[arg-type]
+        return self.method(mono(x), self.repeats())  # type: ignore[arg-type]
 
     def run(self, x: Tensor, state: LoopState | None = None) -> tuple[Tensor, LoopState]:
         """The next block of a signal in the time domain, differentiable, also through the state."""
-        return self.repeats().run(_mono(x), state)
+        return self.repeats().run(mono(x), state)
 
     def initial_state(self) -> LoopState | None:
         return None
@@ -149,11 +162,17 @@ class PingPongDelay(Effect):
 
 @dataclass
 class Repeats:
-    """The repeats of one input on two outputs. pans: `(2, 2)`, an output's gains of odd and of even ones."""
+    """The repeats of one input on two outputs.
+
+    pans: `(2, 2)`, an output's gains of odd and of even ones; feedback: that of its spectrum, which has `count` repeats;
+    None: the loop's, and all of them.
+    """
 
     loop: DelayLoop
     gain: Tensor
     pans: Tensor
+    feedback: Tensor | None = None
+    count: int | None = None
 
     def run(self, x: Tensor, state: LoopState | None = None) -> tuple[Tensor, LoopState]:
         odd = self.gain.to(x.dtype) * x
@@ -163,10 +182,16 @@ class Repeats:
     def spectrum(self, n: int, radius: float) -> Tensor:
         """H at z = radius · exp(2πj k/n), k = 0 … n/2: complex128 `(2, 1, n//2 + 1)`."""
         P = self.loop.turn(n, radius)
-        again = self.loop.feedback * P
+        again = (self.loop.feedback if self.feedback is None else self.feedback) * P
         odd = self.gain * P / (1 - again.square())
+        even = again * odd
+        if self.count is not None:
+            pairs = self.count // 2
+            beyond = integer_power(again.square(), pairs) if pairs else torch.ones_like(P)
+            even = even * (1 - beyond)
+            odd = odd * (1 - (beyond * again.square() if self.count % 2 else beyond))
         left, right = self.pans[:, :, None].unbind(0)
-        return torch.stack([each[0] * odd + each[1] * again * odd for each in (left, right)])[:, None]
+        return torch.stack([each[0] * odd + each[1] * even for each in (left, right)])[:, None]
 
 
 def samples_of(milliseconds: float, sample_rate: float) -> int:
@@ -201,7 +226,8 @@ def _share(name: str, value: float) -> Named:
         raise ValueError(f"{name} {error}") from None
 
 
-def _mono(x: Tensor) -> Tensor:
+def mono(x: Tensor) -> Tensor:
+    """`(..., 1, time)` of `(time,)` or that; raises ValueError for other channels."""
     check_signal("x", x, dtypes=REAL)
     if x.dim() == 1:
         return x[None]

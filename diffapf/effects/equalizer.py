@@ -64,15 +64,15 @@ SIX_BANDS = {
 }
 
 
-def six_bands(sample_rate: float) -> dict[str, Band]:
-    """The six at a sample rate: at 44.1 kHz and above as published, below that within what there is."""
+def within_reach(bands: Mapping[str, Band], sample_rate: float) -> dict[str, Band]:
+    """Bands for 44.1 kHz at another sample rate: at a lower one within what there is."""
     highest = HIGHEST_OF_NYQUIST * sample_rate / 2
 
     def within(band: Band) -> Band:
         lowest, top = band.frequencies
         return replace(band, frequency_hz=min(band.frequency_hz, highest), frequencies=(lowest, min(top, highest)))
 
-    return {name: within(band) for name, band in SIX_BANDS.items()}
+    return {name: within(band) for name, band in bands.items()}
 
 
 class Equalizer(Effect):
@@ -82,7 +82,7 @@ class Equalizer(Effect):
         sample_rate: in Hz.
         bands: each band by its name, in the order of the signal: a `Band`, or its arguments as a mapping. The parameters
             are `bands.NAME.frequency_hz`, `.q` and `.gain_db`. By default
-            `six_bands`, DiffVox's.
+            `SIX_BANDS`, DiffVox's.
         gain_db: of the whole; None: none, and nothing to learn.
         taper: how an optimiser moves frequencies and Qs within their ranges: "log", or "linear", as published.
         method: `TimeDomain()` or `FrequencySampling()`, the baseline: one transform of the whole signal.
@@ -104,7 +104,7 @@ class Equalizer(Effect):
         method: TimeDomain | FrequencySampling | None = None,
     ):
         super().__init__(sample_rate)
-        given = six_bands(sample_rate) if bands is None else bands
+        given = within_reach(SIX_BANDS, sample_rate) if bands is None else bands
         if not isinstance(given, Mapping) or not given:
             raise TypeError(f"bands must be one or more Bands by their names, got {given!r}")
         if taper not in ("log", "linear"):

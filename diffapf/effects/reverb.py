@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -169,17 +169,18 @@ class Reverb(Effect):
 
     @torch.no_grad()
     def process(self, block: Tensor, state: ReverbState) -> tuple[Tensor, ReverbState]:
-        """The next block of a stream, in the time domain: any cut into blocks gives what `forward` gives of the whole.
-
-        The network is designed again where a parameter has changed.
-        """
+        """The next block of a stream, in the time domain: any cut into blocks gives what `forward` gives of the whole."""
         x = _stereo(block)
+        state = self.designed(state, x.dtype)
+        y, entered = state.network.run(x, state.entered)  # type: ignore[union-attr]
+        return y, replace(state, entered=entered)
+
+    def designed(self, state: ReverbState, dtype: torch.dtype) -> ReverbState:
+        """The state, with a network that is designed again where a parameter has changed."""
         numbers = torch.cat([self.decay(), self.mixing(), self.entering(), self.leaving()])
-        network = state.network
-        if network is None or state.numbers is None or not torch.equal(numbers, state.numbers):
-            network = self.network().to(x.dtype)
-        y, entered = network.run(x, state.entered)
-        return y, ReverbState(entered, numbers, network)
+        if state.network is not None and state.numbers is not None and torch.equal(numbers, state.numbers):
+            return state
+        return ReverbState(state.entered, numbers, self.network().to(dtype))
 
 
 def _gain_of(decay_s: float, turn_s: float) -> float:

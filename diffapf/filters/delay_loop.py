@@ -72,11 +72,7 @@ class DelayLoop:
     def turn(self, n: int, radius: float) -> Tensor:
         """P at z = radius · exp(2πj k/n), k = 0 … n/2: complex128."""
         P = self._delay(n, radius)
-        if self.sos is None:
-            return P
-        for b, a in (section.split(3) for section in self.sos.double()):
-            P = P * spectrum_of_taps(b, 0, n, radius) / spectrum_of_taps(a, 0, n, radius)
-        return P
+        return P if self.sos is None else P * SecondOrderSections(self.sos).spectrum(n, radius)
 
     def _delay(self, n: int, radius: float) -> Tensor:
         """D; with a damping, the true one's value and the damped one's gradient."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from diffapf.filters.allpole import allpole
 from diffapf.filters.ballistics import ballistics
+from diffapf.filters.circle_sampling import spectrum_of_taps
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.design import polynomial_response
 from diffapf.filters.fir import fir
@@ -100,6 +101,14 @@ class SecondOrderSections:
         sections = (
             polynomial_response(b, omega) / polynomial_response(a, omega)
             for b, a in (section.split(3, -1) for section in self.sos.unbind(-2))
+        )
+        return math.prod(sections)  # type: ignore[return-value, arg-type]
+
+    def spectrum(self, n: int, radius: float) -> Tensor:
+        """H of a fixed cascade at z = radius · exp(2πj k/n), k = 0 … n/2: complex128."""
+        sections = (
+            spectrum_of_taps(b, 0, n, radius) / spectrum_of_taps(a, 0, n, radius)
+            for b, a in (section.split(3) for section in self.sos.double())
         )
         return math.prod(sections)  # type: ignore[return-value, arg-type]
 

@@ -103,13 +103,20 @@ class DelayNetwork:
 
     def spectrum(self, n: int, radius: float) -> Tensor:
         """H at z = radius · exp(2πj k/n), k = 0 … n/2: complex128 `(outputs, inputs, n//2 + 1)`."""
+        return self._response(self.B.double().mT[..., None].expand(-1, -1, n // 2 + 1), n, radius).transpose(0, 1)
+
+    def driven(self, x: Tensor, n: int, radius: float) -> Tensor:
+        """The outputs' spectra `(outputs, n//2 + 1)` of inputs' spectra `(inputs, n//2 + 1)`: one system, not one each."""
+        return self._response(_mixed(self.B.double()[None], x[None]), n, radius)[0]
+
+    def _response(self, v: Tensor, n: int, radius: float) -> Tensor:
+        """What leaves the lines, `(rows, outputs, bins)`, where `(rows, lines, bins)` enters."""
         it = self.to(torch.float64)
         loops = loop_taps(it.delays, it.absorption, it.U)
         F = spectrum_of_taps(loops, 1, n, radius)
-        v = it.B.mT[..., None].expand(-1, -1, F.shape[-1]).to(F.dtype)
-        q = NetworkResponse.apply(v, it.U[None], F[None])
+        q = NetworkResponse.apply(v.to(F.dtype), it.U[None], F[None])
         late = q * delay_spectra(tuple(it.delays), n, radius, loops.device)
-        return _mixed(it.C[None], late).transpose(0, 1)
+        return _mixed(it.C[None], late)
 
 
 @functools.lru_cache(maxsize=2)

@@ -12,6 +12,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool1d, max_pool1d
 
 from diffapf.filters._fft import fast_length
 from diffapf.parameters import Range
@@ -26,6 +27,12 @@ STEPS, REPEATS = 220, 3
 FLOOR = 4.0  # means of the envelope, below which is noise: there is much of it, and smeared it has a slope too
 NEXT_PEAK = 0.25  # of the highest
 APART_S = 0.02
+LOCAL_S, NEAR_S, QUIET = (
+    0.05,
+    0.001,
+    1e-3,
+)  # about a time: the mean of the envelope, its own repeats, what counts as none
+CANDIDATES = 12
 
 
 def echo_envelope(dry: Tensor, wet: Tensor, sample_rate: float, longest_s: float) -> Tensor:
@@ -60,6 +67,29 @@ def peaks(envelope: Tensor, sample_rate: float, reached_s: tuple[float, float], 
         found.append(at / sample_rate)
         height[max(at - round(APART_S * sample_rate), 0) : at + round(APART_S * sample_rate) + 1] = 0
     return found
+
+
+def prominent_times(envelope: Tensor, sample_rate: float, reached_s: tuple[float, float], most: int = 3) -> list[float]:
+    """The times in seconds within a range at which repeats stand out most of a reverberation, with their own repeats.
+
+    A time t counts as much as the envelope at t, 2t and 3t, each over its mean within 50 ms: early reflections are louder
+    than a quiet delay, but among many.
+
+    >>> decay = 0.001 * torch.exp(-torch.arange(400.0) / 60)
+    >>> decay[80] += 0.0004; decay[160] += 0.0002; decay[15] += 0.0008
+    >>> prominent_times(decay, 200.0, (0.05, 1.0), most=1)
+    [0.4]
+    """
+    reach, near = round(LOCAL_S * sample_rate), round(NEAR_S * sample_rate)
+    local = avg_pool1d(envelope[None], 2 * reach + 1, 1, reach, count_include_pad=False)[0]
+    over = envelope / (local + QUIET * envelope.max()).clamp_min(torch.finfo(envelope.dtype).tiny)
+    highest = max_pool1d(over[None], 2 * near + 1, 1, near)[0]
+
+    def counted(seconds: float) -> float:
+        first = round(seconds * sample_rate)
+        return float(highest[first::first][:REPEATS].sum())
+
+    return sorted(peaks(over, sample_rate, reached_s, CANDIDATES), key=counted, reverse=True)[:most]
 
 
 def descend_envelope(envelope: Tensor, sample_rate: float, start_s: float, reached_s: tuple[float, float]) -> float:

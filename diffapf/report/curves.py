@@ -14,6 +14,9 @@ from diffapf.report.folder import HEARD_SECONDS
 TIME = {"label": "time", "unit": "s"}
 DECIBELS = {"label": "gain reduction", "unit": "dB"}
 HERTZ = {"label": "frequency", "unit": "Hz", "scale": "log"}
+T60 = {"label": "T60", "unit": "s", "scale": "log"}
+LEVEL = {"label": "level", "unit": "dB"}
+DECAY_STEP_S = 0.01
 GAIN_WINDOW_S = 0.01  # over which a gain is measured
 SILENCE = 1e-20  # energy that counts as none
 
@@ -47,3 +50,11 @@ def short_time_reduction(dry: Tensor, wet: Tensor, sample_rate: float) -> tuple[
     before, after = (avg_pool1d(x.double().square()[None], window)[0] for x in (dry, wet))
     seconds = (torch.arange(len(before), dtype=torch.float64) + 0.5) * window / sample_rate
     return seconds, 10 * torch.log10(before.clamp_min(SILENCE) / after.clamp_min(SILENCE)), before
+
+
+def energy_left(response: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
+    """(seconds, dB of the energy that is still to come) of `(..., time)`, all channels together."""
+    energy = response.square().reshape(-1, response.shape[-1]).sum(0)
+    left = energy.flip(0).cumsum(0).flip(0)[:: max(1, round(DECAY_STEP_S * sample_rate))]
+    times = DECAY_STEP_S * torch.arange(len(left), dtype=torch.float64)
+    return times, 10 * torch.log10((left / left[0]).clamp_min(1e-15))

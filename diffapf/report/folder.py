@@ -136,8 +136,9 @@ def _write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
 
 
 def _write_tracks(folder: Path, tracks: Mapping[str, Tensor], sample_rate: int) -> None:
-    """A part's tracks, and what the prediction leaves of the target."""
+    """A part's tracks, and what the prediction leaves of the target, where it has both."""
     folder.mkdir(parents=True, exist_ok=True)
-    difference = {"difference": tracks["target"] - tracks["prediction"]}
+    both = {"target", "prediction"} <= tracks.keys()
+    difference = {"difference": tracks["target"] - tracks["prediction"]} if both else {}
     for name, track in (dict(tracks) | difference).items():
         audio.write(folder / f"{name}.wav", track, sample_rate, subtype="FLOAT")

@@ -13,13 +13,10 @@ from torch import Tensor
 
 from diffapf import audio
 from diffapf.identification.plate_fit import PlateFit, fit_plate
-from diffapf.report.curves import TIME, series
+from diffapf.report.curves import HERTZ, LEVEL, T60, TIME, energy_left, series
 from diffapf.report.folder import parameter_record, run_record, write_folder
 
-T60 = {"label": "T60", "unit": "s", "scale": "log"}
-FREQUENCY = {"label": "frequency", "unit": "Hz", "scale": "log"}
 LOWEST_SHOWN_HZ = 1.0
-DECAY_STEP_S = 0.01
 SIXTY_DB = math.log(1000.0)
 
 
@@ -116,7 +113,7 @@ def _curves(fit: PlateFit, prediction: Tensor) -> list[dict[str, Any]]:
     return [
         {
             "title": "Decay",
-            "x": FREQUENCY,
+            "x": HERTZ,
             "y": T60,
             "series": [
                 series("modes found one by one", frequency[shown], times[shown], "points"),
@@ -127,18 +124,11 @@ def _curves(fit: PlateFit, prediction: Tensor) -> list[dict[str, Any]]:
         {
             "title": "Energy left",
             "x": TIME,
-            "y": {"label": "level", "unit": "dB"},
+            "y": LEVEL,
             "series": [
-                series(name, *_energy_left(response, fit.sample_rate), style)
+                series(name, *energy_left(response, fit.sample_rate), style)
                 for name, response, style in (("target", fit.response, "line"), ("prediction", prediction, "dashed"))
             ],
             "caption": "Of the response from each time on.",
         },
     ]
-
-
-def _energy_left(response: Tensor, sample_rate: float) -> tuple[Tensor, Tensor]:
-    """(seconds, dB of the energy that is still to come)."""
-    left = response.square().flip(0).cumsum(0).flip(0)[:: max(1, round(DECAY_STEP_S * sample_rate))]
-    times = DECAY_STEP_S * torch.arange(len(left), dtype=torch.float64)
-    return times, 10 * torch.log10((left / left[0]).clamp_min(1e-15))

@@ -29,14 +29,14 @@ def short(method: TimeDomain | CircleSampling | None = None, **arguments) -> Pin
     return PingPongDelay(RATE, **{**SHORT, **LOUD, **arguments}, method=method).double()
 
 
-def series(delay: PingPongDelay, x: np.ndarray) -> np.ndarray:
+def series(delay: PingPongDelay, x: np.ndarray, count: int = 40) -> np.ndarray:
     """Repeat after repeat: the taps, then SciPy's biquad, on the repeat before."""
     values = {spec.name: spec.value for spec in delay.parameters_spec()}
     samples = values["time_ms"] * RATE / 1000
     taps = windowed_sinc(torch.tensor(samples % 1, dtype=torch.float64), 16).numpy()
     b, a = (each.numpy() for each in lowpass(torch.tensor(values["lowpass_hz"]).double(), values["q"], RATE))
     repeat, y = values["gain"] * x, np.zeros((2, len(x)))
-    for k in range(1, 40):
+    for k in range(1, count + 1):
         moved = np.convolve(repeat, taps)
         moved = np.concatenate([np.zeros(int(samples) - 15), moved])[: len(x)]
         repeat = signal.lfilter(b, a, moved)
@@ -52,6 +52,15 @@ def test_it_is_its_series(method, samples):
     """On the circle what comes round again is left, 120 dB down."""
     delay, x, in_time = short(method, time_ms=samples * 1000 / RATE), normal(300), isinstance(method, TimeDomain)
     np.testing.assert_allclose(delay(x).detach(), series(delay, x.numpy()), rtol=0, atol=1e-9 if in_time else 1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_repeats_that_end_are_as_loud_as_they_are_told(count):
+    """Also where a true recursion would grow: the published delay."""
+    loud = {"feedback": 0.99, "q": 2.0, "time_ms": 40_000 / RATE, "ends_s": (41 * count + 3) / RATE}
+    delay, x = short(CircleSampling(400), **loud), normal(400)
+    assert float(delay.loop_feedback()) < 0.5
+    np.testing.assert_allclose(delay(x).detach(), series(delay, x.numpy(), count), rtol=0, atol=3e-5)
 
 
 def test_it_is_the_delay_of_someone_else():
@@ -169,7 +178,9 @@ def test_the_damped_surrogate_has_the_true_value_and_the_gradient_of_the_damped_
     assert float(true.regularizer()) == 0
 
 
-@pytest.mark.parametrize("arguments", [{}, {"surrogate": "damped", "taper": "linear"}], ids=["plain", "damped"])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"surrogate": "damped", "taper": "linear", "ends_s": 0.004}], ids=["plain", "damped"]
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_preset_is_read_back_exactly(tmp_path, arguments, dtype):
     delay = PingPongDelay(RATE, **SHORT, **LOUD, **arguments, method=CircleSampling(300))
@@ -217,6 +228,7 @@ def test_it_sounds_alike_at_any_rate(sample_rate):
         ("times_ms must be two times from 0.363 ms on", {"times_ms": (0.1, 100.0)}),
         ("times_ms must be two times", {"times_ms": (200.0, 100.0)}),
         ("taper must be 'log' or 'linear'", {"taper": "square"}),
+        ("ends_s must be positive", {"ends_s": 0.0}),
         ("surrogate must be one of 'none', 'damped'", {"surrogate": "envelope"}),
         ("method must be TimeDomain", {"method": FrequencySampling()}),
         ("sample_rate must be positive", {"sample_rate": 0.0}),

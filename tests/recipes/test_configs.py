@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from diffapf import Compressor, Equalizer, Phaser, Plate, cli
+from diffapf import Compressor, Equalizer, Phaser, Plate, VocalChain, cli
 from diffapf.effects.time_constants import smoothing_rate
 from diffapf.synths.matcher import AcidMatcher
 from recipes.identified import OPTIONS
@@ -25,7 +25,14 @@ CHOICES = [
     for choice in sorted(group.glob("*.yaml"))
 ]
 
-MODELS = {"phaser": Phaser, "compressor": Compressor, "acid": AcidMatcher, "plate": Plate, "peq": Equalizer}
+MODELS = {
+    "phaser": Phaser,
+    "compressor": Compressor,
+    "acid": AcidMatcher,
+    "plate": Plate,
+    "peq": Equalizer,
+    "vocal_chain": VocalChain,
+}
 
 
 def composed(*overrides: str, experiment: str = "phaser"):
@@ -35,6 +42,8 @@ def composed(*overrides: str, experiment: str = "phaser"):
 
 def experiment_of(choice: str) -> str:
     """What a choice is for."""
+    if any(word in choice for word in ("vocal", "VC-", "chunks", "stereo")):
+        return "vocal_chain"
     if any(word in choice for word in ("acid", "adamw", "mss", "matching")):
         return "acid"
     if any(word in choice for word in ("equalizer", "EQ-", "retrieval")):
@@ -56,7 +65,8 @@ def test_every_choice_composes_and_builds_its_model_optimiser_and_loss(choice):
     settings = {name: value for name, value in cfg.optimizer.items() if name in group}
     assert settings and all(group[name] == value for name, value in settings.items())
     for measure in (cfg.loss, cfg.metric):
-        assert hydra.utils.instantiate(measure)(torch.ones(1, 1, 4096), torch.ones(1, 1, 4096)) == 0
+        ones = torch.ones(1, 2 if "Stereo" in measure._target_ else 1, 4096)
+        assert hydra.utils.instantiate(measure)(ones, ones) == 0
     assert isinstance(hydra.utils.instantiate(cfg.curriculum), Curriculum)
 
 

@@ -1,4 +1,4 @@
-"""Losses and metrics that the well-kept libraries don't have as this field uses them."""
+"""The error-to-signal ratio, and a loss behind a filter."""
 
 from __future__ import annotations
 
