@@ -650,12 +650,8 @@ def fixed_sos_cascade_adjoint(
     g: Tensor, gzf: Tensor, x: Tensor, sos: Tensor, states: Tensor, dx: Tensor, dsos: Tensor, dzi: Tensor
 ) -> None:
     """`sos_cascade_adjoint` of the same; of `states`, those before the first block tell all others."""
-    zi, zf, y, between = (
-        states[:, 0],
-        states[:, 0].clone(),
-        torch.empty_like(x),
-        x.new_empty(*x.shape, sos.shape[2] - 1),
-    )
+    g, x, zi, zf = g.double(), x.double(), states[:, 0], states[:, 0].clone()
+    y, between = torch.empty_like(x), x.new_empty(*x.shape, sos.shape[2] - 1)
     sos_cascade(x, sos, (0.0, 0.0), zi, y, zf, between)
     sos_cascade_adjoint(g, gzf, x, sos, (0.0, 0.0), zi, y, between, dx, dsos, dzi)
 

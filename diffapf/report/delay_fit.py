@@ -13,7 +13,6 @@ from diffapf.identification.echo_times import echo_envelope
 from diffapf.identification.prefiltered_pair import Part
 from diffapf.report.curves import TIME, series
 from diffapf.report.folder import fit_subtitle, heard_tracks, parameter_record, run_record, write_folder
-from diffapf.report.metrics import judge
 
 LEVEL = {"label": "level", "unit": "dB"}
 SHOWN = 6.0  # times the delay
@@ -38,13 +37,6 @@ def metrics(fit: DelayFit, test: Part) -> dict[str, float]:
         found[f"{name}/esr_prefiltered"] = part.esr(fit.mixed)  # type: ignore[arg-type]
     found["train/esr_without_repeats"] = fit.without
     return found | {f"direct/{channel}": gain for channel, gain in zip(("left", "right"), fit.direct, strict=False)}
-
-
-def summary(fit: DelayFit, found: dict[str, float]) -> str:
-    """The findings, the test's error and the parameters, in words for a terminal."""
-    esr = judge(found["test/esr_plain"])
-    lines = [*fit.findings, f"test ESR {esr.percent:>10}  ({esr.word})", *(f"  {each}" for each in fit.estimates)]
-    return "\n".join(lines)
 
 
 @torch.no_grad()

@@ -37,7 +37,7 @@ def metrics(fit: EqualizerFit, test: Part) -> dict[str, float]:
     return found | {"train/response_rms_db": fit.rms_db, "train/response_worst_db": fit.worst_db}
 
 
-def summary(fit: EqualizerFit, found: dict[str, float]) -> str:
+def summary(fit: EqualizerFit | DelayFit, found: dict[str, float]) -> str:
     """The findings, the test's error and the parameters, in words for a terminal."""
     esr = judge(found["test/esr_plain"])
     lines = [*fit.findings, f"test ESR {esr.percent:>10}  ({esr.word})", *(f"  {each}" for each in fit.estimates)]

@@ -64,7 +64,7 @@ KINDS = {
         of_equalizer.held_out,
         of_delay.metrics,
         of_delay.write_delay_fit,
-        of_delay.summary,
+        of_equalizer.summary,
         stereo=True,
     ),
     "la2a": Kind(

@@ -30,11 +30,11 @@ def moving(order: int, rows: int, *frames: int, dtype: torch.dtype = torch.float
 
 
 @each_form
-@pytest.mark.parametrize("order", [0, 2, 6])  # each is compiled
-def test_fixed_filters_are_scipys(order, form):
+@pytest.mark.parametrize(("order", "others"), [(0, 14), (2, 6), (6, 2)])  # each is compiled
+def test_fixed_filters_are_scipys(order, others, form):
     """With numerators of other lengths than the denominators."""
     rng = np.random.default_rng(order)
-    for zeros in (order, int(rng.integers(0, 13))):
+    for zeros in (order, others):
         a = np.stack([stable_denominator(order, rng) for _ in range(10)]) * rng.uniform(0.5, 2, (10, 1))
         b, x = rng.standard_normal((10, zeros + 1)), rng.standard_normal((10, 60))
         y = lfilter(*map(torch.from_numpy, (b, a, x)), form=form)
@@ -137,13 +137,13 @@ def test_signals_shorter_than_the_filter_have_right_derivatives(form):
 @each_form
 @pytest.mark.parametrize("layout", ["fixed", "control rate"])
 def test_transforms(form, layout):
-    function, inputs = problem(form, 1, layout)
+    function, inputs = problem(form, 2, layout)
     assert_transforms(function, *inputs)
 
 
 @each_form
 def test_any_blocks_are_the_whole(form):
-    b, a = moving(3, 2, 30)
+    b, a = moving(2, 2, 30)
     x = normal(2, 30)
     whole = lfilter(b, a, x, form=form, return_zf=True)
 
