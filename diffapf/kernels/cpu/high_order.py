@@ -11,6 +11,8 @@ again: 0·∞ spoils neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from numba.extending import overload
 from torch import Tensor
 
@@ -79,11 +81,19 @@ def of_each_other(known, a, n, count):
 
 @overload(of_each_other, jit_options=INLINED)
 def _of_each_other(known, a, n, count):
+    return _in_turn(len(count), lambda later, earlier: f"n + {later}")
+
+
+def _in_turn(order: int, row: Callable[[int, int], str]) -> Callable:
+    """`(known, a, n, count)` → eight numbers as a vector, each `known` less what it takes from those before it.
+
+    `row(later, earlier)` is the row of coefficients that the later one takes the earlier one by.
+    """
     lines = []
     for k in range(LANES):
-        terms = (f" - a[np.uintp((n + {k}) * {len(count)} + {k - j - 1})] * y{j}" for j in range(k))
-        lines.append(f"y{k} = lane(known, {k}){''.join(terms)}")
-    result = f"packed(({', '.join(f'y{k}' for k in range(LANES))}))"
+        terms = (f" - a[np.uintp(({row(k, j)}) * {order} + {k - j - 1})] * s{j}" for j in range(k))
+        lines.append(f"s{k} = lane(known, {k}){''.join(terms)}")
+    result = f"packed(({', '.join(f's{k}' for k in range(LANES))}))"
     return defined("known, a, n, count", lines, result, lane=lane, packed=packed)
 
 
@@ -182,12 +192,7 @@ def eight_before(known, a, n, count):
 
 @overload(eight_before, jit_options=INLINED)
 def _eight_before(known, a, n, count):
-    lines = []
-    for k in range(LANES):
-        terms = (f" - a[np.uintp((n - {j + 1}) * {len(count)} + {k - j - 1})] * d{j}" for j in range(k))
-        lines.append(f"d{k} = lane(known, {k}){''.join(terms)}")
-    result = f"packed(({', '.join(f'd{k}' for k in range(LANES))}))"
-    return defined("known, a, n, count", lines, result, lane=lane, packed=packed)
+    return _in_turn(len(count), lambda _, source: f"n - {source + 1}")
 
 
 def pending_after(pending, new, a, n, count):
