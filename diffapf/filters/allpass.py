@@ -184,9 +184,7 @@ class AllpassOutputAdjoint(RowFunction):
 
     @staticmethod
     def forward(g, x, p, loop, through, zi, y, ends):
-        results = tuple(
-            torch.empty_like(like, memory_format=torch.contiguous_format) for like in (g, p, loop, through, zi)
-        )
+        results = tuple(unfilled(like) for like in (g, p, loop, through, zi))
         run("allpass_output_adjoint", g, x, p, loop, through, zi, y, ends, out=results)
         return results
 
@@ -286,7 +284,7 @@ class AllpassTranspose(RowFunction):
 
     @staticmethod
     def forward(g, p, loop):
-        adjoint = torch.empty_like(g, memory_format=torch.contiguous_format)
+        adjoint = unfilled(g)
         run("allpass_transpose", g, p, loop, out=(adjoint,))
         return adjoint
 

@@ -70,7 +70,7 @@ class Ballistics(RowFunction):
 
     @staticmethod
     def forward(g, at, rt, zi):
-        y = torch.empty_like(g, memory_format=torch.contiguous_format)
+        y = unfilled(g)
         run("ballistics", g, at, rt, zi, out=(y,))
         return y
 

@@ -95,7 +95,7 @@ class GainCurve(RowFunction):
 
     @staticmethod
     def forward(level, numbers, kind):
-        gain = torch.empty_like(level, memory_format=torch.contiguous_format)
+        gain = unfilled(level)
         run("gain_curve", level, numbers, kind, out=(gain,))
         return gain
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffapf.filters._rows import RowFunction, shared
+from diffapf.filters._rows import RowFunction, shared, unfilled
 from diffapf.filters.circle_sampling import spectrum_of_taps
 from diffapf.filters.delay_network import delay_network, loop_taps, mixed
 from diffapf.kernels import run
@@ -29,7 +29,7 @@ class NetworkResponse(RowFunction):
 
     @staticmethod
     def forward(v, U, F):
-        q = torch.empty_like(v, memory_format=torch.contiguous_format)
+        q = unfilled(v)
         run("network_response", v, U, F, out=(q,))
         return q
 

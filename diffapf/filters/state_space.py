@@ -127,7 +127,7 @@ class DenseRecurrence(RowFunction):
 
     @staticmethod
     def forward(A, u, v0):
-        v = torch.empty_like(u, memory_format=torch.contiguous_format)
+        v = unfilled(u)
         run("dense_recurrence", A, u, v0, out=(v,))
         return v
 

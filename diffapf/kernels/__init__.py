@@ -112,7 +112,7 @@ def _stored(tensor: Tensor) -> Tensor:
     """The tensor as its elements in a row: PyTorch has tensors that are none, or the conjugate of what is stored."""
     if tensor._is_zerotensor():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-    if tensor.is_neg() or tensor.is_conj():
+    if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
     return tensor.contiguous()
 

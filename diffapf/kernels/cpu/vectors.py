@@ -214,7 +214,7 @@ def unknown(typing, value):
 @intrinsic(prefer_literal=True)
 def lane(typing, vector, place):
     """Element `place`, a constant, as a number."""
-    at = _constant(place)
+    at = place.literal_value
 
     def generate(context, builder, signature, arguments):
         return builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), at))
@@ -225,7 +225,7 @@ def lane(typing, vector, place):
 @intrinsic(prefer_literal=True)
 def spread(typing, vector, place):
     """The vector of element `place`, a constant, eight times."""
-    at = _constant(place)
+    at = place.literal_value
 
     def generate(context, builder, signature, arguments):
         return builder.shuffle_vector(arguments[0], arguments[0], _places([at] * LANES))
@@ -236,16 +236,12 @@ def spread(typing, vector, place):
 @intrinsic(prefer_literal=True)
 def joined(typing, one, other, start):
     """Eight of the sixteen elements of both from `start`, a constant, on."""
-    first = _constant(start)
+    first = start.literal_value
 
     def generate(context, builder, signature, arguments):
         return builder.shuffle_vector(*arguments[:2], _places(list(range(first, first + LANES))))
 
     return VECTOR(VECTOR, VECTOR, start), generate
-
-
-def _constant(kind):
-    return kind.literal_value
 
 
 def _elementwise(operation, instruction):
