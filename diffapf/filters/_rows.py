@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -161,15 +161,16 @@ def _alive(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _plain(arguments: tuple) -> tuple[list, bool]:
+def _plain(arguments: tuple) -> tuple[Sequence, bool]:
     """The arguments without the wrappers of `torch.func` levels that are over, and whether any requires a gradient."""
-    plain, differentiable = list(arguments), False
-    for place, argument in enumerate(arguments):
+    differentiable = False
+    for argument in arguments:
         if isinstance(argument, Tensor):
             if unwrap_if_dead(argument) is not argument:
-                plain[place] = argument = _alive(argument)
-            differentiable = differentiable or argument.requires_grad
-    return plain, differentiable
+                return _plain(tuple(_alive(each) if isinstance(each, Tensor) else each for each in arguments))
+            if argument.requires_grad:
+                differentiable = True
+    return arguments, differentiable
 
 
 def _with_tangents_of_outer_levels(function: type[RowFunction], ctx, *tangents):
@@ -226,7 +227,7 @@ def unfilled(tensor: Tensor) -> Tensor:
 
 def conjugates(ctx) -> list[Tensor]:
     """The saved tensors as a backward rule takes them: PyTorch's gradients are those with respect to conjugates."""
-    return [tensor.conj() for tensor in ctx.saved_tensors]
+    return [tensor.conj() if tensor.is_complex() else tensor for tensor in ctx.saved_tensors]
 
 
 def shared(gradient: Tensor, coefficients: Tensor) -> Tensor:

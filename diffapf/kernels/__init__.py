@@ -55,20 +55,20 @@ def _cpu_kernel(name: str) -> Callable | None:
     return getattr(_cpu(), name, None)
 
 
-def _on_cpu(name: str, inputs: list) -> Callable | None:
+def _on_cpu(name: str, inputs: tuple) -> Callable | None:
     return _cpu_kernel(name) if inputs[0].is_cpu else None
 
 
-def _on_gpu(name: str, inputs: list) -> Callable | None:
+def _on_gpu(name: str, inputs: tuple) -> Callable | None:
     module = _gpu() if inputs[0].is_cuda else None
     return getattr(module, name) if module is not None and module.applies(name, inputs) else None
 
 
-def _batched(name: str, inputs: list) -> Callable | None:
+def _batched(name: str, inputs: tuple) -> Callable | None:
     return getattr(importlib.import_module(f"{__name__}.batched"), name, None)
 
 
-def _anywhere(name: str, inputs: list) -> Callable:
+def _anywhere(name: str, inputs: tuple) -> Callable:
     return getattr(_reference(inputs[0].device.type), name)
 
 
@@ -96,25 +96,31 @@ def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
     if torch.compiler.is_compiling():
         _run_in_graph(name, *_parts(inputs), list(out))
         return
-    arguments = [_stored(argument) if isinstance(argument, Tensor) else argument for argument in inputs]
-    if arguments[0].is_cpu:
+    for argument in inputs:
+        if isinstance(argument, Tensor) and not (argument.is_contiguous() and _is_what_is_stored(argument)):
+            inputs = tuple(_stored(each) if isinstance(each, Tensor) else each for each in inputs)
+            break
+    if inputs[0].is_cpu:
         for tensor in out:
             if tensor.nbytes >= LARGE:
                 ask_for_large_pages(tensor)
     for applies in TABLE:
-        kernel = applies(name, arguments)
+        kernel = applies(name, inputs)
         if kernel is not None:
-            kernel(*arguments, *out)
+            kernel(*inputs, *out)
             return
 
 
+def _is_what_is_stored(tensor: Tensor) -> bool:
+    """PyTorch has tensors that are the conjugate or the negative of what is stored, and zeros that are nowhere."""
+    return not (tensor.is_neg() or tensor.is_conj() or tensor._is_zerotensor())
+
+
 def _stored(tensor: Tensor) -> Tensor:
-    """The tensor as its elements in a row: PyTorch has tensors that are none, or the conjugate of what is stored."""
+    """The tensor as its elements in a row."""
     if tensor._is_zerotensor():
         return torch.zeros(tensor.shape, dtype=tensor.dtype, device=tensor.device)
-    if tensor.is_conj() or tensor.is_neg():
-        tensor = tensor.resolve_conj().resolve_neg()
-    return tensor.contiguous()
+    return tensor.resolve_conj().resolve_neg().contiguous()
 
 
 # torch.compile cannot look into a kernel: there a call is an operator of PyTorch, which it takes as it is. In the operator's

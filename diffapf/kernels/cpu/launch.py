@@ -25,7 +25,7 @@ import os
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,7 +153,7 @@ def _source() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-_compiled: dict[tuple, CFunc] = {}  # the values keep the machine code alive
+_compiled: dict[tuple, tuple[CFunc, Callable]] = {}  # with what packs arguments; the values keep the machine code alive
 
 
 def _compile(kernel, arguments: tuple, constants: tuple) -> CFunc:
@@ -198,15 +198,31 @@ def _kind(argument):
 # ------------------------------------------------------------------------------------------------------------ in Python
 
 
-def _append_words(words: list[int], arguments: tuple) -> None:
-    for argument in arguments:
+def _packed(arguments: tuple) -> Callable:
+    """A function `(rows, group, *arguments) → bytes` that writes a block of arguments of these kinds.
+
+    Written out for them: to go through the arguments of each call takes three times as long.
+    """
+    names = [f"a{place}" for place in range(len(arguments))]
+    words, formats = ["0", "rows", "group"], ["q"] * HEADER
+    for name, argument in _leaves(names, arguments):
         if isinstance(argument, Tensor):
-            words.append(argument.data_ptr())
-            words += argument.shape
-        elif isinstance(argument, tuple):
-            _append_words(words, argument)
+            words.append(f"{name}.data_ptr(), *{name}.shape")
+            formats.append("q" * (1 + argument.dim()))
         elif argument is not None:
-            words += struct.unpack("q", struct.pack("d", argument))
+            words.append(name)
+            formats.append("d")
+    source = f"lambda rows, group, {', '.join(names)}: pack({', '.join(words)})"
+    return eval(source, {"pack": struct.Struct("".join(formats)).pack})
+
+
+def _leaves(names: Iterable[str], arguments: tuple) -> Iterator[tuple[str, Any]]:
+    """What there is in a tuple of tuples, with how to get there."""
+    for name, argument in zip(names, arguments, strict=True):
+        if isinstance(argument, tuple):
+            yield from _leaves((f"{name}[{place}]" for place in range(len(argument))), argument)
+        else:
+            yield name, argument
 
 
 def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, constants: tuple = ()) -> None:
@@ -215,14 +231,14 @@ def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, consta
     `key` tells this call's kinds of arguments and its constants from all others of the kernel; constants are known to
     the compiler. `work` is in multiply-adds.
     """
-    compiled = _compiled.get((kernel, key))
-    if compiled is None:
-        compiled = _compiled[kernel, key] = _compile(kernel, arguments, constants)
+    try:
+        compiled, packed = _compiled[kernel, key]
+    except KeyError:
+        compiled, packed = _compile(kernel, arguments, constants), _packed(arguments)
+        _compiled[kernel, key] = compiled, packed
     threads = 1 if work < WORTH_A_THREAD else min(torch.get_num_threads(), rows, work // WORTH_A_THREAD)
     group = rows if threads <= 1 else ROWS_TOGETHER if rows >= ROWS_TOGETHER * threads else -(-rows // threads)
-    words = [0, rows, group]
-    _append_words(words, arguments)
-    block = array("q", words)  # alive until the call is over
+    block = array("q", packed(rows, group, *arguments))  # alive until the call is over
     address, _ = block.buffer_info()
     if threads <= 1:
         compiled.ctypes(address)
