@@ -37,6 +37,8 @@ from diffapf.filters.zero_phase import filtfilt, lfilter_zi, lfiltic
 from diffapf.modulation import LFO, FourierLFO
 from diffapf.synths.acid import AcidSynth, Note
 from diffapf.synths.patch import AcidPatch
+from diffapf.synths.vocoder import Vocoder
+from diffapf.synths.voice_patch import VoicePatch
 
 __version__ = "0.1.0"
 
@@ -63,6 +65,8 @@ __all__ = [
     "Reverb",
     "TimeDomain",
     "VocalChain",
+    "Vocoder",
+    "VoicePatch",
     "allpass_cascade",
     "allpole",
     "apply_gain",

@@ -20,14 +20,18 @@ from diffapf.identification.delay_fit import TIMES_MS, NoDelayError
 from diffapf.identification.phaser_fit import NotIdentifiedError
 from diffapf.identification.plate_fit import MODES
 from diffapf.identification.trained_extractor import load_start
+from diffapf.identification.voice_fit import STEPS as VOICE_STEPS
 from diffapf.midi import read_midi
 from diffapf.processing import load_model, process_recording
 from diffapf.report.note_recordings import fit_notes, read_notes
 from diffapf.report.plate_fit import fit_response
 from diffapf.report.presets import analyse_presets
 from diffapf.report.recordings import fit_recordings
+from diffapf.report.voice_fit import fit_recording
 from diffapf.synths.patch import AcidPatch
 from diffapf.synths.player import Player
+from diffapf.synths.vocoder import VOCODERS
+from diffapf.synths.voice_patch import VoicePatch
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 TITLES = {
@@ -115,10 +119,12 @@ def parser() -> argparse.ArgumentParser:
     )
     amplifier.set_defaults(of_effect=())
     _acid(effects)
+    _voice(effects)
     _plate(effects)
     _process(commands)
     _presets(commands)
     _render(commands)
+    _sing(commands)
     _info(commands)
     return root
 
@@ -161,6 +167,42 @@ def _plate(effects: argparse._SubParsersAction) -> None:
     command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, response and report")
     command.add_argument("--modes", type=int, default=MODES, help=f"at most so many ({MODES})")
     command.set_defaults(run=_fit_plate)
+
+
+def _voice(effects: argparse._SubParsersAction) -> None:
+    """The command that fits a vocoder."""
+    command = effects.add_parser(
+        "voice",
+        help="a vocoder, to a recorded voice",
+        description="Fits a vocoder's source, noise and filter to every frame of a recorded voice: diffapf sing.",
+    )
+    command.add_argument("recording", type=Path, help="an audio file of one voice, dry")
+    command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, metrics and report")
+    command.add_argument("--model", choices=tuple(VOCODERS), default="golf_ss", help="which vocoder (golf_ss)")
+    command.add_argument(
+        "--steps", type=int, default=VOICE_STEPS, help=f"of the descent, 0.1 s each of 8 s of voice ({VOICE_STEPS})"
+    )
+    command.set_defaults(run=_fit_voice)
+
+
+def _sing(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "sing",
+        help="a fitted voice, higher, breathier or with another throat",
+        description="Sings a voice that `diffapf fit voice` fitted, or what --set makes of it.",
+    )
+    command.add_argument("model", type=Path, help="the folder that the fit wrote, or its model.yaml")
+    command.add_argument("output", type=Path, help="the file to write: .wav (float32) or .flac")
+    command.add_argument(
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="transpose, breathiness, formants",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of the noise (0)")
+    command.set_defaults(run=_resing)
 
 
 def _presets(commands: argparse._SubParsersAction) -> None:
@@ -328,6 +370,39 @@ def _fit_plate(options: argparse.Namespace) -> int:
             modes=options.modes,
         )
     print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
+    return 0
+
+
+def _fit_voice(options: argparse.Namespace) -> int:
+    _check_folder(options.output)
+    _check_positive(options.steps, "--steps", 1)
+    recording = audio.read(options.recording)
+    with _bar(Console(stderr=True)) as bar:
+        task = bar.add_task("hearing", total=options.steps)
+        found = fit_recording(
+            recording,
+            options.output,
+            title=f"{options.model} fitted to {options.recording.name}",
+            command=options.command,
+            model=options.model,
+            steps=options.steps,
+            progress=lambda step, loss: bar.update(task, description=f"MSS {loss:.3f}", completed=step),
+        )
+    print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
+    return INTERRUPTED if found.fit.interrupted else 0
+
+
+def _resing(options: argparse.Namespace) -> int:
+    patch = load_model(options.model)
+    if not isinstance(patch, VoicePatch):
+        raise ValueError(
+            f"{options.model} is a preset of {type(patch).__name__}, no voice: diffapf fit voice makes one"
+        )
+    patch.set_parameters(dict(options.set))
+    sound = patch(options.seed)
+    subtype = "FLOAT" if options.output.suffix.lower() == ".wav" else "PCM_24"
+    audio.write(options.output, sound[None], round(patch.sample_rate), subtype, clip=subtype != "FLOAT")
+    print(f"{options.output}: {len(sound) / patch.sample_rate:.1f} s")
     return 0
 
 

@@ -16,5 +16,7 @@ install() { "$venv/bin/python" -m uv pip install --python "$venv/bin/python" --c
 echo "Installing PyTorch and the project into $venv (a minute or two, once) …"
 install torch setuptools wheel ninja
 install --editable '.[train,dev]'
+# WORLD and SPTK are compiled here, which needs a C++ compiler.
+install --editable '.[voices]' || echo "pyworld and pysptk could not be installed: tests of fitted voices will be skipped." >&2
 # The peers are only compared with; torchlpc is compiled here, which needs a C++ compiler.
 install --editable '.[peers]' || echo "The peers (torchlpc, philtorch, torchaudio) could not be installed: tests that compare with them will be skipped." >&2

@@ -32,7 +32,7 @@ from diffapf.synths.acid_filters import AcidFilter, Coefficients, Ladder, LowPas
 from diffapf.synths.controls import Control
 from diffapf.synths.lstm_filter import LSTMFilter
 from diffapf.synths.noise import white_noise
-from diffapf.synths.oscillator import running_phase, square_saw
+from diffapf.synths.oscillators import running_phase, square_saw
 
 FILTERS = ("coefficients", "lowpass", "ladder", "lstm")
 LEVELS = ("power", "trajectory")

@@ -23,7 +23,7 @@ from diffapf.synths.acid import AcidSynth, Note
 from diffapf.synths.extractors import Extractor, Heard, LightExtractor, PaperExtractor
 from diffapf.synths.mel import LogMel
 from diffapf.synths.noise import LENGTH as NOISE_LENGTH
-from diffapf.synths.oscillator import running_phase
+from diffapf.synths.oscillators import running_phase
 
 EXTRACTORS: dict[str, type[Extractor]] = {"light": LightExtractor, "paper": PaperExtractor}
 PHASES = ("target", "random")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from diffapf.synths.oscillator import running_phase, square_saw
+from diffapf.synths.oscillators import running_phase, square_saw
 from tests.filters.oracles import normal
 
 RATE = 48_000

@@ -1,0 +1,118 @@
+"""A vocoder's values at which it sounds like a recording already, from what WORLD hears in it.
+
+The glottal source of R_d = 1 has the power density |C(f/f₀)|² (Fs/f₀)², C a table's Fourier coefficients. The all-pole
+filter is that which linear prediction makes of the voiced part of the envelope divided by it, the noise what the filter
+leaves of the rest. Then gains are corrected until frames are as loud as the recording's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from diffapf.filters.design import denominator_from_reflection
+from diffapf.identification.voice_analysis import VoiceAnalysis
+from diffapf.synths.glottal import glottal_pulse
+from diffapf.synths.linear_prediction import predicted
+from diffapf.synths.vocal_tract import MARGIN
+from diffapf.synths.vocoder import NATURAL, Vocoder
+
+NORMAL_RD = 1.0
+LAG_WINDOW_HZ = 90.0
+UNVOICED_LEVEL = -5.0  # natural logarithm
+LEAST_POWER = 1e-12
+HARMONICS = 400
+
+
+@dataclass(frozen=True)
+class Envelopes:
+    """Power densities over the analysis' bins, `(frames, bins)`."""
+
+    voiced: Tensor
+    noise: Tensor
+
+
+def envelopes(analysis: VoiceAnalysis) -> Envelopes:
+    share = torch.where(analysis.voiced[:, None], analysis.aperiodicity, torch.ones_like(analysis.aperiodicity)) ** 2
+    power = analysis.power.clamp(min=LEAST_POWER)
+    # where there is no voice, the filter is made for the noise
+    harmonic = torch.where(analysis.voiced[:, None], power * (1 - share).clamp(min=1e-4), power)
+    return Envelopes(harmonic, (power * share).clamp(min=LEAST_POWER))
+
+
+def glottal_power(f0_hz: Tensor, bins: int, sample_rate: float) -> Tensor:
+    """The power density of the glottal source of R_d = 1 at pitches `(frames,)`: `(frames, bins)`."""
+    points = 4 * HARMONICS
+    period = glottal_pulse(NORMAL_RD).at(torch.arange(points, dtype=torch.float64) / points)
+    period = period - period.mean()
+    period = period / period.square().mean().sqrt()
+    levels = torch.log((torch.fft.rfft(period)[1 : HARMONICS + 1].abs() / points).square())
+    frequency = torch.linspace(0, sample_rate / 2, bins, dtype=torch.float64)
+    place = (frequency / f0_hz[:, None] - 1).clamp(0, HARMONICS - 1.001)
+    index = place.long()
+    level = torch.lerp(levels[index], levels[index + 1], place - index)
+    return torch.exp(level) * (sample_rate / f0_hz[:, None]) ** 2
+
+
+@torch.no_grad()
+def start_values(model: Vocoder, analysis: VoiceAnalysis) -> dict[str, Tensor]:
+    """Values of a vocoder's controls, float32, at its frames."""
+    parts = envelopes(analysis)
+    frames = len(analysis.f0_hz)
+    log_noise = 0.5 * torch.log(parts.noise)
+    level = torch.where(analysis.voiced, 0.0, UNVOICED_LEVEL).double()
+    gain = torch.zeros(frames, dtype=torch.float64)
+    values: dict[str, Tensor] = {}
+    bins, rate = parts.voiced.shape[1], model.sample_rate
+    if model.settings["source"] == "glottal":
+        values["rd"] = torch.full((model.frames("rd", (frames - 1) * model.hop),), NORMAL_RD)
+        source = glottal_power(analysis.f0_hz, bins, rate)
+    else:
+        source = torch.ones_like(parts.voiced)  # as pulses are, and harmonics all alike
+    flat = torch.where(analysis.voiced[:, None], parts.voiced / source, parts.voiced)
+    filter_kind = model.settings["filter"]
+    if filter_kind in ("sample-wise", "frame-wise"):
+        k, error = predicted(flat, model.settings["order"], LAG_WINDOW_HZ / rate)
+        values["tract"] = torch.atanh((k / (1 - MARGIN)).clamp(-0.9999, 0.9999))
+        gain = 0.5 * torch.log(error)
+        if model.structure == "source-filter":
+            log_noise = log_noise - 0.5 * torch.log(error[:, None] * _response_power(k, bins))
+    elif model.settings["source"] == "harmonics":
+        count = model.controls[0].channels
+        frequency = (analysis.f0_hz[:, None] * torch.arange(1, count + 1)).clamp(max=rate / 2)
+        place = frequency / (rate / 2) * (bins - 1)
+        index = place.long().clamp(max=bins - 2)
+        rows = torch.arange(frames)[:, None]
+        logs = 0.5 * torch.log(2 * parts.voiced)
+        amplitudes = torch.lerp(logs[rows, index], logs[rows, index + 1], place - index)
+        gain = amplitudes.amax(-1) + 0.7
+        values["harmonics"] = torch.logit(torch.exp(amplitudes - gain[:, None]).clamp(1e-6, 1 - 1e-6))
+    elif filter_kind == "zero-phase":
+        values["tract"] = _resampled(0.5 * torch.log(flat), model.filter.controls[0].channels)
+    values["noise"] = _resampled(log_noise, model.noise.channels)
+    values["level_db"], values["gain_db"] = NATURAL * level, NATURAL * gain
+    for control in model.controls:
+        if control.name not in values:
+            values[control.name] = torch.zeros(frames, control.channels).squeeze(-1)
+    return {name: value.float() for name, value in values.items()}
+
+
+def as_loud(sound: Tensor, target: Tensor, hop: int, frames: int) -> Tensor:
+    """By what natural logarithm each frame of a target is louder than a sound's, `(frames,)`, 40 ms around it."""
+    levels = []
+    for each in (sound, target):
+        padded = torch.nn.functional.pad(each, (2 * hop, 2 * hop + frames * hop - each.shape[-1]))
+        levels.append(padded.unfold(-1, 4 * hop, hop)[:frames].square().mean(-1).clamp(min=1e-12))
+    return 0.5 * torch.log(levels[1] / levels[0])
+
+
+def _response_power(k: Tensor, bins: int) -> Tensor:
+    """|1/A|² over the bins."""
+    a = denominator_from_reflection(k)
+    return 1 / torch.fft.rfft(a, 2 * (bins - 1)).abs().square()
+
+
+def _resampled(frames: Tensor, bins: int) -> Tensor:
+    return torch.nn.functional.interpolate(frames[:, None], bins, mode="linear", align_corners=True)[:, 0]

@@ -1,0 +1,104 @@
+"""A vocoder fitted to a voice: a synthetic one that is known, real ones where they are at hand, and what is no voice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from diffapf import audio
+from diffapf.identification.voice_analysis import analyse_voice
+from diffapf.identification.voice_fit import fit_voice
+from diffapf.identification.voice_start import as_loud
+from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error
+
+pytest.importorskip("pyworld", reason="pyworld is not installed: pip install 'diffapf[voices]'")
+
+RATE = 24_000
+VOICES = Path(__file__).parents[3] / "shared" / "data" / "voice"
+
+
+def vowel(seconds: float = 0.8, f0: float = 180.0) -> torch.Tensor:
+    """Pulses with vibrato through three resonances, and some breath: by scipy, not by a vocoder of ours."""
+    signal = pytest.importorskip("scipy.signal")
+    n = np.arange(round(seconds * RATE))
+    pitch = f0 * 2 ** (0.3 / 12 * np.sin(2 * np.pi * 5.5 * n / RATE))
+    turns = np.cumsum(pitch / RATE)
+    source = (np.floor(turns) > np.floor(np.roll(turns, 1))).astype(float)
+    source = signal.lfilter([1, -0.9], [1, -1.6, 0.64], source)
+    source += 0.01 * np.random.default_rng(0).standard_normal(len(n))
+    for hz, bandwidth in ((700, 90), (1150, 100), (2600, 150)):
+        radius = np.exp(-np.pi * bandwidth / RATE)
+        source = signal.lfilter([1.0], [1, -2 * radius * np.cos(2 * np.pi * hz / RATE), radius**2], source)
+    return torch.from_numpy(0.3 * source / np.abs(source).max()).float()
+
+
+def test_pitch_and_voicing_are_heard():
+    analysis = analyse_voice(torch.cat([vowel(), 0.001 * torch.randn(RATE // 2)]), RATE, 120)
+    inside = analysis.f0_hz[20:140]
+    assert bool(analysis.voiced[20:140].all()) and not bool(analysis.voiced[-60:].any())
+    assert 1200 * torch.log2(inside / 180).abs().max() < 40
+    assert bool((analysis.f0_hz > 0).all()) and len(analysis.f0_hz) == len(analysis.power)
+
+
+@pytest.mark.parametrize("model", ["golf_ss", "ddsp"])
+def test_some_steps_are_nearer_than_the_start_and_sing_the_pitch(model):
+    target = vowel()
+    fit = fit_voice(target, RATE, model, steps=30)
+    assert fit.before < 1.6 and fit.after < 0.85 * fit.before
+    prediction = fit.patch(seed=5)
+    assert pitch_error(prediction, target, RATE).mean < 15
+    assert as_loud(prediction, target, 240, 80)[5:-5].abs().median() < 0.1
+    again = fit_voice(target, RATE, model, steps=30)
+    assert again.after == fit.after and len(fit.history) == 30
+
+
+def test_ctrl_c_keeps_what_there_is():
+    def stop(step, _):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    fit = fit_voice(vowel(0.3), RATE, steps=50, progress=stop)
+    assert fit.interrupted and len(fit.history) == 3 and fit.after < fit.before
+
+
+def test_mel_cepstra_tell_vowels_apart():
+    pytest.importorskip("pysptk")
+    one, other = vowel(0.3), vowel(0.3, f0=300.0)
+    assert mel_cepstral_distortion(one, one) == 0 < mel_cepstral_distortion(one, 1.1 * one) < 2
+    assert mel_cepstral_distortion(one, other) > 2
+
+
+@pytest.mark.parametrize(
+    ("sound", "rate", "words"),
+    [
+        (torch.zeros(RATE), RATE, "silent"),
+        (0.1 * torch.randn(RATE, generator=torch.Generator().manual_seed(0)), RATE, "no pitch between 65 and 1047 Hz"),
+        (torch.ones(8000), 8000, "8000 Hz lacks"),
+        (torch.ones(2, RATE), RATE, "one mono recording"),
+        (torch.ones(100), RATE, "0.1 s long at least"),
+        (torch.full((RATE,), float("nan")), RATE, "not finite"),
+    ],
+)
+def test_what_is_no_voice_is_refused(sound, rate, words):
+    with pytest.raises(ValueError, match=words):
+        fit_voice(sound, rate, steps=1)
+
+
+def test_wrong_options_are_refused():
+    with pytest.raises(ValueError, match="steps must be"):
+        fit_voice(vowel(0.2), RATE, steps=0)
+    with pytest.raises(ValueError, match="there is no vocoder 'golf'"):
+        fit_voice(vowel(0.2), RATE, "golf", steps=1)
+
+
+@pytest.mark.parametrize("name", ["f1_1", "f1_2", "m1_1"])
+def test_real_voices_in_some_steps(name):
+    """The bars want minutes: `python scripts/fit_voices.py`. Here the first two seconds, 40 steps."""
+    path = VOICES / f"{name}.wav"
+    if not path.exists():
+        pytest.skip("the recordings in shared/data/voice are not there")
+    fit = fit_voice(torch.from_numpy(audio.read(path).samples[0, : 2 * RATE]).float(), RATE, steps=40)
+    assert fit.after < 0.82 * fit.before and fit.after < 0.85
