@@ -18,6 +18,7 @@ from data import acid, acid_loops, signals
 from data import levelling_amplifier as amplifier
 from data import plate as metal
 from data import programme as music
+from data import singer as voice
 from data import small_stone as pedal
 
 AnySetting = TypeVar("AnySetting", pedal.Setting, amplifier.Setting, metal.Setting)
@@ -30,6 +31,7 @@ SOURCES = {
     "levelling_amplifier": (Path(signals.__file__), Path(music.__file__), Path(amplifier.__file__)),
     "acid": (Path(acid.__file__), Path(acid_loops.__file__)),
     "plate": (Path(signals.__file__), Path(metal.__file__)),
+    "singer": (Path(voice.__file__),),
 }
 
 
@@ -150,6 +152,33 @@ def plate_response(setting: str, progress: bool = True, *, seconds: float = 5.0)
     name = f"plate_{plate.name}_{fingerprint('plate', (seconds,))}"
     description = f"Simulating the plate {setting}" if progress else None
     return _kept(name, ("response",), simulate, description)["response"].astype(np.float64)
+
+
+def song(singer: str, progress: bool = True, *, seconds: float = 150.0, seed: int = 1) -> voice.Song:
+    """A song of a simulated singer, with its true pitch; kept as :func:`small_stone` is.
+
+    Args:
+        singer: "soprano" or "baritone".
+        progress: show a bar while simulating.
+        seconds: how long; a shorter one is another song.
+        seed: of notes, vowels and breath.
+
+    Raises:
+        ValueError: there is no such singer.
+
+    >>> song("soprano", progress=False, seconds=0.1).audio.shape
+    (2400,)
+    """
+    if singer not in voice.SINGERS:
+        raise ValueError(f"singer: got {singer!r}; there are {', '.join(voice.SINGERS)}")
+
+    def simulate(report: Report) -> dict[str, np.ndarray]:
+        made = voice.sing(voice.SINGERS[singer], seconds, seed, report)
+        return {"audio": made.audio.astype(np.float32), "f0_hz": made.f0_hz.astype(np.float32)}
+
+    name = f"song_{singer}_{fingerprint('singer', (seconds, seed))}"
+    kept = _kept(name, ("audio", "f0_hz"), simulate, f"Simulating the {singer}" if progress else None)
+    return voice.Song(kept["audio"].astype(np.float64), kept["f0_hz"].astype(np.float64))
 
 
 def cache_folder() -> Path:

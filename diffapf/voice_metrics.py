@@ -24,6 +24,7 @@ MCD_FFT, MCD_HOP, MCD_ORDER, MCD_WARP = 512, 120, 34, 0.46
 MCD_SCALE = 10 * math.sqrt(2) / math.log(10)
 QUIETEST = 1e-10  # of a power
 PESQ_RATE = 16_000
+PUBLISHED_FFTS, PUBLISHED_FLOOR = (509, 1021, 2053), 1e-8
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,22 @@ def pitch_error(prediction: Tensor, target: Tensor, sample_rate: float) -> Pitch
     floored = np.abs(CENTS * np.log2(np.maximum(found, FLOOR_HZ) / np.maximum(wanted, FLOOR_HZ)))
     voicing = float(((found > 0) != (wanted > 0)).mean())
     return PitchError(float(cents.mean()), float(np.median(cents)), float(floored.mean()), voicing)
+
+
+@torch.no_grad()
+def published_mss(prediction: Tensor, target: Tensor) -> float:
+    """The published training loss: Σ over FFTs of 509, 1021, 2053 samples of the mean L1 of magnitudes and of their log₂."""
+    total = 0.0
+    for size in PUBLISHED_FFTS:
+        found, wanted = (
+            torch.stft(
+                each, size, int(size - 0.75 * size), window=torch.hann_window(size).to(each), return_complex=True
+            ).abs()
+            for each in _pair(prediction, target)
+        )
+        total += float((found - wanted).abs().mean())
+        total += float((torch.log2(found + PUBLISHED_FLOOR) - torch.log2(wanted + PUBLISHED_FLOOR)).abs().mean())
+    return total
 
 
 def mel_cepstral_distortion(prediction: Tensor, target: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Carries out an experiment that trains a model: an effect by descent, a synth that matches notes, or a vocal chain."""
+"""Carries out an experiment that trains a model: an effect, a synth that matches notes, a vocoder, or a vocal chain."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Outcome:
 def carry_out(cfg: DictConfig, folder: Path) -> Outcome:
     if cfg.retrieve:
         return _retrieve(cfg, folder)
+    if cfg.analyse:
+        return _analyse(cfg, folder)
     return _match(cfg, folder) if cfg.match else _descend(cfg, folder)
 
 
@@ -62,4 +64,17 @@ def _retrieve(cfg: DictConfig, folder: Path) -> Outcome:
         found.course.interrupted,
         lambda: write_results(folder, pair, found, seconds, title),
         lambda: print_run(pair, found),
+    )
+
+
+def _analyse(cfg: DictConfig, folder: Path) -> Outcome:
+    from recipes.resynthesis import timed_run
+    from recipes.resynthesised import print_run, write_results
+
+    data, result, seconds = timed_run(cfg, folder)
+    title = f"{cfg.name}: {data.title}, {result.model.name}"
+    return Outcome(
+        result.course.interrupted,
+        lambda: write_results(folder, data, result, seconds, title),
+        lambda: print_run(data, result),
     )

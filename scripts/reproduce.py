@@ -3,7 +3,7 @@
 Each cell is a job that trains one model and writes its results folder. What is there is not done again, so a table that
 was stopped goes on where it stopped.
 
-    table=phaser          a file of configs/table; compressor; acid; phaser_real: fits to recordings, not trainings
+    table=phaser          a file of configs/table; compressor; acid; golf; phaser_real: fits to recordings, not trainings
     budget=quick|paper    how long to train; on how many windows of a recording
     recordings=FOLDER     where the recordings are (phaser_real, acid)
     cluster=local|slurm   where the jobs run: processes here, or Slurm
@@ -257,10 +257,15 @@ def main() -> None:
             leave_with(reproduce_fits(table, options), options)  # type: ignore[arg-type]
         cells = cells_of(table, options)  # type: ignore[arg-type]
         failed = run_cells(cells, table, options)  # type: ignore[arg-type]
+        every = {(cell.setting, cell.method, cell.seed): cell.metrics() for cell in cells if cell.done}
         if "notes" in table:
             from scripts.acid_table import show_acid
 
-            show_acid(table, {(cell.setting, cell.method, cell.seed): cell.metrics() for cell in cells if cell.done})  # type: ignore[arg-type]
+            show_acid(table, every)  # type: ignore[arg-type]
+        elif table.experiment == "golf":
+            from scripts.golf_table import show_golf
+
+            show_golf(table, every)  # type: ignore[arg-type]
         elif "trainings" in table:
             from scripts.compressor_table import show_compressors
 

@@ -92,7 +92,9 @@ class SpectralLoss(nn.Module):
     def heard(self, target: Tensor) -> Spectra:
         """What the loss compares with, to be made once: 24 times the target's own size."""
         spectra = self._spectra(target)
-        magnitudes = [tuple(_power(x).clamp_(min=QUIETEST).sqrt_() for x in of_one_size) for of_one_size in spectra]
+        magnitudes = [
+            tuple(squared_magnitude(x).clamp_(min=QUIETEST).sqrt_() for x in of_one_size) for of_one_size in spectra
+        ]
         return Spectra(magnitudes, [tuple(torch.log(each) for each in of_one_size) for of_one_size in magnitudes])
 
     def _spectra(self, signal: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -120,7 +122,7 @@ class Distance(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, spectrum, magnitude, logarithm):
-        power = _power(spectrum)
+        power = squared_magnitude(spectrum)
         quiet = power <= QUIETEST
         power.clamp_(min=QUIETEST)
         found = power.sqrt()
@@ -142,7 +144,7 @@ class Distance(torch.autograd.Function):
         return spectrum * (slope * g), None, None
 
 
-def _power(spectrum: Tensor) -> Tensor:
+def squared_magnitude(spectrum: Tensor) -> Tensor:
     return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag)
 
 

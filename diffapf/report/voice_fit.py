@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from diffapf.identification.voice_fit import STEPS, VoiceFit, fit_voice
 from diffapf.needs import needed
 from diffapf.report.curves import HERTZ, TIME, series
 from diffapf.report.folder import parameter_record, run_record, write_folder
-from diffapf.synths.vocoder import RD_FRAMES, SAMPLE_RATE, Voice
+from diffapf.synths.vocoder import RD_FRAMES, SAMPLE_RATE, Vocoder, Voice
 from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error, real_time_factor
 
 PACKAGES = ("pyworld", "auraloss", "pysptk")
@@ -52,13 +52,13 @@ def fit_recording(
     Raises:
         ValueError: a rate below 16 kHz; as `fit_voice`. Nothing is written then.
     """
-    voice, remarks = _as_the_models_are(recording)
+    voice, remarks = at_the_models_rate(recording)
     fit = fit_voice(voice, SAMPLE_RATE, model, steps, progress=progress)
     found, page = write_voice_fit(folder, fit, title, command, remarks)
     return FittedVoice(fit, found, page, "\n".join([*remarks, summary(fit, found)]))
 
 
-def _as_the_models_are(recording: audio.Recording) -> tuple[Tensor, list[str]]:
+def at_the_models_rate(recording: audio.Recording) -> tuple[Tensor, list[str]]:
     """Mono at 24 kHz, and what was done for it."""
     samples, remarks = recording.samples.mean(0), []
     if len(recording.samples) > 1:
@@ -82,13 +82,14 @@ def write_voice_fit(
     prediction = fit.patch(UNSEEN_SEED)
     found, remarks = metrics(fit, prediction)
     settings = fit.patch.vocoder.settings
+    parts = parts_before_the_filter(fit.patch.vocoder, fit.patch.pitch(), fit.patch.edited(), fit.audio)
     page = write_folder(
         folder,
         fit.patch,
         metrics=found,
         parameters=[parameter_record(spec) for spec in fit.patch.parameters_spec()],
         curves=_curves(fit),
-        tracks={"voice": {"target": fit.audio[None].float(), "prediction": prediction[None], **_parts(fit)}},
+        tracks={"voice": {"target": fit.audio[None].float(), "prediction": prediction[None], **parts}},
         sample_rate=round(fit.patch.sample_rate),
         run=run_record(
             title,
@@ -138,18 +139,29 @@ def summary(fit: VoiceFit, found: dict[str, float]) -> str:
     )
 
 
-def _parts(fit: VoiceFit) -> dict[str, Tensor]:
-    """The harmonics and the noise before the filter, and white noise through it: its spectrogram is the envelope in time."""
-    patch = fit.patch
-    random = torch.Generator().manual_seed(UNSEEN_SEED)
-    noise = torch.randn(patch.length, generator=random)
-    values = patch.edited()
-    harmonics, hiss = patch.vocoder.parts(Voice(patch.pitch(), patch.length, noise), values)
+@torch.no_grad()
+def parts_before_the_filter(
+    model: Vocoder, f0_hz: Tensor, values: Mapping[str, Tensor], target: Tensor
+) -> dict[str, Tensor]:
+    """The harmonics, the noise, and white noise through the filter: its spectrogram is the envelope over time."""
+    noise = torch.randn(len(target), generator=torch.Generator().manual_seed(UNSEEN_SEED))
+    harmonics, hiss = model.parts(Voice(f0_hz, len(target), noise), values)
     tracks = {"source": harmonics, "noise": hiss}
-    if patch.vocoder.filter.controls:
-        tracks["white noise through the filter"] = patch.vocoder.filter(noise, values)
-    peak = float(fit.audio.abs().max())
+    if model.filter.controls:
+        tracks["white noise through the filter"] = model.filter(noise, values)
+    peak = float(target.abs().max())
     return {name: (peak * sound / sound.abs().max().clamp(min=1e-9))[None] for name, sound in tracks.items()}
+
+
+def shape_curve(rd: Tensor, hop_s: float) -> dict[str, Any]:
+    """R_d over time."""
+    return {
+        "title": "Tension of the voice",
+        "x": TIME,
+        "y": SHAPE,
+        "series": [series("R_d", RD_FRAMES * hop_s * torch.arange(len(rd)), rd)],
+        "caption": "0.3 is tense, 1 normal, 2.7 breathy.",
+    }
 
 
 def _curves(fit: VoiceFit) -> list[dict[str, Any]]:
@@ -174,15 +186,4 @@ def _curves(fit: VoiceFit) -> list[dict[str, Any]]:
             "caption": "Against the noise, before the filter and its gain.",
         },
     ]
-    if "rd" in patch.values:
-        rd = patch.values["rd"]
-        curves.append(
-            {
-                "title": "Tension of the voice",
-                "x": TIME,
-                "y": SHAPE,
-                "series": [series("R_d", RD_FRAMES * hop_s * torch.arange(len(rd)), rd)],
-                "caption": "0.3 is tense, 1 normal, 2.7 breathy.",
-            }
-        )
-    return curves
+    return [*curves, shape_curve(patch.values["rd"], hop_s)] if "rd" in patch.values else curves

@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from diffapf import Compressor, Equalizer, Phaser, Plate, VocalChain, cli
 from diffapf.effects.time_constants import smoothing_rate
 from diffapf.synths.matcher import AcidMatcher
+from diffapf.synths.vocoder import VOCODERS
+from diffapf.synths.voice_encoder import AnalysisBySynthesis
 from recipes.identified import OPTIONS
 from recipes.training import Curriculum
 from scripts.recordings_table import fits_of
@@ -32,6 +34,7 @@ MODELS = {
     "plate": Plate,
     "peq": Equalizer,
     "vocal_chain": VocalChain,
+    "golf": AnalysisBySynthesis,
 }
 
 
@@ -42,6 +45,10 @@ def composed(*overrides: str, experiment: str = "phaser"):
 
 def experiment_of(choice: str) -> str:
     """What a choice is for."""
+    if choice.removeprefix("model=") in VOCODERS or any(
+        word in choice for word in ("singer", "voice", "analysis", "mono")
+    ):
+        return "golf"
     if any(word in choice for word in ("vocal", "VC-", "chunks", "stereo")):
         return "vocal_chain"
     if any(word in choice for word in ("acid", "adamw", "mss", "matching")):
