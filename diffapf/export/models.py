@@ -1,0 +1,31 @@
+"""Which models can be exported, and by which description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from diffapf.effects.phaser import Phaser
+from diffapf.export.description import Description, NotExportableError
+from diffapf.export.phaser import describe_phaser
+from diffapf.model import Model
+
+DESCRIPTIONS: dict[type[Model], Callable[[Any, int], Description]] = {
+    Phaser: describe_phaser,
+}
+
+
+def describe(model: Model, channels: int = 2, name: str | None = None) -> Description:
+    """A model as a kernel of 1 or 2 channels.
+
+    Raises:
+        NotExportableError: the model has no kernel, or one of its settings has none; the message says which.
+    """
+    found = DESCRIPTIONS.get(type(model))
+    kind = type(model).__name__
+    if found is None:
+        known = ", ".join(sorted(each.__name__ for each in DESCRIPTIONS))
+        raise NotExportableError(f"a {kind} cannot be exported; what can: {known}")
+    if channels not in (1, 2):
+        raise NotExportableError(f"a plugin has 1 or 2 channels, got {channels}")
+    return found(model, channels).named(name or f"diffapf {kind}")
