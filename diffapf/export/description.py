@@ -13,6 +13,9 @@ from diffapf.parameters import ParameterSpec
 UNIT_SUFFIXES = ("_hz", "_db", "_ms", "_us", "_us2")
 ROOMS = ("lfo", "sweep", "curve", "smoother", "detector", "look_ahead", "cell", "output", "bands")
 
+HIGHEST_RATE = 192_000
+"""Sample rate in Hz for which kernels have room where they keep the past; above they refuse to play."""
+
 
 class NotExportableError(ValueError):
     """A model, or a format for it, that is refused: the message says why, and what can be done."""
@@ -20,11 +23,12 @@ class NotExportableError(ValueError):
 
 @dataclass(frozen=True)
 class Knob:
-    """A parameter that a player turns.
+    """A parameter that a player turns; `parameter`: its name in the model, where it has one there.
 
     >>> from diffapf.parameters import ParameterSpec
-    >>> Knob.of(ParameterSpec("lfo.rate_hz", 25.0, "Hz", 0.01, 20.0, "log"))
-    Knob(symbol='rate_hz', name='Rate', unit='Hz', minimum=0.01, maximum=25.0, value=25.0, logarithmic=True)
+    >>> knob = Knob.of(ParameterSpec("lfo.rate_hz", 25.0, "Hz", 0.01, 20.0, "log"))
+    >>> knob.symbol, knob.name, knob.maximum
+    ('rate_hz', 'Rate', 25.0)
     """
 
     symbol: str
@@ -34,6 +38,7 @@ class Knob:
     maximum: float
     value: float
     logarithmic: bool = False
+    parameter: str = ""
 
     @classmethod
     def of(cls, spec: ParameterSpec) -> Knob:
@@ -52,6 +57,7 @@ class Knob:
             max(spec.maximum, spec.value),
             spec.value,
             spec.taper == "log",
+            spec.name,
         )
 
 
@@ -66,6 +72,7 @@ class Description:
         tables: arrays of numbers; beside each a macro NAME_COUNT is not needed: kernels know their sizes from settings.
         channels: of input and output, which the effect treats alike; of an instrument, 1 of output alone.
         instrument: played by keys.
+        latent: the output comes later than the input.
         remarks: what a user is told, in sentences.
         name: what the plugin is called.
     """
@@ -76,6 +83,7 @@ class Description:
     tables: Mapping[str, Sequence[float]] = field(default_factory=dict)
     channels: int = 1
     instrument: bool = False
+    latent: bool = False
     remarks: tuple[str, ...] = ()
     name: str = ""
 
@@ -87,7 +95,7 @@ class Description:
 
     def named(self, name: str) -> Description:
         """The same under another name; raises NotExportableError for one that C and Turtle cannot hold."""
-        if not name.strip() or not name.isprintable() or not name.isascii() or set(name) & set("\"\\<>&?"):
+        if not name.strip() or not name.isprintable() or not name.isascii() or set(name) & set('"\\<>&?'):
             raise NotExportableError(f"a plugin's name is of letters, digits and blanks, without quotes, got {name!r}")
         return replace(self, name=name)
 
@@ -120,6 +128,7 @@ class Description:
             f"#define OUTPUTS {self.channels}",
             f"#define CHANNELS {self.channels}",
             *(["#define INSTRUMENT"] if self.instrument else []),
+            *(["#define LATENT"] if self.latent else []),
             *(f"#define {name} {_macro(value)}" for name, value in self.settings.items()),
             "",
             f"#define KNOBS {len(self.knobs)}",

@@ -2,7 +2,7 @@
 #include <math.h>
 
 #define PI 3.14159265358979323846
-#define SMALLEST 1e-60 /* memories below are silence: numbers near 1e-308 are slow */
+#define SMALLEST 1e-38 /* memories below are silence: what is too small for normal numbers is slow, here and behind */
 
 static inline double at_least(double x, double least) { return x < least ? least : x; }
 static inline double at_most(double x, double most) { return x > most ? most : x; }

@@ -65,10 +65,11 @@ private:
         kernel_free(kernel);
         kernel = kernel_new(getSampleRate());
         for (uint32_t i = 0; i < KNOBS; i++) turn(i);
-        if (kernel) {
-            kernel_reset(kernel);
-            setLatency(static_cast<uint32_t>(kernel_latency(kernel)));
-        }
+        if (!kernel) return;
+        kernel_reset(kernel);
+#ifdef LATENT
+        setLatency(static_cast<uint32_t>(kernel_latency(kernel)));
+#endif
     }
 
     /* The model's own value comes through floats as it is. */
