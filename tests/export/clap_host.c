@@ -8,6 +8,7 @@
 
 #include "clap/entry.h"
 #include "clap/events.h"
+#include "clap/ext/latency.h"
 #include "clap/ext/params.h"
 #include "clap/host.h"
 #include "clap/plugin-factory.h"
@@ -33,8 +34,11 @@ static uint32_t event_count;
 static uint32_t size(const clap_input_events_t *list) { return (void)list, event_count; }
 static const clap_event_header_t *get(const clap_input_events_t *list, uint32_t i) { return (void)list, &events[i].header; }
 static bool push(const clap_output_events_t *list, const clap_event_header_t *event) { return (void)list, (void)event, true; }
-static const void *extension(const clap_host_t *host, const char *id) { return (void)host, (void)id, NULL; }
 static void nothing(const clap_host_t *host) { (void)host; }
+static const clap_host_latency_t latency = {nothing};
+static const void *extension(const clap_host_t *host, const char *id) {
+    return (void)host, strcmp(id, CLAP_EXT_LATENCY) ? NULL : &latency;
+}
 
 static int fail(const char *what) {
     fprintf(stderr, "clap_host: %s\n", what);

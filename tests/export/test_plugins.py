@@ -1,4 +1,4 @@
-"""Plugins equal their Python models, in hosts: LADSPA by ctypes, LV2 in ecasound, VST3 in pedalboard, CLAP in a host of ours."""
+"""Plugins equal their Python models, in hosts: LADSPA by ctypes, LV2 in ecasound, VST3 in pedalboard, CLAP in ours."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def test_lv2(make, tmp_path):
     )
     assert said.returncode == 0, said.stderr
     assert "Found 0 errors" in said.stdout + said.stderr
-    values, x = turned(description.knobs), sound()
+    # ecasound reads a few digits of what it is told, and clips at full scale
+    values, x = {name: float(np.float32(round(v, 1))) for name, v in turned(description.knobs).items()}, 0.2 * sound()
     with changed(model, description, values):
         reference = played(model, x)
     y = ecasound_lv2(bundle, uri(description), RATE, x, list(values.values()), tmp_path)
@@ -84,36 +85,22 @@ def test_vst3(make, tmp_path):
     assert plugin.preset_data[8:40].decode() == class_id(description, windows=False)
     assert plugin.reported_latency_samples == model.latency
 
-    def run(block: int = 512) -> np.ndarray:
-        """Without the host's compensation of latency, which drops the first samples."""
-        padded = np.concatenate([x, np.zeros((2, model.latency), np.float32)], 1)
-        y = plugin(padded, RATE, buffer_size=block)
-        return np.concatenate([np.zeros((2, x.shape[1] + model.latency - y.shape[1]), np.float32), y], 1)[
-            :, : x.shape[1]
-        ]
-
-    reference = played(model, x)
-    reference[:, : model.latency] = 0
     for block in (64, 512, 8192):
-        assert error_db(run(block), reference) < PARITY_DB
-    values = turned(description.knobs)
-    with changed(model, description, values):
-        reference = played(model, x)
-        reference[:, : model.latency] = 0
-        if "depth" not in values:
+        assert error_db(plugin(x, RATE, buffer_size=block), in_time(model, x)) < PARITY_DB
+    if "depth" not in turned(description.knobs):  # which is no parameter of the model, of which presets are made
+        with changed(model, description, turned(description.knobs)):
             preset.write_bytes(vst_preset(describe(model)))
             plugin.load_preset(str(preset))
-            assert error_db(run(), reference) < PARITY_DB
-    own = (tmp_path / "own.vstpreset", vst_preset(description))
-    own[0].write_bytes(own[1])
-    plugin.load_preset(str(own[0]))
-    assert error_db(run(), played_late(model, x)) < PARITY_DB
+            assert error_db(plugin(x, RATE), in_time(model, x)) < PARITY_DB
+    preset.write_bytes(vst_preset(description))
+    plugin.load_preset(str(preset))
+    assert error_db(plugin(x, RATE), in_time(model, x)) < PARITY_DB
 
 
-def played_late(model, x) -> np.ndarray:
-    y = played(model, x)
-    y[:, : model.latency] = 0
-    return y
+def in_time(model, x: np.ndarray) -> np.ndarray:
+    """As hosts play it, which take the latency out."""
+    longer = np.concatenate([x, np.zeros((2, model.latency), np.float32)], 1)
+    return played(model, longer)[:, model.latency :]
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +114,10 @@ def test_clap(make, tmp_path, clap_host):
     model = make()
     description = describe(model)
     (plugin,) = export(description, tmp_path, ["clap"])
-    values, x, extra = turned(description.knobs), sound(), int(description.latent)
+    values, x = turned(description.knobs), sound()
     with changed(model, description, values):
         reference = played(model, x)
-    y = play_clap([str(clap_host)], plugin, RATE, x, {i + extra: v for i, v in enumerate(values.values())}, tmp_path)
+    y = play_clap([str(clap_host)], plugin, RATE, x, dict(enumerate(values.values())), tmp_path)
     assert error_db(y, reference) < PARITY_DB
     y = play_clap([str(clap_host)], plugin, RATE, x, {}, tmp_path)
     assert error_db(y, played(model, x)) < PARITY_DB
