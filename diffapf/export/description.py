@@ -69,7 +69,7 @@ class Description:
         kernel: the file in kernels/, without .c.
         knobs: in the order of the plugin's parameters.
         settings: macros: numbers, or names that the kernel knows.
-        tables: arrays of numbers; beside each a macro NAME_COUNT is not needed: kernels know their sizes from settings.
+        tables, single_tables: arrays of numbers, in double and in single precision.
         channels: of input and output, which the effect treats alike; of an instrument, 1 of output alone.
         instrument: played by keys.
         latent: the output comes later than the input.
@@ -81,6 +81,7 @@ class Description:
     knobs: tuple[Knob, ...]
     settings: Mapping[str, float | int | str]
     tables: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    single_tables: Mapping[str, Sequence[float]] = field(default_factory=dict)
     channels: int = 1
     instrument: bool = False
     latent: bool = False
@@ -137,6 +138,7 @@ class Description:
             *(f"    {_knob(knob)}," for knob in self.knobs),
             "};",
             *(f"static const double {name}[] = {{{_numbers(values)}}};" for name, values in self.tables.items()),
+            *(f"static const float {name}[] = {{{_numbers(values)}}};" for name, values in self.single_tables.items()),
             "",
             "#endif",
         ]

@@ -18,4 +18,4 @@ def describe_equalizer(equalizer: Equalizer, channels: int) -> Description:
         knobs = [place.get(f"bands.{name}.{number}", -1) for number in NUMBERS]
         rows += [SHAPES.index(shape), *knobs, q]  # type: ignore[list-item]
     settings = {"BANDS": len(equalizer.bands)}
-    return Description("equalizer", tuple(map(Knob.of, specs)), settings, {"bands": rows}, channels)
+    return Description("equalizer", tuple(map(Knob.of, specs)), settings, {"bands": rows}, channels=channels)

@@ -31,4 +31,6 @@ def describe_levelling_amplifier(amplifier: LevellingAmplifier, channels: int) -
         "saturation": [] if output.saturation is None else output.saturation().tolist(),
     }
     knobs = tuple(map(Knob.of, specs))
-    return Description("levelling_amplifier", knobs, settings, tables, channels, latent=output.delay_us is not None)
+    return Description(
+        "levelling_amplifier", knobs, settings, tables, channels=channels, latent=output.delay_us is not None
+    )

@@ -9,18 +9,21 @@ from diffapf.effects.compressor import Compressor
 from diffapf.effects.equalizer import Equalizer
 from diffapf.effects.levelling_amplifier import LevellingAmplifier
 from diffapf.effects.phaser import Phaser
+from diffapf.export.acid import describe_acid
 from diffapf.export.compressor import describe_compressor
 from diffapf.export.description import Description, NotExportableError
 from diffapf.export.equalizer import describe_equalizer
 from diffapf.export.levelling_amplifier import describe_levelling_amplifier
 from diffapf.export.phaser import describe_phaser
 from diffapf.model import Model
+from diffapf.synths.patch import AcidPatch
 
 DESCRIPTIONS: dict[type[Model], Callable[[Any, int], Description]] = {
     Phaser: describe_phaser,
     Compressor: describe_compressor,
     LevellingAmplifier: describe_levelling_amplifier,
     Equalizer: describe_equalizer,
+    AcidPatch: describe_acid,
 }
 
 

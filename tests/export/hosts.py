@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -166,11 +166,18 @@ def build_clap_host(dpf: Path, output: Path, compiler: Sequence[str] = ("cc",)) 
 
 
 def play_clap(
-    host: Sequence[str], plugin: Path, sample_rate: int, x: Audio, values: dict[int, float], folder: Path
+    host: Sequence[str],
+    plugin: Path,
+    sample_rate: int,
+    x: Audio,
+    values: Mapping[int, float],
+    folder: Path,
+    keys: Iterable[tuple[int, int, float]] = (),
 ) -> Audio:
-    """By clap_host.c; of an instrument x is silence of two channels that keys are read from, see there."""
+    """By clap_host.c; of an instrument, which (sample, pitch, velocity) are pressed, x is silence of its length."""
     (folder / "in.raw").write_bytes(np.ascontiguousarray(x.T).tobytes())
-    settings = [f"{index}={value!r}" for index, value in values.items()]
+    events = [f"{index}={value!r}" for index, value in values.items()]
+    events += [f"{sample}:{pitch}:{velocity!r}" for sample, pitch, velocity in keys]
     files = [str(folder / "in.raw"), str(folder / "out.raw")]
-    subprocess.run([*host, str(plugin), str(sample_rate), str(len(x)), *files, *settings], check=True)
+    subprocess.run([*host, str(plugin), str(sample_rate), str(len(x)), *files, *events], check=True)
     return np.frombuffer((folder / "out.raw").read_bytes(), np.float32).reshape(-1, len(x)).T

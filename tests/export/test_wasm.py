@@ -6,7 +6,6 @@ import base64
 import importlib.util
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from tests.export.models import KINDS, PARITY_DB, RATE, changed, error_db, playe
 if importlib.util.find_spec("ziglang") is None:
     pytest.skip("ziglang, which compiles to WebAssembly, is not installed", allow_module_level=True)
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 BLOCK = 128
 
 
@@ -65,17 +63,6 @@ def test_the_module_equals_the_model(page):
 
 
 # ------------------------------------------------------------------------------------------------------ in a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -98,6 +98,8 @@ void kernel_process(Kernel *k, const float *const *in, float *const *out, int fr
 
 void kernel_note(Kernel *k, int pitch, double velocity) {
 #ifdef INSTRUMENT
+    if (k->turned && !k->running) kernel_reset(k);
+    k->running = 1;
     note(&k->design, &k->memory, pitch, velocity);
 #else
     (void)k, (void)pitch, (void)velocity;
