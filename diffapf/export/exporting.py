@@ -13,12 +13,13 @@ from diffapf.export.compilers import NATIVE, TARGETS, Target, in_parallel, targe
 from diffapf.export.description import Description, NotExportableError
 from diffapf.export.formats.c import C
 from diffapf.export.formats.dpf import CLAP, VST3, find_dpf
+from diffapf.export.formats.faust import FAUST
 from diffapf.export.formats.job import Format, Job
 from diffapf.export.formats.ladspa import LADSPA
 from diffapf.export.formats.lv2 import LV2
 from diffapf.export.formats.wasm import WASM_PAGE
 
-FORMATS = {each.name: each for each in (C, LADSPA, LV2, VST3, CLAP, WASM_PAGE)}
+FORMATS = {each.name: each for each in (C, LADSPA, LV2, VST3, CLAP, FAUST, WASM_PAGE)}
 WHY_NO_INSTRUMENT = {
     "ladspa": "LADSPA knows no keys",
     "lv2": "LV2 plugins of this export take no MIDI",
