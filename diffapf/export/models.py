@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -40,4 +41,9 @@ def describe(model: Model, channels: int = 2, name: str | None = None) -> Descri
         raise NotExportableError(f"a {kind} cannot be exported; what can: {known}")
     if channels not in (1, 2):
         raise NotExportableError(f"a plugin has 1 or 2 channels, got {channels}")
-    return found(model, channels).named(name or f"diffapf {kind}")
+    return found(model, channels).named(name or f"diffapf {_in_words(kind)}")
+
+
+def _in_words(kind: str) -> str:
+    """A class's name as words."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
