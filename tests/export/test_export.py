@@ -197,6 +197,23 @@ def _glibc_versions(binary: bytes) -> list[bytes]:
     return [part.split(b"\0")[0] for part in binary.split(b"GLIBC_")[1:]]
 
 
+@needs_zig
+@pytest.mark.skipif("DIFFAPF_SLOW_TESTS" not in os.environ, reason="takes minutes the first time: DIFFAPF_SLOW_TESTS=1")
+def test_a_host_survives_what_zig_built(tmp_path):
+    """Plays it, unloads it, and ends well: a library's end must come before it is gone."""
+    pytest.importorskip("pedalboard", reason="pedalboard is not installed")
+    model, x = KINDS["phaser"](), sound()
+    made = export(describe(model), tmp_path, ["vst3"], "linux")
+    bundle = next(path for path in made if path.parent.name == "linux-x86_64" and path.suffix == ".vst3")
+    np.save(tmp_path / "in.npy", x)
+    host = (
+        "import sys, numpy, pedalboard; bundle, folder = sys.argv[1:]; x = numpy.load(folder + '/in.npy');"
+        f"numpy.save(folder + '/out.npy', pedalboard.load_plugin(bundle)(x, {RATE}))"
+    )
+    subprocess.run([sys.executable, "-c", host, bundle, tmp_path], check=True)
+    assert error_db(np.load(tmp_path / "out.npy"), played(model, x)) < PARITY_DB
+
+
 WINE = next((path for path in (shutil.which("wine64"), "/usr/lib/wine/wine64") if path and Path(path).exists()), None)
 
 

@@ -1,6 +1,13 @@
 /* The kernel as a plugin of DPF, which makes VST3 and CLAP of it. */
 #include <DistrhoPlugin.hpp>
 
+#if defined __linux__
+/* Zig links no code that ends a library: without it, what is to run then would run at the host's end, when it is unloaded. */
+extern "C" void __cxa_finalize(void *);
+extern "C" __attribute__((visibility("hidden"))) void *__dso_handle;
+__attribute__((destructor)) static void finalize() { __cxa_finalize(&__dso_handle); }
+#endif
+
 START_NAMESPACE_DISTRHO
 
 class KernelPlugin : public Plugin {
