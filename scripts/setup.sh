@@ -18,3 +18,4 @@ install torch setuptools wheel ninja
 install --editable '.[train,dev]'
 # The peers are only compared with; torchlpc is compiled here, which needs a C++ compiler.
 install --editable '.[peers]' || echo "The peers (torchlpc, philtorch, torchaudio) could not be installed: tests that compare with them will be skipped." >&2
+install --editable '.[hosts]' || echo "The hosts (pedalboard, wasmtime, ziglang) could not be installed: tests that play plugins in them will be skipped." >&2
