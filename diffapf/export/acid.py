@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from diffapf.export.description import Description, Knob, NotExportableError
 from diffapf.synths.acid_filters import LOWEST_CUTOFF_HZ, Coefficients
 from diffapf.synths.noise import LENGTH as NOISE_LENGTH
@@ -14,7 +16,7 @@ CUTOFF = Knob("cutoff", "Cutoff", "octaves", -5.0, 5.0, 0.0)  # added to the tra
 
 def describe_acid(patch: AcidPatch, channels: int) -> Description:
     """The kernel of a patch; all channels sound alike."""
-    settings = patch.synth.settings
+    settings: dict[str, Any] = patch.synth.settings
     if settings["filter"] == "lstm":
         raise NotExportableError(
             "filter='lstm' is a network of 64 units at every sample, too slow for a plugin: fit with another filter"

@@ -10,8 +10,8 @@
 #define ORDER (FILTER_TAPS - 1 + STAGES)
 
 typedef struct {
-    int latency, hop;
-    double sample_rate, frame_seconds, knob[KNOBS];
+    int latency;
+    Control control;
     double b[FILTER_TAPS], a[FILTER_TAPS];
 } Design;
 
@@ -28,26 +28,23 @@ typedef struct {
 
 static int designed(Design *d, const double *knob, double sample_rate) {
     d->latency = 0;
-    d->hop = samples_a_frame(sample_rate);
-    d->sample_rate = sample_rate;
-    d->frame_seconds = d->hop / sample_rate;
-    for (int i = 0; i < KNOBS; i++) d->knob[i] = knob[i];
+    d->control = control_at(knob, sample_rate);
     design_filter(input_b, input_a, sample_rate, d->b, d->a);
     return 1;
 }
 
 static void next_coefficients(const Design *d, Memory *m) {
-    double p = tanh(next_frame(&m->clock, d->knob, d->frame_seconds, d->sample_rate));
+    double p = tanh(next_frame(&m->clock, &d->control));
     double a[STAGES + 1], b[STAGES + 1], numerator[STAGES + 1], term = 1;
     for (int i = 0; i <= STAGES; i++) {
         a[i] = term;
         term *= -p * (STAGES - i) / (i + 1);
     }
     for (int i = 0; i <= STAGES; i++) b[i] = (STAGES % 2 ? -1 : 1) * a[STAGES - i];
-    double scale = 1 / (a[0] - d->knob[KNOB_FEEDBACK] * b[0]);
+    double scale = 1 / (a[0] - d->control.knob[KNOB_FEEDBACK] * b[0]);
     for (int i = 0; i <= STAGES; i++) {
-        a[i] -= d->knob[KNOB_FEEDBACK] * b[i];
-        numerator[i] = d->knob[KNOB_THROUGH] * a[i] + b[i];
+        a[i] -= d->control.knob[KNOB_FEEDBACK] * b[i];
+        numerator[i] = d->control.knob[KNOB_THROUGH] * a[i] + b[i];
     }
     for (int i = 0; i <= ORDER; i++) m->next.b[i] = m->next.a[i] = 0;
     add_product(m->next.b, scale, d->b, FILTER_TAPS, numerator, STAGES + 1);
@@ -55,7 +52,7 @@ static void next_coefficients(const Design *d, Memory *m) {
 }
 
 static void rest(const Design *d, Memory *m) {
-    start_clock(&m->clock, d->knob[KNOB_RATE_HZ]);
+    start_clock(&m->clock, d->control.knob[KNOB_RATE_HZ]);
     next_coefficients(d, m);
 }
 
@@ -75,13 +72,13 @@ static void run(const Design *d, Memory *m, const float *const *in, float *const
             m->now = m->next;
             next_coefficients(d, m);
         }
-        double weight = (double)m->offset / d->hop;
+        double weight = (double)m->offset / d->control.hop;
         Frame f;
         for (int i = 0; i <= ORDER; i++) {
             f.b[i] = m->now.b[i] + weight * (m->next.b[i] - m->now.b[i]);
             f.a[i] = m->now.a[i] + weight * (m->next.a[i] - m->now.a[i]);
         }
-        m->offset = m->offset + 1 == d->hop ? 0 : m->offset + 1;
+        m->offset = m->offset + 1 == d->control.hop ? 0 : m->offset + 1;
         for (int c = 0; c < CHANNELS; c++) out[c][n] = (float)tick(&f, m->x[c], m->y[c], in[c][n]);
     }
 }

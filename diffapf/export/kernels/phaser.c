@@ -15,8 +15,8 @@
 #include "sweep.h"
 
 typedef struct {
-    int latency, hop;
-    double sample_rate, frame_seconds, knob[KNOBS];
+    int latency;
+    Control control;
     double b[FILTER_TAPS], a[FILTER_TAPS], dry_b[FILTER_TAPS], dry_a[FILTER_TAPS];
     double through, c0, c1, pole;
 } Design;
@@ -36,10 +36,7 @@ typedef struct {
 
 static int designed(Design *d, const double *knob, double sample_rate) {
     d->latency = 0;
-    d->hop = samples_a_frame(sample_rate);
-    d->sample_rate = sample_rate;
-    d->frame_seconds = d->hop / sample_rate;
-    for (int i = 0; i < KNOBS; i++) d->knob[i] = knob[i];
+    d->control = control_at(knob, sample_rate);
     design_filter(input_b, input_a, sample_rate, d->b, d->a);
 #if DRY_FILTER
     design_filter(dry_b, dry_a, sample_rate, d->dry_b, d->dry_a);
@@ -65,20 +62,20 @@ static int designed(Design *d, const double *knob, double sample_rate) {
 }
 
 static void rest(const Design *d, Memory *m) {
-    start_clock(&m->clock, d->knob[KNOB_RATE_HZ]);
-    m->v = next_frame(&m->clock, d->knob, d->frame_seconds, d->sample_rate);
+    start_clock(&m->clock, d->control.knob[KNOB_RATE_HZ]);
+    m->v = next_frame(&m->clock, &d->control);
 }
 
 static double coefficient(const Design *d, Memory *m) {
     if (m->offset == 0) {
         double v = m->v;
-        m->v = next_frame(&m->clock, d->knob, d->frame_seconds, d->sample_rate);
+        m->v = next_frame(&m->clock, &d->control);
         m->power = exp(2 * v);
-        m->ratio = exp(2 * (m->v - v) / d->hop);
+        m->ratio = exp(2 * (m->v - v) / d->control.hop);
     }
     double p = (m->power - 1) / (m->power + 1);
     m->power *= m->ratio;
-    m->offset = m->offset + 1 == d->hop ? 0 : m->offset + 1;
+    m->offset = m->offset + 1 == d->control.hop ? 0 : m->offset + 1;
     return p;
 }
 

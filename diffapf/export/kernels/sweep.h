@@ -1,5 +1,18 @@
 /* What moves a phaser: an LFO, its shape, and the break frequency of the all-passes as v = artanh p, at the control rate. */
 
+/* What the control rate knows. */
+typedef struct {
+    int hop; /* samples a frame; a half is rounded to the even number */
+    double sample_rate, frame_seconds, knob[KNOBS];
+} Control;
+
+static Control control_at(const double *knob, double sample_rate) {
+    Control control = {(int)at_least(nearbyint(HOP_SECONDS * sample_rate), 1), sample_rate, 0, {0}};
+    control.frame_seconds = control.hop / sample_rate;
+    for (int i = 0; i < KNOBS; i++) control.knob[i] = knob[i];
+    return control;
+}
+
 /* Where the LFO is: cycles since a frame at which its rate was set, so that turning the rate never makes it jump. */
 typedef struct {
     double frame, since, cycles, rate_hz;
@@ -67,23 +80,21 @@ static double break_frequency(const double *knob, double s) {
 }
 
 /* v of the present frame; then the clock goes on to the next. */
-static double next_frame(Clock *clock, const double *knob, double frame_seconds, double sample_rate) {
-    if (knob[KNOB_RATE_HZ] != clock->rate_hz) {
-        clock->cycles = lfo_cycles(clock, frame_seconds);
+static double next_frame(Clock *clock, const Control *control) {
+    double rate_hz = control->knob[KNOB_RATE_HZ];
+    if (rate_hz != clock->rate_hz) {
+        clock->cycles = lfo_cycles(clock, control->frame_seconds);
         clock->since = clock->frame;
-        clock->rate_hz = knob[KNOB_RATE_HZ];
+        clock->rate_hz = rate_hz;
     }
-    double cycles = lfo_cycles(clock, frame_seconds);
+    double cycles = lfo_cycles(clock, control->frame_seconds);
 #if LFO_DRIFT_KNOTS
-    cycles += drift(clock->frame * frame_seconds);
+    cycles += drift(clock->frame * control->frame_seconds);
 #endif
     clock->frame += 1;
-    double hz = at_most(break_frequency(knob, lfo_value(knob, cycles)), 0.49 * sample_rate);
-    return -0.5 * log(tan(PI / sample_rate * hz));
+    double hz = break_frequency(control->knob, lfo_value(control->knob, cycles));
+    return -0.5 * log(tan(PI / control->sample_rate * at_most(hz, 0.49 * control->sample_rate)));
 }
-
-/* Samples a control frame; a half is rounded to the even number. */
-static int samples_a_frame(double sample_rate) { return (int)at_least(nearbyint(HOP_SECONDS * sample_rate), 1); }
 
 #if WITH_DELAY
 /* A delay by d samples through four points of a polynomial. */
