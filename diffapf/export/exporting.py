@@ -22,7 +22,6 @@ from diffapf.export.formats.wasm import WASM_PAGE
 FORMATS = {each.name: each for each in (C, LADSPA, LV2, VST3, CLAP, FAUST, WASM_PAGE)}
 WHY_NO_INSTRUMENT = {
     "ladspa": "LADSPA knows no keys",
-    "lv2": "LV2 plugins of this export take no MIDI",
     "faust": "the synth is written in C only",
 }
 
@@ -78,7 +77,7 @@ def _format(name: str, description: Description) -> Format:
         raise NotExportableError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
     if description.instrument and not FORMATS[name].instruments:
         raise NotExportableError(
-            f"an instrument cannot be exported as {name}: {WHY_NO_INSTRUMENT[name]}; use vst3, clap, wasm or c"
+            f"an instrument cannot be exported as {name}: {WHY_NO_INSTRUMENT[name]}; use lv2, vst3, clap, wasm or c"
         )
     return FORMATS[name]
 

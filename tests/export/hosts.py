@@ -1,8 +1,9 @@
-"""Small hosts: a kernel and a LADSPA plugin by ctypes, an LV2 plugin by ecasound, CLAP by our own C program."""
+"""Small hosts: a kernel, LADSPA and LV2 instruments by ctypes, LV2 effects by ecasound, CLAP by a C program of ours."""
 
 from __future__ import annotations
 
 import ctypes
+import struct
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -155,6 +156,73 @@ def ecasound_lv2(bundle: Path, uri: str, sample_rate: int, x: Audio, values: Seq
     paths = {"LV2_PATH": f"{bundle.parent}:/usr/lib/lv2", "PATH": "/usr/bin:/bin", "HOME": str(folder)}
     subprocess.run(["ecasound", "-q", "-X", kind, *files], check=True, capture_output=True, env=paths)
     return soundfile.read(folder / "out.wav", dtype="float32")[0].T
+
+
+class Lv2Descriptor(ctypes.Structure):
+    _fields_ = (
+        ("uri", ctypes.c_char_p),
+        ("instantiate", ctypes.CFUNCTYPE(HANDLE, ctypes.c_void_p, ctypes.c_double, ctypes.c_char_p, ctypes.c_void_p)),
+        ("connect_port", ctypes.CFUNCTYPE(None, HANDLE, ctypes.c_uint32, ctypes.c_void_p)),
+        ("activate", ctypes.CFUNCTYPE(None, HANDLE)),
+        ("run", ctypes.CFUNCTYPE(None, HANDLE, ctypes.c_uint32)),
+        ("deactivate", ctypes.c_void_p),
+        ("cleanup", ctypes.CFUNCTYPE(None, HANDLE)),
+        ("extension_data", ctypes.c_void_p),
+    )
+
+
+class Lv2Feature(ctypes.Structure):
+    _fields_ = (("uri", ctypes.c_char_p), ("data", ctypes.c_void_p))
+
+
+MAP = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_void_p, ctypes.c_char_p)
+
+
+class Lv2Map(ctypes.Structure):
+    _fields_ = (("handle", ctypes.c_void_p), ("map", MAP))
+
+
+class Lv2KeysHost:
+    """Plays an LV2 instrument: numbers its URIs, and hands it keys as a sequence of atoms."""
+
+    def __init__(self, bundle: Path, description: Description):
+        library = ctypes.CDLL(str(next(bundle.glob("*.so"))))
+        library.lv2_descriptor.restype = ctypes.POINTER(Lv2Descriptor)
+        self.pointer, self.description = library.lv2_descriptor(0), description
+        self.numbers: dict[bytes, int] = {}
+        self.map = Lv2Map(None, MAP(lambda _, uri: self.numbers.setdefault(uri, len(self.numbers) + 1)))
+
+    def play(self, sample_rate: int, length: int, keys: Iterable[tuple[int, int, float]], block: int) -> Audio:
+        plugin, knobs = self.pointer.contents, self.description.knobs
+        feature = Lv2Feature(
+            b"http://lv2plug.in/ns/ext/urid#map", ctypes.cast(ctypes.pointer(self.map), ctypes.c_void_p)
+        )
+        features = (ctypes.c_void_p * 2)(ctypes.addressof(feature), None)
+        descriptor = ctypes.cast(self.pointer, ctypes.c_void_p)
+        assert not plugin.instantiate(descriptor, sample_rate, b"", None), "it needs urid:map"
+        handle = plugin.instantiate(descriptor, sample_rate, b"", ctypes.addressof(features))
+        y, keys = np.empty((self.description.channels, length), np.float32), list(keys)
+        controls = [ctypes.c_float(knob.value) for knob in knobs] + [ctypes.c_float()]
+        for port, value in enumerate(controls, len(y)):
+            plugin.connect_port(handle, port, ctypes.addressof(value))
+        plugin.activate(handle)
+        for first in range(0, length, block):
+            frames = min(block, length - first)
+            sequence = self._sequence([key for key in keys if first <= key[0] < first + frames], first)
+            plugin.connect_port(handle, len(y) + len(controls), ctypes.addressof(sequence))
+            for port, pointer in enumerate(at(y, first)):
+                plugin.connect_port(handle, port, ctypes.cast(pointer, ctypes.c_void_p))
+            plugin.run(handle, frames)
+        plugin.cleanup(handle)
+        return y
+
+    def _sequence(self, keys: Sequence[tuple[int, int, float]], first: int) -> ctypes.Array:
+        midi = self.numbers[b"http://lv2plug.in/ns/ext/midi#MidiEvent"]
+        events = b""
+        for sample, pitch, velocity in keys:
+            message = bytes([0x90 if velocity else 0x80, pitch, round(127 * velocity)])
+            events += struct.pack("<qII", sample - first, len(message), midi) + message + bytes(5)
+        return ctypes.create_string_buffer(struct.pack("<IIII", 8 + len(events), 0, 0, 0) + events)
 
 
 def build_clap_host(dpf: Path, output: Path, compiler: Sequence[str] = ("cc",)) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from diffapf.export.formats.dpf import find_dpf
 from diffapf.midi import Held, one_voice
 from diffapf.synths.patch import AcidPatch
 from diffapf.synths.player import Player
-from tests.export.hosts import KernelHost, build_clap_host, play_clap
+from tests.export.hosts import KernelHost, Lv2KeysHost, build_clap_host, play_clap
 from tests.export.models import PARITY_DB, RATE, error_db
 from tests.export.test_plugins import needs_dpf
 
@@ -108,6 +110,20 @@ def test_vst3(tmp_path, monkeypatch):
         assert error_db(y, played(made)) < PARITY_DB
 
 
+def test_lv2(tmp_path):
+    """In a host of ours, which hands on keys as atoms."""
+    made = patch()
+    (bundle,) = export(describe(made), tmp_path, ["lv2"])
+    host = Lv2KeysHost(bundle, describe(made))
+    for block in (64, 4096):
+        assert error_db(host.play(RATE, LENGTH, presses(), block), played(made)) < PARITY_DB
+    if shutil.which("lv2_validate"):
+        said = subprocess.run(
+            ["lv2_validate", *map(str, bundle.glob("*.ttl"))], capture_output=True, text=True, check=True
+        )
+        assert "Found 0 errors" in said.stdout + said.stderr
+
+
 @needs_dpf
 def test_clap(tmp_path):
     made = patch()
@@ -140,7 +156,7 @@ def test_the_page(tmp_path, browser):
         ({"filter": "lstm"}, "c", "too slow"),
         ({"level": "power"}, "c", "trajectory"),
         ({}, "ladspa", "LADSPA knows no keys"),
-        ({}, "lv2", "no MIDI"),
+        ({}, "faust", "in C only"),
     ],
 )
 def test_what_cannot_be_played_is_refused(tmp_path, settings, format, why):

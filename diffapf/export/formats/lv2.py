@@ -9,12 +9,15 @@ from diffapf.export.files import WRAPPERS, write_sources
 from diffapf.export.formats.job import Format, Job
 
 PREFIXES = """\
+@prefix atom: <http://lv2plug.in/ns/ext/atom#> .
 @prefix doap: <http://usefulinc.com/ns/doap#> .
 @prefix lv2: <http://lv2plug.in/ns/lv2core#> .
+@prefix midi: <http://lv2plug.in/ns/ext/midi#> .
 @prefix pprops: <http://lv2plug.in/ns/ext/port-props#> .
 @prefix rdf: <http://www.w3.org/1999/02/22-rdf-syntax-ns#> .
 @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
 @prefix units: <http://lv2plug.in/ns/extensions/units#> .
+@prefix urid: <http://lv2plug.in/ns/ext/urid#> .
 """
 UNITS = {"Hz": "units:hz", "dB": "units:db", "ms": "units:ms", "octaves": "units:oct"}
 CHANNELS = {1: ("",), 2: (" left", " right")}
@@ -53,6 +56,12 @@ def plugin(description: Description) -> str:
         'a lv2:OutputPort , lv2:ControlPort ; lv2:symbol "latency" ; lv2:name "Latency" ; lv2:designation lv2:latency ; '
         "lv2:portProperty lv2:reportsLatency , lv2:integer ; lv2:minimum 0 ; lv2:maximum 1000000"
     )
+    if description.instrument:
+        ports.append(
+            "a lv2:InputPort , atom:AtomPort ; atom:bufferType atom:Sequence ; atom:supports midi:MidiEvent ; "
+            'lv2:symbol "keys" ; lv2:name "Keys" ; lv2:designation lv2:control'
+        )
+    needed = "    lv2:requiredFeature urid:map ;\n" if description.instrument else ""
     listed = " ,\n".join(f"        [ {port} ; lv2:index {i} ]" for i, port in enumerate(ports))
     return f"""{PREFIXES}
 <{uri(description)}>
@@ -62,7 +71,7 @@ def plugin(description: Description) -> str:
     lv2:minorVersion 1 ;
     lv2:microVersion 0 ;
     lv2:optionalFeature lv2:hardRTCapable ;
-    lv2:port
+{needed}    lv2:port
 {listed} .
 """
 
@@ -90,4 +99,4 @@ def _decimal(value: float) -> str:
     return f"{value:.17f}".rstrip("0") + "0"
 
 
-LV2 = Format("lv2", make, instruments=False)
+LV2 = Format("lv2", make)

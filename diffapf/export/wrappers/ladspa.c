@@ -64,7 +64,10 @@ static void *instantiate(const Descriptor *descriptor, unsigned long rate) {
 
 static void connect_port(void *handle, unsigned long port, float *data) { plugin_connect(handle, (unsigned)port, data); }
 
-static void run(void *handle, unsigned long frames) { plugin_run(handle, (unsigned)frames); }
+static void run(void *handle, unsigned long frames) {
+    plugin_turn(handle);
+    plugin_play(handle, 0, (unsigned)frames);
+}
 
 static int port_kinds[PORTS];
 static const char *port_names[PORTS];

@@ -1,9 +1,16 @@
-/* What LADSPA and LV2 have in common: a kernel behind numbered ports, first the audio, then the knobs, then the latency. */
+/* What LADSPA and LV2 have in common: a kernel behind numbered ports, first the audio, then the knobs, the latency, and the keys of
+ * an instrument. */
 #include <stdlib.h>
 
 #include "model.h"
 
-enum { FIRST_OUTPUT = INPUTS, FIRST_KNOB = INPUTS + OUTPUTS, LATENCY = FIRST_KNOB + KNOBS, PORTS };
+enum { FIRST_OUTPUT = INPUTS, FIRST_KNOB = INPUTS + OUTPUTS, LATENCY = FIRST_KNOB + KNOBS, KEYS };
+
+#ifdef INSTRUMENT
+#define PORTS (KEYS + 1)
+#else
+#define PORTS KEYS
+#endif
 
 typedef struct {
     Kernel *kernel;
@@ -25,14 +32,21 @@ static void plugin_connect(void *handle, unsigned port, float *data) {
 
 static void plugin_activate(void *handle) { kernel_reset(((Plugin *)handle)->kernel); }
 
-static void plugin_run(void *handle, unsigned frames) {
-    Plugin *plugin = handle;
+static void plugin_turn(Plugin *plugin) {
     for (int i = 0; i < KNOBS; i++) {
         const float *value = plugin->port[FIRST_KNOB + i];
         if (value) kernel_set(plugin->kernel, i, *value == (float)knobs[i].initial ? knobs[i].initial : *value);
     }
-    kernel_process(plugin->kernel, (const float *const *)plugin->port, plugin->port + FIRST_OUTPUT, (int)frames);
     if (plugin->port[LATENCY]) *plugin->port[LATENCY] = (float)kernel_latency(plugin->kernel);
+}
+
+/* The samples from `first` to before `last` of a block. */
+static void plugin_play(Plugin *plugin, unsigned first, unsigned last) {
+    const float *from[INPUTS + 1] = {0};
+    float *to[OUTPUTS];
+    for (int c = 0; c < INPUTS; c++) from[c] = plugin->port[c] + first;
+    for (int c = 0; c < OUTPUTS; c++) to[c] = plugin->port[FIRST_OUTPUT + c] + first;
+    kernel_process(plugin->kernel, from, to, (int)(last - first));
 }
 
 static void plugin_free(void *handle) {
