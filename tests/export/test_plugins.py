@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from diffapf.export import NotExportableError, describe, export
+from diffapf.export import Description, NotExportableError, describe, export
 from diffapf.export.formats.dpf import class_id, find_dpf, vst_preset
 from diffapf.export.formats.lv2 import uri
 from tests.export.hosts import LadspaHost, build_clap_host, ecasound_lv2, play_clap
@@ -87,14 +88,24 @@ def test_vst3(make, tmp_path):
 
     for block in (64, 512, 8192):
         assert error_db(plugin(x, RATE, buffer_size=block), in_time(model, x)) < PARITY_DB
-    if "depth" not in turned(description.knobs):  # which is no parameter of the model, of which presets are made
-        with changed(model, description, turned(description.knobs)):
-            preset.write_bytes(vst_preset(describe(model)))
-            plugin.load_preset(str(preset))
-            assert error_db(plugin(x, RATE), in_time(model, x)) < PARITY_DB
+    values = turned(description.knobs)
+    preset.write_bytes(vst_preset(at_values(description, values)))
+    plugin.load_preset(str(preset))
+    with changed(model, description, values):
+        assert error_db(plugin(x, RATE), in_time(model, x)) < PARITY_DB
     preset.write_bytes(vst_preset(description))
     plugin.load_preset(str(preset))
     assert error_db(plugin(x, RATE), in_time(model, x)) < PARITY_DB
+    for parameter, knob in zip(parameters, description.knobs, strict=True):
+        low, high = np.float32(knob.minimum), np.float32(knob.maximum)
+        parameter.raw_value = (values[knob.symbol] - low) / (high - low)
+        values[knob.symbol] = float(low + np.float32(parameter.raw_value) * (high - low))
+    with changed(model, description, values):
+        assert error_db(plugin(x, RATE), in_time(model, x)) < PARITY_DB
+
+
+def at_values(description: Description, values: dict[str, float]) -> Description:
+    return replace(description, knobs=tuple(replace(knob, value=values[knob.symbol]) for knob in description.knobs))
 
 
 def in_time(model, x: np.ndarray) -> np.ndarray:
