@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define GLIDE_SECONDS 0.02
-#define GLIDE_SAMPLES 32 /* between designs, while a knob moves */
+#define GLIDE_SAMPLES 8 /* between designs, while a knob moves */
 
 struct Kernel {
     double sample_rate;
