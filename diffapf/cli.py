@@ -408,7 +408,12 @@ def _make_plugins(options: argparse.Namespace) -> int:
     model.set_parameters(dict(options.settings))
     description = describe(model, options.channels, options.name)
     console = Console(stderr=True)
-    for remark in description.remarks:
+    remarks = [*description.remarks]
+    if options.target != NATIVE or "wasm" in options.formats:
+        remarks.append(
+            "The first build for a system compiles its libraries, which takes minutes; later ones take seconds."
+        )
+    for remark in remarks:
         console.print(remark, markup=False)
     with _bar(console) as bar:
         task = bar.add_task("building", total=1.0)

@@ -11,6 +11,7 @@ from diffapf.synths.noise import white_noise
 from diffapf.synths.patch import AcidPatch
 
 KNOBS = ("osc_shape", "osc_gain", "osc_width", "dist_gain", "q", "resonance", "noise_db", "level")
+OF_ITS_RATE = "its filter is numbers for one sample rate: it sounds as fitted at {:g} Hz"
 CUTOFF = Knob("cutoff", "Cutoff", "octaves", -5.0, 5.0, 0.0)  # added to the trajectory that was found
 
 
@@ -52,8 +53,6 @@ def describe_acid(patch: AcidPatch, channels: int) -> Description:
         tables["logits"] = [knot for i in range(1, 6) for knot in _knots(values, f"logits_{i}")]
     else:
         tables["cutoff"] = _knots(values, "cutoff")
-    at_its_rate = ("its filter is numbers for one sample rate: it sounds as fitted at "
-                   f"{patch.sample_rate:g} Hz",) if coefficients else ()  # fmt: skip
     return Description(
         kernel="acid",
         knobs=_player_knobs(patch, coefficients),
@@ -62,7 +61,7 @@ def describe_acid(patch: AcidPatch, channels: int) -> Description:
         single_tables={"noise": white_noise(0, 0, NOISE_LENGTH).tolist()} if settings["noise"] else {},
         channels=channels,
         instrument=True,
-        remarks=at_its_rate,
+        remarks=(OF_ITS_RATE.format(patch.sample_rate),) if coefficients else (),
     )
 
 

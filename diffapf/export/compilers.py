@@ -99,9 +99,14 @@ def build(
 
 
 def in_parallel(work: Sequence) -> list:
-    """Calls functions on as many threads as there are processors; the first error is raised."""
+    """Calls functions on as many threads as there are processors; after an error, which is raised, nothing more is begun."""
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return [done.result() for done in [pool.submit(function) for function in work]]
+        begun = [pool.submit(function) for function in work]
+        try:
+            return [each.result() for each in begun]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _is_cpp(sources: Sequence[Path]) -> bool:

@@ -112,7 +112,7 @@ class Description:
     @property
     def identity(self) -> int:
         """A number that plugins of other names do not have, for formats that ask for one."""
-        return zlib.crc32(f"diffapf {self.name} {self.channels}".encode())
+        return zlib.crc32(f"diffapf {self.name} {self.channels}".encode()) & 0x7FFFFFFF
 
     def header(self) -> str:
         """`model.h`; numbers are written so that they are read back exactly."""
@@ -124,7 +124,7 @@ class Description:
             "",
             f'#define MODEL_NAME "{self.name}"',
             f'#define MODEL_SYMBOL "{self.symbol}"',
-            f"#define MODEL_ID {self.identity & 0x7FFFFFFF}",
+            f"#define MODEL_ID {self.identity}",
             f"#define INPUTS {self.inputs}",
             f"#define OUTPUTS {self.channels}",
             f"#define CHANNELS {self.channels}",

@@ -14,6 +14,7 @@ from diffapf.export.description import Description, Knob, NotExportableError
 from diffapf.modulation import FourierLFO, WaveShaper
 
 FIXED = ("lfo.phase", "lfo.damping", "delay_us")  # of the recording rather than of the effect
+LATE = "its feedback comes a sample late, which is another time at another rate: it sounds as fitted at {:g} Hz"
 SERIES = ("biquad.", "dry_filter.", "lfo.cosine.", "lfo.sine.", "lfo.drift.")
 
 
@@ -28,8 +29,8 @@ def describe_phaser(phaser: Phaser, channels: int) -> Description:
     if type(phaser.sweep) not in (LogFrequencySweep, OctaveSweep, PaperSweep):
         raise NotExportableError(f"the sweep {type(phaser.sweep).__name__} has no kernel")
     order = 2 if phaser.filter_order is None else phaser.filter_order
-    (b, a), lfo = phaser.biquad(), _lfo(phaser.lfo)
-    delay = phaser.delay_us
+    (b, a), delay = phaser.biquad(), phaser.delay_us
+    (lfo, curves), (network, weights) = _lfo(phaser.lfo), _shaper(phaser.shaper)
     settings: dict[str, float] = {
         "STAGES": phaser.stages,
         "LOOP_DELAY": phaser.loop_delay,
@@ -46,15 +47,13 @@ def describe_phaser(phaser: Phaser, channels: int) -> Description:
     if phaser.dry_filter is not None:
         dry_b, dry_a = phaser.dry_filter()
         tables |= {"dry_b": dry_b.tolist(), "dry_a": dry_a.tolist()}
-    late = ("its feedback comes a sample late, which is another time at another rate: it sounds as fitted at "
-            f"{phaser.sample_rate:g} Hz",) if phaser.loop_delay else ()  # fmt: skip
     return Description(
         kernel="paper_phaser" if phaser.core == "paper" else "phaser",
         knobs=_knobs(phaser),
-        settings=settings | lfo[0] | _shaper(phaser.shaper)[0],
-        tables=tables | lfo[1] | _shaper(phaser.shaper)[1],
+        settings=settings | lfo | network,
+        tables=tables | curves | weights,
         channels=channels,
-        remarks=late,
+        remarks=(LATE.format(phaser.sample_rate),) if phaser.loop_delay else (),
     )
 
 

@@ -11,6 +11,7 @@ from diffapf.export.description import Description, NotExportableError
 from diffapf.export.files import WRAPPERS, write_sources
 from diffapf.export.formats.job import Format, Job
 
+EXTENSIONS = {"linux": ".so", "windows": ".vst3", "macos": ""}  # of the binary in a VST3
 MAIN = Path("distrho") / "DistrhoPluginMain.cpp"
 
 
@@ -40,13 +41,7 @@ def make_vst3(job: Job) -> list[Path]:
     """A bundle, and beside it the preset of the model's values."""
     name, target = job.description.symbol, job.target
     bundle = job.result / f"{name}.vst3"
-    binary = (
-        bundle
-        / "Contents"
-        / target.vst3
-        / {"linux": f"{name}.so", "windows": f"{name}.vst3", "macos": name}[target.system]
-    )
-    _compile(job, "VST3", binary)
+    _compile(job, "VST3", bundle / "Contents" / target.vst3 / f"{name}{EXTENSIONS[target.system]}")
     if target.system == "macos":
         _describe_bundle(job.description, bundle)
     preset = job.result / f"{name}.vstpreset"
@@ -104,9 +99,7 @@ PRESET_HEADER = 48
 
 def class_id(description: Description, windows: bool) -> str:
     """DPF's: "DPF ", "clas" and the plugin's number, 16 bytes in hexadecimal; Windows prints the first eight its way."""
-    number = description.identity & 0x7FFFFFFF
-    parts = (_four_letters("DPF "), _four_letters("clas"), number, 0)
-    data = struct.pack("<IIII", *parts)
+    data = struct.pack("<IIII", _four_letters("DPF "), _four_letters("clas"), description.identity, 0)
     if windows:
         first, second, third = struct.unpack("<IHH", data[:8])
         data = struct.pack(">IHH", first, second, third) + data[8:]
