@@ -14,7 +14,7 @@ class KernelProcessor extends AudioWorkletProcessor {
     this.keys = keys;
     this.port.onmessage = ({ data }) => {
       if (data.knob !== undefined) this.kernel.turn(data.knob, data.value);
-      else this.keys.push(data);
+      else this.keys = [...this.keys, data].sort((one, other) => one.frame - other.frame);
     };
   }
 
