@@ -46,7 +46,7 @@ class Knob:
         if spec.minimum is None or spec.maximum is None:
             raise NotExportableError(f"{spec.name} has no range, so it has no knob")
         path = spec.name.split(".")
-        symbol = "_".join(path[1:] if path[0] in ROOMS else path)
+        symbol = symbol_of("_".join(path[1:] if path[0] in ROOMS else path))
         suffix = next((suffix for suffix in UNIT_SUFFIXES if symbol.endswith(suffix)), "")
         words = symbol.removesuffix(suffix).replace("_", " ")
         return cls(
@@ -148,11 +148,11 @@ class Description:
 def symbol_of(name: str) -> str:
     """A name as an identifier.
 
-    >>> symbol_of("Small Stone, 2")
-    'small_stone_2'
+    >>> symbol_of("Small Stone, 2"), symbol_of("1176")
+    ('small_stone_2', 'n1176')
     """
     symbol = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-    return f"model_{symbol}" if not symbol or symbol[0].isdigit() else symbol
+    return f"n{symbol}" if not symbol or symbol[0].isdigit() else symbol
 
 
 def _macro(value: float | int | str) -> str:

@@ -50,9 +50,10 @@ AMPLIFIERS: dict[str, Callable[[], Effect]] = {
 
 
 def every_band() -> Equalizer:
-    bands = {f"band {i}": Band(shape, 300.0 * 2**i, 0.9, 4.0) for i, shape in enumerate(SHAPES[:6])}
+    """Some have names that C does not take."""
+    bands = {f'{i} "è"': Band(shape, 300.0 * 2**i, 0.9, 4.0) for i, shape in enumerate(SHAPES[:6])}
     bands |= {"fixed_q": Band("low_shelf", 100.0, gain_db=-3.0, qs=None), "allpass": Band("allpass", 2000.0)}
-    return Equalizer(RATE, {name.replace(" ", "_"): band for name, band in bands.items()}, gain_db=-2.0).double()
+    return Equalizer(RATE, bands, gain_db=-2.0).double()
 
 
 def six_bands() -> Equalizer:
