@@ -1,4 +1,4 @@
-"""The command `diffapf`: fit a model to recordings, and play what was fitted."""
+"""The command `diffapf`: fit a model to recordings, play what was fitted, make plugins of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from diffapf import audio
+from diffapf.export import describe, export
+from diffapf.export.compilers import NATIVE, TARGETS
+from diffapf.export.exporting import FORMATS
 from diffapf.identification.compressor_fit import NotACompressorError
 from diffapf.identification.delay_fit import TIMES_MS, NoDelayError
 from diffapf.identification.phaser_fit import NotIdentifiedError
@@ -125,6 +128,7 @@ def parser() -> argparse.ArgumentParser:
     _presets(commands)
     _render(commands)
     _sing(commands)
+    _export(commands)
     _info(commands)
     return root
 
@@ -241,6 +245,38 @@ def _process(commands: argparse._SubParsersAction) -> None:
     command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
     command.add_argument("input", type=Path, help="a mono or stereo audio file")
     command.add_argument("output", type=Path, help="a .wav file (32-bit float) or a .flac file (24 bits)")
+    _settings(command)
+    command.set_defaults(run=_play_through)
+
+
+def _export(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "export",
+        help="make a plugin, a web page or source code of a model",
+        description="Exports a model, sample-exact, as a plugin for this system or others, a web page, C or Faust.",
+    )
+    command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
+    command.add_argument(
+        "--format", choices=FORMATS, action="append", required=True, dest="formats", help="may be repeated"
+    )
+    command.add_argument("--target", choices=TARGETS, default=NATIVE, help=f"the system ({NATIVE}: this one)")
+    command.add_argument("-o", "--output", type=Path, required=True, help="a folder for what is made")
+    command.add_argument("--name", help="what the plugin is called (the kind of effect)")
+    command.add_argument("--channels", type=int, choices=(1, 2), default=2, help="of an effect (2)")
+    command.add_argument("--dpf", type=Path, metavar="FOLDER", help="where DPF is, for vst3 and clap ($DPF_PATH)")
+    _settings(command)
+    command.set_defaults(run=_make_plugins)
+
+
+def _info(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "info", help="what a model is, and its parameters", description="Shows what a preset holds, in real units."
+    )
+    command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
+    command.set_defaults(run=_show)
+
+
+def _settings(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
         type=_setting,
@@ -250,15 +286,6 @@ def _process(commands: argparse._SubParsersAction) -> None:
         metavar="NAME=VALUE",
         help="a parameter's value in its unit, in place of the preset's; may be repeated (diffapf info lists them)",
     )
-    command.set_defaults(run=_play_through)
-
-
-def _info(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser(
-        "info", help="what a model is, and its parameters", description="Shows what a preset holds, in real units."
-    )
-    command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
-    command.set_defaults(run=_show)
 
 
 def _setting(text: str) -> tuple[str, float]:
@@ -448,6 +475,32 @@ def _play_through(options: argparse.Namespace) -> int:
             progress=lambda done: bar.update(task, completed=done),
         )
     print(options.output)
+    return 0
+
+
+def _make_plugins(options: argparse.Namespace) -> int:
+    model = load_model(options.model)
+    model.set_parameters(dict(options.settings))
+    description = describe(model, options.channels, options.name)
+    console = Console(stderr=True)
+    remarks = [*description.remarks]
+    if options.target != NATIVE or "wasm" in options.formats:
+        remarks.append(
+            "The first build for a system compiles its libraries, which takes minutes; later ones take seconds."
+        )
+    for remark in remarks:
+        console.print(remark, markup=False)
+    with _bar(console) as bar:
+        task = bar.add_task("building", total=1.0)
+        made = export(
+            description,
+            options.output,
+            options.formats,
+            options.target,
+            options.dpf,
+            progress=lambda what, done: bar.update(task, description=what, completed=done),
+        )
+    print("\n".join(str(path) for path in made))
     return 0
 
 

@@ -20,3 +20,4 @@ install --editable '.[train,dev]'
 install --editable '.[voices]' || echo "pyworld and pysptk could not be installed: tests of fitted voices will be skipped." >&2
 # The peers are only compared with; torchlpc is compiled here, which needs a C++ compiler.
 install --editable '.[peers]' || echo "The peers (torchlpc, philtorch, torchaudio) could not be installed: tests that compare with them will be skipped." >&2
+install --editable '.[hosts]' || echo "The hosts (pedalboard, wasmtime, ziglang) could not be installed: tests that play plugins in them will be skipped." >&2
