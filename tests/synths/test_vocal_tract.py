@@ -45,12 +45,23 @@ def test_between_stable_frames_a_direct_form_is_not_stable_and_ours_stays_bounde
     assert bool(is_stable(with_one(ours.coefficients(between_frames(near, 8)))).all())
 
 
-def test_float32_is_enough():
+def test_float32_numbers_and_signals_are_enough():
     numbers = random_frames(0.3)
     x = torch.randn(1000, 2 * HOP, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     tract = VocalTract(HOP, ORDER)
     exact, rounded = tract(x, numbers), tract(x.float(), numbers.float()).double()
     assert 20 * torch.log10((rounded - exact).norm(dim=-1) / exact.norm(dim=-1)).max() < -90
+
+
+def test_poles_next_to_the_circle_do_not_overflow_in_float32():
+    """What an untrained network gave: in coefficients of float32 the filter is not stable."""
+    numbers = torch.tensor(
+        [1.9, 1.6, 1.1, 0.5, 0.4, 0.3, 0.9, 1.4, 2.0, 2.3, 2.6, 2.2, 2.7, 1.7, 0.9, 1.1, 0.5, 0.3, 0.3, 0.5, 0.2, 0.7]
+    )
+    x = torch.randn(24_000, generator=torch.Generator().manual_seed(5))
+    for signs in (1, -1):
+        y = VocalTract(HOP, ORDER)(x, (numbers * torch.tensor([1.0, signs] * 11)).expand(101, -1))
+        assert bool(y.isfinite().all())
 
 
 def test_sample_wise_is_the_filter_at_every_sample():
