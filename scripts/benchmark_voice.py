@@ -2,7 +2,7 @@
 
     python scripts/benchmark_voice.py [--write]
 
-The filter is sample-wise, of order 22, of 8 voices of 2 s at 24 kHz, forward and backward, from reflections each 240 samples.
+The filter is sample-wise, of order 22, of 8 voices of 2 s at 24 kHz, forward and backward, from reflections each 10 ms.
 Ours makes filters at eight sub-frames; torchlpc's are made at the frames and interpolated to every sample, as published, and
 the time of its recursion alone is beside it. One thread; CPU time; medians of alternating calls. `--write` records it in
 benchmarks/voice_step.md.
