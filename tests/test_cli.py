@@ -26,7 +26,7 @@ from diffapf.identification import acid_fit, compressor_fit, levelling_amplifier
 from diffapf.identification.compressor_structures import structures
 from diffapf.identification.levelling_amplifier_structures import CELLS, OUTPUTS
 from diffapf.synths.patch import AcidPatch
-from tests.identification.synthetic import Truth, plucks
+from tests.identification.synthetic import Truth, plucks, vowel
 
 RATE = 16_000
 LEVEL_OF, GAIN_OF = "smoothed |x| → curve", "|x| → curve → smoothed gain"
@@ -222,6 +222,31 @@ def test_a_response_becomes_a_plate_and_a_report(tmp_path, capsys):
     for name, words in (("stereo", "stereo"), ("short", "1 s"), ("silent", "silent"), ("none", "no file")):
         assert main(["fit", "plate", str(tmp_path / f"{name}.wav"), "-o", str(tmp_path / "other")]) == 2
         assert words in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+def test_a_recording_becomes_a_voice_that_is_sung_otherwise(tmp_path, capsys):
+    pytest.importorskip("pyworld", reason="pyworld is not installed: pip install 'diffapf[voices]'")
+    voice = vowel(0.5)
+    audio.write(tmp_path / "voice.wav", torch.stack([voice, voice]), 24_000)
+    audio.write(tmp_path / "telephone.wav", voice[::3], 8000)
+    audio.write(tmp_path / "silent.wav", 0 * voice, 24_000)
+    folder = tmp_path / "fitted"
+    assert main(["fit", "voice", str(tmp_path / "voice.wav"), "-o", str(folder), "--steps", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "is stereo: the mean of both channels" in said and "cents off in the mean" in said
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["voice/mss"] < metrics["voice/mss_start"] and metrics["voice/f0_cents"] < 20
+    assert main(["sing", str(folder), str(tmp_path / "higher.wav"), "--set", "transpose=12"]) == 0
+    assert audio.read(tmp_path / "higher.wav").samples.shape == (1, 12_000)
+    for name, words in (("telephone", "8000 Hz"), ("silent", "silent"), ("none", "no file")):
+        assert main(["fit", "voice", str(tmp_path / f"{name}.wav"), "-o", str(tmp_path / "other")]) == 2
+        assert words in capsys.readouterr().err and not (tmp_path / "other").exists()
+    for model, setting, words in (
+        ("fitted", "vibrato=1", "no parameter"),
+        ("nothing", "transpose=1", "there is no preset"),
+    ):
+        assert main(["sing", str(tmp_path / model), str(tmp_path / "not.wav"), "--set", setting]) == 2
+        assert words in capsys.readouterr().err and not (tmp_path / "not.wav").exists()
 
 
 @pytest.fixture

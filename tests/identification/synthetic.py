@@ -1,4 +1,4 @@
-"""Dry signals, and phasers with a known truth to find, in float64 from the equations: no effect of the library is used."""
+"""Dry signals, phasers with a known truth to find, and a vowel, in float64 from the equations: no effect of the library."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import signal
 from torch import Tensor
 
 from diffapf import allpass_cascade
+
+VOICE_RATE = 24_000
 
 WAVES: dict[str, Callable[[Tensor], Tensor]] = {  # −1 … 1, of the phase in cycles; highest at phase 0, roughly
     "cosine": lambda phase: torch.cos(2 * math.pi * phase),
@@ -69,3 +72,17 @@ def plucks(seconds: float, sample_rate: float, seed: int = 0) -> Tensor:
                 part += 0.1 * string[: len(part)]
                 string = 0.497 * (string + np.roll(string, 1))
     return torch.from_numpy(out.astype(np.float32))
+
+
+def vowel(seconds: float = 0.8, f0: float = 180.0) -> torch.Tensor:
+    """Pulses with vibrato through three resonances, and some breath: by scipy, not by a vocoder of ours."""
+    n = np.arange(round(seconds * VOICE_RATE))
+    pitch = f0 * 2 ** (0.3 / 12 * np.sin(2 * np.pi * 5.5 * n / VOICE_RATE))
+    turns = np.cumsum(pitch / VOICE_RATE)
+    source = (np.floor(turns) > np.floor(np.roll(turns, 1))).astype(float)
+    source = signal.lfilter([1, -0.9], [1, -1.6, 0.64], source)
+    source += 0.01 * np.random.default_rng(0).standard_normal(len(n))
+    for hz, bandwidth in ((700, 90), (1150, 100), (2600, 150)):
+        radius = np.exp(-np.pi * bandwidth / VOICE_RATE)
+        source = signal.lfilter([1.0], [1, -2 * radius * np.cos(2 * np.pi * hz / VOICE_RATE), radius**2], source)
+    return torch.from_numpy(0.3 * source / np.abs(source).max()).float()

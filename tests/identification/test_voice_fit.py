@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,6 +12,7 @@ from diffapf.identification.voice_analysis import analyse_voice
 from diffapf.identification.voice_fit import fit_voice
 from diffapf.identification.voice_start import as_loud
 from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error
+from tests.identification.synthetic import vowel
 
 pytest.importorskip("pyworld", reason="pyworld is not installed: pip install 'diffapf[voices]'")
 
@@ -20,23 +20,8 @@ RATE = 24_000
 VOICES = Path(__file__).parents[3] / "shared" / "data" / "voice"
 
 
-def vowel(seconds: float = 0.8, f0: float = 180.0) -> torch.Tensor:
-    """Pulses with vibrato through three resonances, and some breath: by scipy, not by a vocoder of ours."""
-    signal = pytest.importorskip("scipy.signal")
-    n = np.arange(round(seconds * RATE))
-    pitch = f0 * 2 ** (0.3 / 12 * np.sin(2 * np.pi * 5.5 * n / RATE))
-    turns = np.cumsum(pitch / RATE)
-    source = (np.floor(turns) > np.floor(np.roll(turns, 1))).astype(float)
-    source = signal.lfilter([1, -0.9], [1, -1.6, 0.64], source)
-    source += 0.01 * np.random.default_rng(0).standard_normal(len(n))
-    for hz, bandwidth in ((700, 90), (1150, 100), (2600, 150)):
-        radius = np.exp(-np.pi * bandwidth / RATE)
-        source = signal.lfilter([1.0], [1, -2 * radius * np.cos(2 * np.pi * hz / RATE), radius**2], source)
-    return torch.from_numpy(0.3 * source / np.abs(source).max()).float()
-
-
 def test_pitch_and_voicing_are_heard():
-    analysis = analyse_voice(torch.cat([vowel(), 0.001 * torch.randn(RATE // 2)]), RATE, 120)
+    analysis = analyse_voice(torch.cat([vowel(), torch.zeros(RATE // 2)]), RATE, 120)
     inside = analysis.f0_hz[20:140]
     assert bool(analysis.voiced[20:140].all()) and not bool(analysis.voiced[-60:].any())
     assert 1200 * torch.log2(inside / 180).abs().max() < 40
