@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,7 @@ STARTS, COARSE, FIRST_ITERATIONS = 48, 3, 14  # of a round: starts on every thir
 KEPT, ITERATIONS = 8, 60  # the best of them on all bands
 NEW_STARTS = 16  # of the later rounds'; the others are the best minima, changed
 PRIOR_DB = 0.02  # what a start pays for each number's distance from the middle of its range: large gains seldom help
+REMATCHED_ROUNDS, REMATCHED_PRIOR_DB, MUCH_NEARER = 3, 0.1, 0.9  # in a chain; nearer: times the cost
 ROUNDS, LONGEST_IN_VAIN = 25, 10
 SOLVED_DB = 0.004  # rms of the filtered signal's bands: that of no wrong minimum
 DISTINCT = 0.99  # times a cost: below, it is another minimum's
@@ -120,6 +121,44 @@ def fit_equalizer(
     return _result(equalizer, whole, measured)
 
 
+@torch.no_grad()
+def rematched(equalizer: Equalizer, dry: Tensor, played: Tensor, wet: Tensor) -> Equalizer | None:
+    """The equaliser of a chain again, with an overall gain, by what its chain plays: from many starts, not from where it is.
+
+    What the bands of `played` have too much or too little of, the equaliser has of it, whatever else the chain does. Gains
+    are held back a little: bands that undo each other would explain the rest.
+
+    Args:
+        equalizer: as it is in the chain; stays so.
+        dry: `(time,)`, what goes into it.
+        played, wet: `(channels, time)`, what the chain makes of it, and what it should.
+
+    Returns:
+        None where no other equaliser is much nearer than this one.
+
+    Raises:
+        ValueError: a silent signal.
+    """
+    whole = MonoPair(dry.double(), wet.double(), equalizer.sample_rate).part(
+        0.0, dry.shape[-1] / equalizer.sample_rate, lead_in_s=0.0
+    )
+    measured = measure(whole, equalizer.sample_rate)
+    bands = measured.bands
+    lacking = decibels(bands.powers(wet)) - decibels(bands.powers(played))
+    measured = replace(measured, gain_db=equalizer.magnitude_db(bands.centres) + lacking)
+    named = {name: section.band for name, section in equalizer.bands.items()}
+    other = Equalizer(equalizer.sample_rate, named, gain_db=0.0).double()  # type: ignore[arg-type]
+    other.set_parameters({spec.name: spec.value for spec in equalizer.parameters_spec()})
+    problem, coarse = (_Problem(other, measured, every, REMATCHED_PRIOR_DB) for every in (1, COARSE))
+    pool, costs = descend_together(problem.linearise_with_prior, problem.present()[None], ITERATIONS)
+    present = float(costs[0])
+    for number in range(REMATCHED_ROUNDS):
+        reached = descend_together(problem.linearise_with_prior, _from_many(coarse, pool, number), ITERATIONS)
+        pool, costs = _best_distinct(*(torch.cat(both) for both in zip((pool, costs), reached, strict=True)))
+    problem.set(pool[0])
+    return other if float(costs[0]) < MUCH_NEARER * present else None
+
+
 def measure(part: Part, sample_rate: float) -> Measured:
     """The bands of a part; raises ValueError where none has anything in it."""
     highest = min(HIGHEST_HZ, BELOW_NYQUIST * sample_rate / 2)
@@ -154,13 +193,11 @@ def best_of_rounds(
     mostly one in which two sections do each other's work.
     """
     problem, coarse = _Problem(equalizer, measured), _Problem(equalizer, measured, every=COARSE)
-    pool, costs = problem.present()[None][:0], torch.zeros(0, dtype=torch.float64)
+    pool, costs = _no_minima(problem)
     best, lowest, in_vain = problem.present(), math.inf, 0
     for number in range(ROUNDS):
         report(number / ROUNDS)
-        starts = problem.starts(pool, torch.Generator().manual_seed(number))
-        near, _ = descend_together(coarse.linearise_with_prior, starts, FIRST_ITERATIONS)
-        reached, reached_costs = descend_together(problem.linearise, near[:KEPT], ITERATIONS)
+        reached, reached_costs = descend_together(problem.linearise, _from_many(coarse, pool, number), ITERATIONS)
         improved = number == 0 or bool(reached_costs[0] < DISTINCT * costs[0])
         pool, costs = _best_distinct(torch.cat([pool, reached]), torch.cat([costs, reached_costs]))
         in_vain = 0 if improved else in_vain + 1
@@ -173,6 +210,17 @@ def best_of_rounds(
             break
     problem.set(best)
     return equalizer, lowest
+
+
+def _from_many(coarse: _Problem, pool: Tensor, number: int) -> Tensor:
+    """Where a round's best starts lead to on some of the bands."""
+    starts = coarse.starts(pool, torch.Generator().manual_seed(number))
+    return descend_together(coarse.linearise_with_prior, starts, FIRST_ITERATIONS)[0][:KEPT]
+
+
+def _no_minima(problem: _Problem) -> tuple[Tensor, Tensor]:
+    """Their points and costs, before the first round."""
+    return problem.present()[None][:0], torch.zeros(0, dtype=torch.float64)
 
 
 def _best_distinct(points: Tensor, costs: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,8 +263,8 @@ class _Problem:
     A number within a range is its position's logit, a gain is in units of 6 dB.
     """
 
-    def __init__(self, equalizer: Equalizer, measured: Measured, every: int = 1):
-        self.equalizer = equalizer
+    def __init__(self, equalizer: Equalizer, measured: Measured, every: int = 1, prior_db: float = PRIOR_DB):
+        self.equalizer, self.prior_db = equalizer, prior_db
         self.named: dict[str, Named] = named_parameters(equalizer)  # type: ignore[assignment]
         self.chosen = measured.used.nonzero()[:, 0][::every]
         phi = torch.sin(measured.bands.omega[self.chosen] / 2).square()
@@ -280,7 +328,7 @@ class _Problem:
     def linearise_with_prior(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The same, and as many residuals more as there are numbers, which hold them back."""
         residuals, jacobian = self.linearise(points)
-        weight = PRIOR_DB * math.sqrt(self.count)
+        weight = self.prior_db * math.sqrt(self.count)
         held_back = weight * torch.eye(points.shape[1], dtype=points.dtype).expand(len(points), -1, -1)
         return torch.cat([residuals, weight * points], 1), torch.cat([jacobian, held_back], 1)
 
