@@ -29,7 +29,7 @@ FAINTEST_DB, SHORT_S = -60.0, 0.05  # a chunk whose median level over 50 ms is l
 
 
 def embedding(name: str, sample_rate: float) -> Callable[[Tensor], Tensor]:
-    """ "mfcc": 40 coefficients' means and deviations; or a TorchScript file, a network from audio to features.
+    """ "mfcc": 40 coefficients' means and deviations; or a file of `torch.export.save`, a network from audio to features.
 
     Raises:
         ValueError: another name, or a file that is none.
@@ -38,15 +38,14 @@ def embedding(name: str, sample_rate: float) -> Callable[[Tensor], Tensor]:
         return partial(mfcc_statistics, sample_rate=sample_rate)
     if not Path(name).is_file():
         raise ValueError(
-            f"retrieve.style must be mfcc, or a TorchScript file of an encoder, (signals, time) → (signals, features), got "
-            f"{name!r}, which is not there. AFx-Rep's weights and other networks' are their authors' and not part of this: "
-            "export one by torch.jit.save and give its path"
+            f"retrieve.style must be mfcc, or a file of an encoder, (signals, time) → (signals, features), got {name!r}, "
+            "which is not there. The weights of AFx-Rep and of other networks are their authors' and no part of this: save one by "
+            "torch.export.save, and give its path"
         )
     try:
-        network = torch.jit.load(name, map_location="cpu").eval()
-    except RuntimeError as error:
-        raise ValueError(f"{name} is no TorchScript file: {str(error).splitlines()[0]}") from None
-    return network.requires_grad_(False)
+        return torch.export.load(name).module().requires_grad_(False)
+    except Exception as error:  # what unpacking another file raises
+        raise ValueError(f"{name} is no network that torch.export.save wrote: {str(error).splitlines()[0]}") from None
 
 
 class Excerpts(LightningDataModule):
