@@ -39,8 +39,8 @@ def embedding(name: str, sample_rate: float) -> Callable[[Tensor], Tensor]:
     if not Path(name).is_file():
         raise ValueError(
             f"retrieve.style must be mfcc, or a file of an encoder, (signals, time) → (signals, features), got {name!r}, "
-            "which is not there. The weights of AFx-Rep and of other networks are their authors' and no part of this: save one by "
-            "torch.export.save, and give its path"
+            "which is not there. The weights of AFx-Rep and of other networks are their authors' and no part of this: "
+            "save one by torch.export.save, and give its path"
         )
     try:
         return torch.export.load(name).module().requires_grad_(False)

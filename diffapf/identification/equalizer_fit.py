@@ -34,7 +34,7 @@ STARTS, COARSE, FIRST_ITERATIONS = 48, 3, 14  # of a round: starts on every thir
 KEPT, ITERATIONS = 8, 60  # the best of them on all bands
 NEW_STARTS = 16  # of the later rounds'; the others are the best minima, changed
 PRIOR_DB = 0.02  # what a start pays for each number's distance from the middle of its range: large gains seldom help
-REMATCHED_ROUNDS, REMATCHED_PRIOR_DB, MUCH_NEARER = 3, 0.1, 0.9  # in a chain; nearer: times the cost
+REMATCHED_ROUNDS, REMATCHED_PRIOR_DB, MUCH_NEARER = 3, 0.1, 0.7  # in a chain; nearer: times the cost
 ROUNDS, LONGEST_IN_VAIN = 25, 10
 SOLVED_DB = 0.004  # rms of the filtered signal's bands: that of no wrong minimum
 DISTINCT = 0.99  # times a cost: below, it is another minimum's
@@ -150,13 +150,14 @@ def rematched(equalizer: Equalizer, dry: Tensor, played: Tensor, wet: Tensor) ->
     other = Equalizer(equalizer.sample_rate, named, gain_db=0.0).double()  # type: ignore[arg-type]
     other.set_parameters({spec.name: spec.value for spec in equalizer.parameters_spec()})
     problem, coarse = (_Problem(other, measured, every, REMATCHED_PRIOR_DB) for every in (1, COARSE))
+    present = problem.linearise(problem.present()[None])[0].square().sum()
     pool, costs = descend_together(problem.linearise_with_prior, problem.present()[None], ITERATIONS)
-    present = float(costs[0])
     for number in range(REMATCHED_ROUNDS):
         reached = descend_together(problem.linearise_with_prior, _from_many(coarse, pool, number), ITERATIONS)
         pool, costs = _best_distinct(*(torch.cat(both) for both in zip((pool, costs), reached, strict=True)))
     problem.set(pool[0])
-    return other if float(costs[0]) < MUCH_NEARER * present else None
+    left = problem.linearise(pool[:1])[0].square().sum()
+    return other if bool(left < MUCH_NEARER * present) else None
 
 
 def measure(part: Part, sample_rate: float) -> Measured:

@@ -42,7 +42,7 @@ def composed(*overrides: str, experiment: str = "phaser"):
 
 def experiment_of(choice: str) -> str:
     """What a choice is for."""
-    if any(word in choice for word in ("vocal", "VC-", "chunks", "stereo")):
+    if any(word in choice for word in ("vocal", "VC-", "chunks", "stereo", "style")):
         return "vocal_chain"
     if any(word in choice for word in ("acid", "adamw", "mss", "matching")):
         return "acid"

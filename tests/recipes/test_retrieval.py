@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from data.voice import singing
 from diffapf import Effect, VocalChain, audio
 from diffapf.effects.vocal_presets import independent, row_of
-from diffapf.losses import StereoLoss
+from diffapf.losses import LogESR, StereoLoss
 from recipes.data import of_preset
 from recipes.experiments import carry_out
 from recipes.retrieval import Chunk, Retrieval, chunks_of, delay_time_ms, run
@@ -91,6 +91,37 @@ def test_the_delay_is_looked_for_where_repeats_stand_out():
     assert start.delay.time_ms().item() == 271.4 and start.delay.feedback().item() == 0.6
 
 
+def test_the_equaliser_is_matched_again_by_what_the_chain_plays():
+    dry = torch.from_numpy(singing(4.0))[None]
+    hidden = VocalChain(RATE).double()
+    hidden.set_parameters({"equalizer.bands.peak2.frequency_hz": 700.0, "equalizer.bands.peak2.gain_db": -9.0})
+    with torch.no_grad():
+        wet = hidden(pad(dry, (0, hidden.latency)))[:, hidden.latency :]
+    start = VocalChain(RATE).double()
+    recipe = Retrieval(start, lambda parameters, steps: None, StereoLoss(RATE))
+    recipe.match_equalizer(Chunk(0, pad(dry, (0, start.latency)), wet, 0))
+    frequencies = torch.tensor([350.0, 700.0, 1400.0], dtype=torch.float64)
+    with torch.no_grad():
+        found, wanted = (chain.equalizer.magnitude_db(frequencies) for chain in (start, hidden))
+    assert float((found - wanted).diff().abs().max()) < 1.0
+    again = {spec.name: spec.value for spec in start.parameters_spec()}
+    recipe.match_equalizer(Chunk(0, pad(dry, (0, start.latency)), wet, 0))
+    moved = [spec.name for spec in start.parameters_spec() if spec.value != again[spec.name]]
+    assert all(name.startswith("equalizer") for name in moved)
+
+
+def test_waveforms_alone_are_compared_at_first():
+    torch.manual_seed(0)
+    chunk = Chunk(0, torch.randn(1, 4096 + 670), torch.randn(2, 4096), 0)
+    chain = VocalChain(RATE, reverb={"taps": 3})
+    recipe = Retrieval(chain, lambda parameters, steps: None, StereoLoss(RATE), first=LogESR(0.2), steps_of_first=1)
+    with torch.no_grad():
+        prediction = chain(chunk.dry)[:, chain.latency :]
+    assert float(recipe._of_chunk(chunk)) == pytest.approx(float(LogESR(0.2)(prediction, chunk.wet)))
+    recipe.steps_of_first = 0
+    assert float(recipe._of_chunk(chunk)) == pytest.approx(float(StereoLoss(RATE)(prediction, chunk.wet)), rel=1e-5)
+
+
 def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
     mean = np.zeros(130)
     mean[24] = 0.5
@@ -112,6 +143,9 @@ def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
         ("got 'VC-Z'; there are VC-A", ["data.source.setting=VC-Z"]),
         ("data.presets is missing", ["data=vocal_preset"]),
         ("retrieve.delay_at must be shares", ["retrieve.delay_at=[1]"]),
+        ("retrieve.equalizer_at must be shares", ["retrieve.equalizer_at=[-0.1]"]),
+        ("retrieve.waveform_first must be a share", ["retrieve.waveform_first=2"]),
+        ("retrieve.style must be mfcc, or a file", ["protocol=style", "retrieve.style=afx"]),
         ("got 'organ'; there are voice, drums", ["data.material=organ"]),
     ],
 )

@@ -65,5 +65,5 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"got 'afx', which is not there. The weights of AFx-Rep"):
         embedding("afx", RATE)
     (tmp_path / "no.pt2").write_text("no")
-    with pytest.raises(ValueError, match="is no network that torch.export.save wrote"):
+    with pytest.raises(ValueError, match="is no network that torch"):
         embedding(str(tmp_path / "no.pt2"), RATE)
