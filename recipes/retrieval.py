@@ -44,7 +44,6 @@ from recipes.trainer import Course, train
 METHOD = "circle"
 NEAR_MS = 1.0
 TIME_STEP = 1e-3  # of the delay's time, where it is looked for: others' would go many periods at once
-DECIBELS, RATES = 3.0, 2.0  # of gains and thresholds; of a compressor's times
 WATCHED = ("compressor.curve.", "compressor.smoother.", "delay.time_ms", "delay.feedback", "delay.gain", "send")
 NEW_DELAY = {"gain": 0.1, "feedback": 0.3, "odd_pan": 0.5, "even_pan": 0.5}
 ECHO_S = 2.1  # of the response, in which repeats are looked for
@@ -327,15 +326,12 @@ def _set_out(chain: VocalChain, retrieve: DictConfig) -> None:
     if retrieve.set_out_from:
         chain.set_parameters(dict(retrieve.set_out_from))
     for name, number in named_parameters(chain).items():
-        if isinstance(number, Named) and (name != "delay.time_ms" or retrieve.delay_at):
-            number.rescale(_step(name, number))
-
-
-def _step(name: str, number: Named) -> float:
-    """How far an optimiser's step of 1 takes a number: by hundredths, those in dB would get nowhere."""
-    if name == "delay.time_ms":
-        return TIME_STEP
-    return DECIBELS if number.unit == "dB" else RATES if name.startswith("compressor") and number.unit == "ms" else 1.0
+        if name == "delay.time_ms":
+            number.rescale(TIME_STEP if retrieve.delay_at else 1.0)  # type: ignore[union-attr]
+        elif isinstance(number, Named) and number.unit == "dB":
+            number.rescale(retrieve.decibels)
+        elif isinstance(number, Named) and name.startswith("compressor") and number.unit == "ms":
+            number.rescale(retrieve.times)
 
 
 def _check(cfg: DictConfig) -> None:
@@ -351,9 +347,15 @@ def _check(cfg: DictConfig) -> None:
     chunk, lead_in = cfg.retrieve.chunk, cfg.retrieve.lead_in
     if not 0 <= lead_in < chunk:
         raise ValueError(f"retrieve.lead_in must be at least 0 and less than retrieve.chunk, got {lead_in} and {chunk}")
+    for name in ("decibels", "times"):
+        if not cfg.retrieve[name] > 0:
+            raise ValueError(f"retrieve.{name} must be positive, got {cfg.retrieve[name]}")
     for name in ("delay_at", "equalizer_at"):
         if not all(0 <= share < 1 for share in cfg.retrieve[name]):
             raise ValueError(f"retrieve.{name} must be shares of all steps, 0 to 1, got {list(cfg.retrieve[name])}")
+    if not 0 <= cfg.retrieve.waveform_first <= 1:
+        first = cfg.retrieve.waveform_first
+        raise ValueError(f"retrieve.waveform_first must be a share of all steps, 0 to 1, got {first}")
     if not cfg.retrieve.sampled > 0:
         raise ValueError(f"retrieve.sampled must be positive, in seconds, got {cfg.retrieve.sampled}")
     hydra.utils.instantiate(cfg.optimizer)([nn.Parameter(torch.zeros(()))], 1)
