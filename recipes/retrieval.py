@@ -323,7 +323,7 @@ def _steps_at(cfg: DictConfig, name: str) -> list[int]:
 
 def _set_out(chain: VocalChain, retrieve: DictConfig) -> None:
     """Moves the chain to where a descent had better begin, and says how far an optimiser's steps go."""
-    if retrieve.set_out_from:
+    if retrieve.set_out_from and retrieve.prior is None:
         chain.set_parameters(dict(retrieve.set_out_from))
     for name, number in named_parameters(chain).items():
         if name == "delay.time_ms":

@@ -113,11 +113,9 @@ class StyleTransfer(LightningModule):
 
 def alternating(dry: Tensor, wet: Tensor, length: int, sample_rate: float) -> tuple[Tensor, Tensor]:
     """The wet chunks 0, 2, …, `(chunks, 2, length)`, and the dry ones 1, 3, …, `(chunks, 1, length)`, without quiet ones."""
-    count = dry.shape[-1] // length
+    whole = dry.shape[-1] // length * length
     reference, played = (
-        _loud(torch.stack(signal[:, : count * length].unflatten(-1, (count, length)).unbind(1))[first::2], sample_rate)
-        if count > first
-        else signal.new_zeros(0)
+        _loud(signal[:, :whole].unflatten(-1, (whole // length, length)).transpose(0, 1)[first::2], sample_rate)
         for signal, first in ((wet, 0), (dry, 1))
     )
     for name, chunks in (("reference", reference), ("played", played)):
