@@ -140,7 +140,9 @@ class PlateState:
 
 @dataclass(frozen=True)
 class Pieces:
-    """A bank of modes, `PIECE` samples at a time, by tables that a stream keeps: powers in the signal's dtype.
+    """A bank of modes, `PIECE` samples at a time, by tables that a stream keeps.
+
+    They are in the signal's dtype: in float32, 2000 modes are −117 dB off. The states are in float64.
 
     numbers: of the modes that they are made of; gains: `(K,)`; powers: λ⁰ … λ^PIECE, `(K, PIECE + 1)`; sounding: their
     real and imaginary parts from λ¹ on, `(2K, PIECE)`; entering: those of λ^(PIECE − 1) … λ⁰, `(PIECE, 2K)`; response: the
