@@ -35,6 +35,7 @@ KEPT, ITERATIONS = 8, 60  # the best of them on all bands
 NEW_STARTS = 16  # of the later rounds'; the others are the best minima, changed
 PRIOR_DB = 0.02  # what a start pays for each number's distance from the middle of its range: large gains seldom help
 REMATCHED_ROUNDS, REMATCHED_PRIOR_DB, MUCH_NEARER = 3, 0.1, 0.7  # in a chain; nearer: times the cost
+SIXTEEN_BITS, ABOVE_ROUNDING_DB = 32_768, 23.0  # steps to full scale; noise so far below adds 0.02 dB
 ROUNDS, LONGEST_IN_VAIN = 25, 10
 SOLVED_DB = 0.004  # rms of the filtered signal's bands: that of no wrong minimum
 DISTINCT = 0.99  # times a cost: below, it is another minimum's
@@ -114,7 +115,7 @@ def fit_equalizer(
             f"the training part has {max(whole.stop_s - whole.start_s, 0.0):.2f} s that both files cover: give it at least "
             f"{SHORTEST_S:g} s"
         )
-    measured = measure(whole, sample_rate)
+    measured = above_rounding(measure(whole, sample_rate), whole)
     make = partial(Equalizer, sample_rate, bands)
     equalizer = (finished or FinishedStages()).effect("search", lambda: search(make, whole, measured, report))
     report("compared with the recording", 0.95)
@@ -169,6 +170,24 @@ def measure(part: Part, sample_rate: float) -> Measured:
         raise ValueError(f"the {'wet' if part.dry.any() else 'dry'} signal is silent in the training part")
     used = (before > before.max() + QUIET_DRY_DB) & (after > after.max() + QUIET_WET_DB)
     return Measured(bands, after - before, used)
+
+
+def above_rounding(measured: Measured, part: Part) -> Measured:
+    """Without the bands that are mostly what rounding to 16 bits leaves, if there are others."""
+    used = measured.used
+    for signal in (part.dry, part.wet):
+        steps = signal * SIXTEEN_BITS
+        if torch.equal(steps, steps.round()):
+            level = decibels(measured.bands.powers(signal))
+            used = used & (level > rounding_db(signal, measured.bands) + ABOVE_ROUNDING_DB)
+    return replace(measured, used=used) if used.any() else measured
+
+
+def rounding_db(signal: Tensor, bands: Bands) -> Tensor:
+    """The level in each band of what dither and rounding to 16 bits leave: white noise of a quarter of a squared step."""
+    time = signal.shape[-1]
+    of_a_bin = signal[..., 0].numel() * torch.hann_window(time, periodic=False, dtype=torch.float64).square().sum() / 4
+    return decibels(of_a_bin / SIXTEEN_BITS**2 * bands.edges.diff() * (time / bands.sample_rate))
 
 
 # -------------------------------------------------------------------------------------------------------------- search

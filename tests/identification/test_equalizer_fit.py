@@ -7,7 +7,15 @@ from diffapf import Equalizer
 from diffapf.effects.equalizer import Band
 from diffapf.filters._fft import convolve
 from diffapf.identification import equalizer_fit
-from diffapf.identification.equalizer_fit import _Problem, fit_equalizer, measure, rematched
+from diffapf.identification.band_powers import Bands, decibels
+from diffapf.identification.equalizer_fit import (
+    _Problem,
+    above_rounding,
+    fit_equalizer,
+    measure,
+    rematched,
+    rounding_db,
+)
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.prefiltered_pair import MonoPair
 
@@ -153,3 +161,19 @@ def test_in_a_chain_an_equaliser_is_found_by_what_the_chain_plays(dry):
     away = found.magnitude_db(frequencies) - hidden.magnitude_db(frequencies)
     assert float((away - away.median()).detach().abs().max()) < 0.5
     assert rematched(hidden, dry, wet, wet) is None
+
+
+def test_bands_that_are_mostly_rounding_are_not_measured():
+    step, generator = 2.0**-15, torch.Generator().manual_seed(0)
+    x = 1e-4 * torch.randn(2 * RATE, dtype=torch.float64, generator=generator)
+    dither = torch.rand(2, len(x), dtype=torch.float64, generator=generator).sum(0) - 1
+    noise = step * (x / step + dither).round() - x
+    bands = Bands.of_octaves(200.0, 18_000.0, 3, RATE)
+    torch.testing.assert_close(decibels(bands.powers(noise)), rounding_db(noise, bands), rtol=0, atol=1.0)
+    muffled = 30 * x[None]
+    for _ in range(3):
+        muffled = torch.nn.functional.avg_pool1d(muffled, 15, 1, 7)
+    part = MonoPair(30 * x, step * (muffled[0] / step + dither).round(), RATE).part(0.0, 2.0, 0.0)
+    every = measure(part, RATE)
+    used = above_rounding(every, part).used
+    assert used[100:200].all() and not used[-20:].any() and every.used[-20:].any()
