@@ -48,6 +48,7 @@ WATCHED = ("compressor.curve.", "compressor.smoother.", "delay.time_ms", "delay.
 NEW_DELAY = {"gain": 0.1, "feedback": 0.3, "odd_pan": 0.5, "even_pan": 0.5}
 ECHO_S = 2.1  # of the response, in which repeats are looked for
 FAINTEST = 1e-3  # −60 dBFS: a chunk whose peak is below says nothing
+ENOUGH = 0.15  # of the untrained chain's MSS: then no other matrix is tried
 KEPT = 4  # chunks of which the target's spectra are kept: a hundred megabytes each
 
 
@@ -211,6 +212,11 @@ class Retrieved:
     """`(2, time)`."""
     metrics: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def share(self) -> float:
+        """The MSS of what was trained on, of the untrained chain's."""
+        return self.metrics["train/mss_circle"] / self.metrics["untrained:train/mss_td"]
+
     @torch.no_grad()
     def prediction(self, chain: VocalChain, method: TimeDomain | CircleSampling) -> Tensor:
         """The whole recording through a chain."""
@@ -234,13 +240,28 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved]:
     prior = None if retrieve.prior is None else _start_at_mean(chain, retrieve.prior)
     start = copy.deepcopy(chain)
     _set_out(chain, retrieve)
-    recipe, data = (_by_style if retrieve.style else _by_chunks)(
-        cfg, chain, prior, dry, wet, pair.tracks.parts["train"]
-    )
-    course = train(cfg, recipe, data, METHOD, folder, cfg.trainer.max_steps, None, cfg.trainer.gradient_clip)
-    found = Retrieved(start, chain, course, dry, wet)
-    found.metrics = {"train/seconds": course.history.seconds, "train/steps": course.steps, **scores(found, pair)}
-    return pair, found
+    tried: list[Retrieved] = []
+    for number in range(retrieve.matrices):
+        other = copy.deepcopy(chain)
+        if number:
+            _draw_matrix(other, number)
+        recipe, data = (_by_style if retrieve.style else _by_chunks)(
+            cfg, other, prior, dry, wet, pair.tracks.parts["train"]
+        )
+        method = METHOD if not number else f"{METHOD}-{number + 1}"
+        course = train(cfg, recipe, data, method, folder, cfg.trainer.max_steps, None, cfg.trainer.gradient_clip)
+        found = Retrieved(start, other, course, dry, wet)
+        found.metrics = {"train/seconds": course.history.seconds, "train/steps": course.steps, **scores(found, pair)}
+        tried.append(found)
+        if course.interrupted or found.share <= ENOUGH:
+            break
+    return pair, min(tried, key=lambda found: found.share)
+
+
+def _draw_matrix(chain: VocalChain, number: int) -> None:
+    """Another matrix of the reverberator to begin with: from some, descent ends in a wrong minimum."""
+    numbers, generator = chain.reverb.mixing, torch.Generator().manual_seed(number)
+    numbers.set(torch.randn(len(numbers), generator=generator, dtype=torch.float64) / len(chain.reverb.delays) ** 0.5)
 
 
 def _by_chunks(
@@ -347,6 +368,8 @@ def _check(cfg: DictConfig) -> None:
     chunk, lead_in = cfg.retrieve.chunk, cfg.retrieve.lead_in
     if not 0 <= lead_in < chunk:
         raise ValueError(f"retrieve.lead_in must be at least 0 and less than retrieve.chunk, got {lead_in} and {chunk}")
+    if not isinstance(cfg.retrieve.matrices, int) or cfg.retrieve.matrices < 1:
+        raise ValueError(f"retrieve.matrices must be a positive whole number, got {cfg.retrieve.matrices}")
     for name in ("decibels", "times"):
         if not cfg.retrieve[name] > 0:
             raise ValueError(f"retrieve.{name} must be positive, got {cfg.retrieve[name]}")

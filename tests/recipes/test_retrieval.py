@@ -75,6 +75,14 @@ def test_a_run_comes_nearer_and_its_folder_says_how_far(tmp_path):
     assert len(history) == 4 and "param/delay.time_ms" in history[0]
 
 
+def test_another_matrix_is_tried_where_the_first_leads_nowhere(tmp_path):
+    cfg = composed(*QUICK, "trainer.max_steps=1", "trainer.validate_every=1", "retrieve.matrices=2")
+    _, found = run(cfg, tmp_path)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"circle", "circle-2"}
+    kept = run(composed(*QUICK, "trainer.max_steps=1", "trainer.validate_every=1"), tmp_path / "alone")[1]
+    assert found.share <= kept.share
+
+
 def test_the_delay_is_looked_for_where_repeats_stand_out():
     dry = torch.from_numpy(singing(6.0))[None]
     hidden = VocalChain(RATE, delay={"time_ms": 271.3, "gain": 0.1, "feedback": 0.5}).double()
@@ -144,6 +152,7 @@ def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
         ("data.presets is missing", ["data=vocal_preset"]),
         ("retrieve.delay_at must be shares", ["retrieve.delay_at=[1]"]),
         ("retrieve.equalizer_at must be shares", ["retrieve.equalizer_at=[-0.1]"]),
+        ("retrieve.matrices must be a positive whole", ["retrieve.matrices=0"]),
         ("retrieve.decibels must be positive", ["retrieve.decibels=0"]),
         ("retrieve.waveform_first must be a share", ["retrieve.waveform_first=2"]),
         ("retrieve.style must be mfcc, or a file", ["protocol=style", "retrieve.style=afx"]),
