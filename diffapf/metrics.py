@@ -128,6 +128,13 @@ def mfcc(audio: Tensor, sample_rate: float, count: int = 40, n_fft: int = 2048, 
     return _cosines(128, count).to(audio.device) @ torch.log(mel + 1e-6)
 
 
+def mfcc_statistics(audio: Tensor, sample_rate: float) -> Tensor:
+    """Means, then standard deviations over the frames of `mfcc`, `(signals, time)` → `(signals, 80)`; with gradients."""
+    coefficients = mfcc(audio, sample_rate)
+    spread = (coefficients.var(-1, correction=0) + 1e-8).sqrt()  # the slope of a deviation of 0 is none
+    return torch.cat([coefficients.mean(-1), spread], -1)
+
+
 def _cosines(bands: int, count: int) -> Tensor:
     """The orthonormal DCT-II, `(count, bands)`."""
     k, band = torch.arange(count)[:, None], torch.arange(bands) + 0.5

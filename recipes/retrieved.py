@@ -107,7 +107,7 @@ def _tracks(found: Retrieved, pair: Pair, part: str) -> dict[str, Tensor]:
 def _description(pair: Pair, found: Retrieved, seconds: float, title: str) -> dict[str, Any]:
     notes = list(pair.tracks.remarks)
     if found.course.interrupted:
-        notes.append("The training was interrupted; this is the best chain until then.")
+        notes.append("The training was interrupted; this is the chain as it was then.")
     parts = ", ".join("{} {:g}–{:g} s".format(name, *pair.seconds(name)) for name in ("train", "test"))
     return run_record(
         title,
@@ -124,14 +124,12 @@ def _description(pair: Pair, found: Retrieved, seconds: float, title: str) -> di
 @torch.no_grad()
 def findings(found: Retrieved) -> list[str]:
     """How far it came, in sentences."""
-    metrics = found.metrics
-    share = metrics["train/mss_circle"] / metrics["untrained:train/mss_td"]
     delay = found.chain.delay
     told, played = float(delay.feedback()), float(delay.loop_feedback())
     first_db = 20 * math.log10(max(float(delay.gain()), 1e-9))
     late_ms = 1000 * found.chain.latency / found.chain.sample_rate
     sentences = [
-        f"The MSS of what was trained on is {100 * share:.0f} % of the untrained chain's.",
+        f"The MSS of what was trained on is {100 * found.share:.0f} % of the untrained chain's.",
         f"Repeats every {float(delay.time_ms()):.1f} ms, the first at {first_db:.1f} dB.",
         f"The output comes {late_ms:.1f} ms late, which the look-ahead takes.",
     ]

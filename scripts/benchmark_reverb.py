@@ -16,13 +16,16 @@ import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from diffapf.effects.plate import Plate
 from diffapf.effects.reverb import Reverb
+from diffapf.effects.simply_supported_plate import Modes
 from diffapf.filters.circle_sampling import CircleSampling
 from diffapf.filters.methods import TimeDomain
 from diffapf.kernels import cpu, reference
@@ -32,7 +35,8 @@ from scripts.benchmarking.report import processor
 ROOT = Path(__file__).parent.parent
 SAMPLE_RATE, SECONDS, TURNS = 44_100, 12, 7
 POINTS = 1 << 17
-BLOCKS = (64, 512, 4096, 44_100)
+BLOCKS, MODES = (64, 512, 4096, 44_100), 4000
+CHANNELS = {Reverb: 2, Plate: 1}
 
 
 def methods() -> dict[str, tuple[TimeDomain | CircleSampling, int | None]]:
@@ -73,22 +77,30 @@ def steps(dtype: torch.dtype) -> list[str]:
 
 
 def streams() -> list[str]:
-    rows = []
-    for taps in (None, 97):
-        reverb = Reverb(SAMPLE_RATE, taps=taps)
-        for size in BLOCKS:
-            block = torch.randn(2, size)
-            state = reverb.process(block, reverb.initial_state())[1]
-            repeats = max(4096 // size, 1)
+    return [
+        _stream(name, effect, torch.randn(CHANNELS[type(effect)], size))
+        for name, effect in streamed().items()
+        for size in BLOCKS
+    ]
 
-            def play(reverb: Reverb = reverb, block: Tensor = block, state=state, repeats: int = repeats) -> None:
-                for _ in range(repeats):
-                    _, state = reverb.process(block, state)
 
-            each = seconds(play) / repeats
-            filters = "2m − 1" if taps is None else str(taps)
-            rows.append(f"| {filters} | {size} | {1e3 * each:.2f} | {size / SAMPLE_RATE / each:.1f} |")
-    return rows
+def streamed() -> dict[str, Reverb | Plate]:
+    modes = Modes(torch.linspace(20.0, 0.4 * SAMPLE_RATE, MODES), torch.linspace(1.0, 900.0, MODES), torch.randn(MODES))
+    reverbs = {f"reverb, {taps or '2m − 1'} taps": Reverb(SAMPLE_RATE, taps=taps) for taps in (None, 97)}
+    return {**reverbs, f"plate, {MODES} modes, mono": Plate(SAMPLE_RATE, modes)}
+
+
+def _stream(name: str, effect: Reverb | Plate, block: Tensor) -> str:
+    size = block.shape[-1]
+    state: Any = effect.process(block, effect.initial_state())[1]  # type: ignore[arg-type]
+    repeats = max(4096 // size, 1)
+
+    def play(state: Any = state) -> None:
+        for _ in range(repeats):
+            _, state = effect.process(block, state)
+
+    each = seconds(play, time.process_time) / repeats
+    return f"| {name} | {size} | {1e3 * each:.2f} | {size / SAMPLE_RATE / each:.1f} |"
 
 
 def response() -> str:
@@ -124,9 +136,9 @@ def table() -> str:
             "",
             response(),
             "",
-            "Blocks of a stream, float32:",
+            "Blocks of a stream, float32, in CPU time:",
             "",
-            "| taps | samples | ms a block | times real time |",
+            "| effect | samples | ms a block | times real time |",
             "| --- | --: | --: | --: |",
             *streams(),
             "",

@@ -25,6 +25,7 @@ from diffapf.filters.modal import modal_filter, modal_impulse_response
 from diffapf.parameters import Named, share
 
 NOISE_RATE = 44_100.0
+PIECE = 64  # samples of a stream at once
 
 
 class Plate(Effect):
@@ -98,9 +99,28 @@ class Plate(Effect):
     @torch.no_grad()
     def process(self, block: Tensor, state: PlateState) -> tuple[Tensor, PlateState]:
         """The next block of a stream: any cut into blocks gives what `forward` gives of the whole."""
-        if isinstance(block, Tensor) and block.dim() and block.shape[-1] == 0:
+        check_signal("x", block, dtypes=REAL)
+        if block.shape[-1] == 0:
             return block, state
-        return self.run(block, state)
+        pieces = self._pieces(state, block.dtype)
+        ringing = state.ringing
+        if ringing is None:
+            ringing = block.new_zeros(*block.shape[:-1], len(pieces.gains), dtype=torch.complex128)
+        wet = []
+        for piece in block.split(PIECE, -1):
+            y, ringing = pieces.play(piece, ringing)
+            wet.append(y)
+        return self._mixed(block, torch.cat(wet, -1)), PlateState(ringing, pieces)
+
+    def _pieces(self, state: PlateState, dtype: torch.dtype) -> Pieces:
+        """The state's, made again where a mode has changed."""
+        numbers = torch.cat(
+            [self.modes.frequency_hz, self.modes.decay, torch.view_as_real(self.modes.gain + 0j).flatten()]
+        )
+        kept = state.pieces
+        if kept is not None and kept.response.dtype == dtype and torch.equal(kept.numbers, numbers):
+            return kept
+        return Pieces.of(numbers, *self.modes.at(self.sample_rate), dtype)
 
     def _mixed(self, x: Tensor, wet: Tensor) -> Tensor:
         mix = self.mix()
@@ -112,9 +132,50 @@ class Plate(Effect):
 
 @dataclass
 class PlateState:
-    """Where a stream is: the modes' states, `(..., K)`; None: at rest."""
+    """Where a stream is: the modes' states, `(..., K)`, None: at rest; and what short blocks are played by."""
 
     ringing: Tensor | None = None
+    pieces: Pieces | None = None
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A bank of modes, `PIECE` samples at a time, by tables that a stream keeps.
+
+    They are in the signal's dtype: in float32, 2000 modes are −117 dB off. The states are in float64.
+
+    numbers: of the modes that they are made of; gains: `(K,)`; powers: λ⁰ … λ^PIECE, `(K, PIECE + 1)`; sounding: their
+    real and imaginary parts from λ¹ on, `(2K, PIECE)`; entering: those of λ^(PIECE − 1) … λ⁰, `(PIECE, 2K)`; response: the
+    convolution with the impulse response's beginning, `(PIECE, PIECE)`, applied from the right.
+    """
+
+    numbers: Tensor
+    gains: Tensor
+    powers: Tensor
+    sounding: Tensor
+    entering: Tensor
+    response: Tensor
+
+    @classmethod
+    def of(cls, numbers: Tensor, frequency: Tensor, decay: Tensor, gain: Tensor, dtype: torch.dtype) -> Pieces:
+        exponents = torch.complex(-decay.double(), frequency.double())[:, None]
+        powers = torch.exp(exponents * torch.arange(PIECE + 1, device=decay.device))
+        both = torch.cat([powers.real, powers.imag])
+        late = torch.arange(PIECE, device=decay.device)
+        late = late - late[:, None]
+        heard = (gain.to(powers.dtype) @ powers).imag
+        response = heard[late.clamp_min(0)] * (late >= 0)
+        sounding, entering = both[:, 1:].to(dtype), both[:, :PIECE].flip(1).mT.contiguous().to(dtype)
+        return cls(numbers, gain.to(powers.dtype), powers, sounding, entering, response.to(dtype))
+
+    def play(self, x: Tensor, ringing: Tensor) -> tuple[Tensor, Tensor]:
+        """`(..., time)`, at most `PIECE` samples, and the modes' states before it → what sounds, and those after it."""
+        time = x.shape[-1]
+        loud = self.gains * ringing
+        late = torch.cat([loud.imag, loud.real], -1).to(x.dtype) @ self.sounding[:, :time]
+        real, imaginary = (x @ self.entering[PIECE - time :]).double().chunk(2, -1)
+        ringing = self.powers[:, time] * ringing + torch.complex(real, imaginary)
+        return late + x @ self.response[:time, :time], ringing
 
 
 class _Learnable(nn.Module):

@@ -177,7 +177,10 @@ class Reverb(Effect):
 
     def designed(self, state: ReverbState, dtype: torch.dtype) -> ReverbState:
         """The state, with a network that is designed again where a parameter has changed."""
-        numbers = torch.cat([self.decay(), self.mixing(), self.entering(), self.leaving()])
+        series = (self.decay, self.mixing, self.entering, self.leaving)
+        numbers = torch.cat(
+            [tensor for part in series for tensor in (part.reference, part.step)]
+        )  # their values cost more
         if state.network is not None and state.numbers is not None and torch.equal(numbers, state.numbers):
             return state
         return ReverbState(state.entered, numbers, self.network().to(dtype))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,8 @@ STARTS, COARSE, FIRST_ITERATIONS = 48, 3, 14  # of a round: starts on every thir
 KEPT, ITERATIONS = 8, 60  # the best of them on all bands
 NEW_STARTS = 16  # of the later rounds'; the others are the best minima, changed
 PRIOR_DB = 0.02  # what a start pays for each number's distance from the middle of its range: large gains seldom help
+REMATCHED_ROUNDS, REMATCHED_PRIOR_DB, MUCH_NEARER = 3, 0.1, 0.7  # in a chain; nearer: times the cost
+SIXTEEN_BITS, ABOVE_ROUNDING_DB = 32_768, 23.0  # steps to full scale; noise so far below adds 0.02 dB
 ROUNDS, LONGEST_IN_VAIN = 25, 10
 SOLVED_DB = 0.004  # rms of the filtered signal's bands: that of no wrong minimum
 DISTINCT = 0.99  # times a cost: below, it is another minimum's
@@ -113,11 +115,50 @@ def fit_equalizer(
             f"the training part has {max(whole.stop_s - whole.start_s, 0.0):.2f} s that both files cover: give it at least "
             f"{SHORTEST_S:g} s"
         )
-    measured = measure(whole, sample_rate)
+    measured = above_rounding(measure(whole, sample_rate), whole)
     make = partial(Equalizer, sample_rate, bands)
     equalizer = (finished or FinishedStages()).effect("search", lambda: search(make, whole, measured, report))
     report("compared with the recording", 0.95)
     return _result(equalizer, whole, measured)
+
+
+@torch.no_grad()
+def rematched(equalizer: Equalizer, dry: Tensor, played: Tensor, wet: Tensor) -> Equalizer | None:
+    """The equaliser of a chain again, with an overall gain, by what its chain plays: from many starts, not from where it is.
+
+    What the bands of `played` have too much or too little of, the equaliser has of it, whatever else the chain does. Gains
+    are held back a little: bands that undo each other would explain the rest.
+
+    Args:
+        equalizer: as it is in the chain; stays so.
+        dry: `(time,)`, what goes into it.
+        played, wet: `(channels, time)`, what the chain makes of it, and what it should.
+
+    Returns:
+        None where no other equaliser is much nearer than this one.
+
+    Raises:
+        ValueError: a silent signal.
+    """
+    whole = MonoPair(dry.double(), wet.double(), equalizer.sample_rate).part(
+        0.0, dry.shape[-1] / equalizer.sample_rate, lead_in_s=0.0
+    )
+    measured = measure(whole, equalizer.sample_rate)
+    bands = measured.bands
+    lacking = decibels(bands.powers(wet)) - decibels(bands.powers(played))
+    measured = replace(measured, gain_db=equalizer.magnitude_db(bands.centres) + lacking)
+    named = {name: section.band for name, section in equalizer.bands.items()}
+    other = Equalizer(equalizer.sample_rate, named, gain_db=0.0).double()  # type: ignore[arg-type]
+    other.set_parameters({spec.name: spec.value for spec in equalizer.parameters_spec()})
+    problem, coarse = (_Problem(other, measured, every, REMATCHED_PRIOR_DB) for every in (1, COARSE))
+    present = problem.linearise(problem.present()[None])[0].square().sum()
+    pool, costs = descend_together(problem.linearise_with_prior, problem.present()[None], ITERATIONS)
+    for number in range(REMATCHED_ROUNDS):
+        reached = descend_together(problem.linearise_with_prior, _from_many(coarse, pool, number), ITERATIONS)
+        pool, costs = _best_distinct(*(torch.cat(both) for both in zip((pool, costs), reached, strict=True)))
+    problem.set(pool[0])
+    left = problem.linearise(pool[:1])[0].square().sum()
+    return other if bool(left < MUCH_NEARER * present) else None
 
 
 def measure(part: Part, sample_rate: float) -> Measured:
@@ -129,6 +170,24 @@ def measure(part: Part, sample_rate: float) -> Measured:
         raise ValueError(f"the {'wet' if part.dry.any() else 'dry'} signal is silent in the training part")
     used = (before > before.max() + QUIET_DRY_DB) & (after > after.max() + QUIET_WET_DB)
     return Measured(bands, after - before, used)
+
+
+def above_rounding(measured: Measured, part: Part) -> Measured:
+    """Without the bands that are mostly what rounding to 16 bits leaves, if there are others."""
+    used = measured.used
+    for signal in (part.dry, part.wet):
+        steps = signal * SIXTEEN_BITS
+        if torch.equal(steps, steps.round()):
+            level = decibels(measured.bands.powers(signal))
+            used = used & (level > rounding_db(signal, measured.bands) + ABOVE_ROUNDING_DB)
+    return replace(measured, used=used) if used.any() else measured
+
+
+def rounding_db(signal: Tensor, bands: Bands) -> Tensor:
+    """The level in each band of what dither and rounding to 16 bits leave: white noise of a quarter of a squared step."""
+    time = signal.shape[-1]
+    of_a_bin = signal[..., 0].numel() * torch.hann_window(time, periodic=False, dtype=torch.float64).square().sum() / 4
+    return decibels(of_a_bin / SIXTEEN_BITS**2 * bands.edges.diff() * (time / bands.sample_rate))
 
 
 # -------------------------------------------------------------------------------------------------------------- search
@@ -154,13 +213,11 @@ def best_of_rounds(
     mostly one in which two sections do each other's work.
     """
     problem, coarse = _Problem(equalizer, measured), _Problem(equalizer, measured, every=COARSE)
-    pool, costs = problem.present()[None][:0], torch.zeros(0, dtype=torch.float64)
+    pool, costs = _no_minima(problem)
     best, lowest, in_vain = problem.present(), math.inf, 0
     for number in range(ROUNDS):
         report(number / ROUNDS)
-        starts = problem.starts(pool, torch.Generator().manual_seed(number))
-        near, _ = descend_together(coarse.linearise_with_prior, starts, FIRST_ITERATIONS)
-        reached, reached_costs = descend_together(problem.linearise, near[:KEPT], ITERATIONS)
+        reached, reached_costs = descend_together(problem.linearise, _from_many(coarse, pool, number), ITERATIONS)
         improved = number == 0 or bool(reached_costs[0] < DISTINCT * costs[0])
         pool, costs = _best_distinct(torch.cat([pool, reached]), torch.cat([costs, reached_costs]))
         in_vain = 0 if improved else in_vain + 1
@@ -173,6 +230,17 @@ def best_of_rounds(
             break
     problem.set(best)
     return equalizer, lowest
+
+
+def _from_many(coarse: _Problem, pool: Tensor, number: int) -> Tensor:
+    """Where a round's best starts lead to on some of the bands."""
+    starts = coarse.starts(pool, torch.Generator().manual_seed(number))
+    return descend_together(coarse.linearise_with_prior, starts, FIRST_ITERATIONS)[0][:KEPT]
+
+
+def _no_minima(problem: _Problem) -> tuple[Tensor, Tensor]:
+    """Their points and costs, before the first round."""
+    return problem.present()[None][:0], torch.zeros(0, dtype=torch.float64)
 
 
 def _best_distinct(points: Tensor, costs: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,8 +283,8 @@ class _Problem:
     A number within a range is its position's logit, a gain is in units of 6 dB.
     """
 
-    def __init__(self, equalizer: Equalizer, measured: Measured, every: int = 1):
-        self.equalizer = equalizer
+    def __init__(self, equalizer: Equalizer, measured: Measured, every: int = 1, prior_db: float = PRIOR_DB):
+        self.equalizer, self.prior_db = equalizer, prior_db
         self.named: dict[str, Named] = named_parameters(equalizer)  # type: ignore[assignment]
         self.chosen = measured.used.nonzero()[:, 0][::every]
         phi = torch.sin(measured.bands.omega[self.chosen] / 2).square()
@@ -280,7 +348,7 @@ class _Problem:
     def linearise_with_prior(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The same, and as many residuals more as there are numbers, which hold them back."""
         residuals, jacobian = self.linearise(points)
-        weight = PRIOR_DB * math.sqrt(self.count)
+        weight = self.prior_db * math.sqrt(self.count)
         held_back = weight * torch.eye(points.shape[1], dtype=points.dtype).expand(len(points), -1, -1)
         return torch.cat([residuals, weight * points], 1), torch.cat([jacobian, held_back], 1)
 

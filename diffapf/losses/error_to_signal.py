@@ -36,6 +36,34 @@ def esr(prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Tensor
     return error / energy.clamp_min(torch.finfo(target.dtype).tiny)
 
 
+LEAST_ESR = 1e-6
+PRE_EMPHASIS = 0.95
+
+
+def log_esr(prediction: Tensor, target: Tensor, pre_emphasis: float = 0.0) -> Tensor:
+    """ln(1 + ESR/10⁻⁶): however near, getting nearer by as many decibels counts as much; nothing does below −60 dB.
+
+    >>> log_esr(torch.tensor([1.0]), torch.tensor([1.0]))
+    tensor(0.)
+    """
+    return torch.log1p(esr(prediction, target, pre_emphasis) / LEAST_ESR)
+
+
+class LogESR(nn.Module):
+    """`log_esr` of waveforms, and of waveforms behind 1 − 0.95 z⁻¹, in which high notes count too; by a weight.
+
+    >>> LogESR()(torch.ones(2, 3), torch.ones(2, 3))
+    tensor(0.)
+    """
+
+    def __init__(self, weight: float = 1.0):
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.weight * (log_esr(prediction, target) + log_esr(prediction, target, PRE_EMPHASIS))
+
+
 class ESR(nn.Module):
     """`esr` as a module: Wright, Damskägg, Välimäki, "Real-time black-box modelling with RNNs", DAFx 2019, eq. 10."""
 

@@ -17,12 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from diffapf.losses.dynamic_range import DynamicRangeLoss
-from diffapf.losses.error_to_signal import esr
+from diffapf.losses.error_to_signal import log_esr
 from diffapf.losses.spectral import Spectra, SpectralLoss
 
 TERMS = ("mss", "mss_mid_side", "mldr", "mldr_mid_side")
-
-LEAST_ESR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class StereoLoss(nn.Module):
         terms = self.terms(prediction, heard).values()
         loss = torch.stack([weight * term for weight, term in zip(self.weights, terms, strict=True)]).sum()
         if self.waveform:
-            loss = loss + self.waveform * torch.log1p(esr(prediction, heard.signal) / LEAST_ESR)
+            loss = loss + self.waveform * log_esr(prediction, heard.signal)
         return loss
 
     def terms(self, prediction: Tensor, target: Tensor | Heard) -> dict[str, Tensor]:

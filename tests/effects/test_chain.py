@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import pad
@@ -220,6 +221,23 @@ def test_a_row_is_a_chain_and_a_chain_its_row():
             parameter += 0.01
     gradient = torch.autograd.grad(row_of(chain).sum(), list(chain.parameters()))
     assert all(each.isfinite().all() and each.all() for each in gradient)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("equalizer.bands.peak1.q", 0.0, "must lie between 0.2 and 20, got 0.0"),
+        ("delay.time_ms", 2000.0, "must lie between 100 and 1000, got 2000.0"),
+        ("reverb.mixing.1", math.nan, "must be a finite number, got nan"),
+    ],
+)
+def test_a_preset_that_cannot_be_played_is_refused(name, value, words, tmp_path):
+    VocalChain(RATE).save(tmp_path / "chain.yaml")
+    preset = yaml.safe_load((tmp_path / "chain.yaml").read_text())
+    preset["parameters"][name] = value
+    (tmp_path / "chain.yaml").write_text(yaml.safe_dump(preset))
+    with pytest.raises(ValueError, match=f"{name} {words}"):
+        Effect.load(tmp_path / "chain.yaml")
 
 
 @pytest.mark.parametrize(("words", "row"), [("151 finite", [0.0] * 150), ("151 finite", [math.nan] * 151)])

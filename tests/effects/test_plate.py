@@ -64,6 +64,16 @@ def test_any_blocks_are_the_whole(cuts):
     torch.testing.assert_close(torch.cat(blocks, -1), plate(x).detach(), rtol=0, atol=1e-12)
 
 
+def test_a_stream_hears_a_mode_that_is_moved():
+    plate, x = a_plate(), normal(2, 300)
+    _, state = plate.process(x[:, :100], plate.initial_state())
+    with torch.no_grad():
+        plate.modes.gain.mul_(2.0)
+        plate.modes.frequency_hz.add_(3.0)
+        expected, _ = plate.run(x[:, 100:], state)
+    torch.testing.assert_close(plate.process(x[:, 100:], state)[0], expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("rate", [48_000, 96_000])
 def test_it_sounds_alike_at_any_sample_rate(rate):
     """What it makes of a low sine wave, where waves are sampled alike."""

@@ -5,8 +5,17 @@ from data.channel_strip import equalised, setting
 from data.voice import singing
 from diffapf import Equalizer
 from diffapf.effects.equalizer import Band
+from diffapf.filters._fft import convolve
 from diffapf.identification import equalizer_fit
-from diffapf.identification.equalizer_fit import _Problem, fit_equalizer, measure
+from diffapf.identification.band_powers import Bands, decibels
+from diffapf.identification.equalizer_fit import (
+    _Problem,
+    above_rounding,
+    fit_equalizer,
+    measure,
+    rematched,
+    rounding_db,
+)
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.prefiltered_pair import MonoPair
 
@@ -133,3 +142,38 @@ def test_mistakes_are_named(mistake, dry):
     signals, words = MISTAKES[mistake]
     with pytest.raises(ValueError, match=words):
         fit_equalizer(*signals(dry), RATE)
+
+
+def test_in_a_chain_an_equaliser_is_found_by_what_the_chain_plays(dry):
+    """Behind it is a room that is known; it is not what the bands of dry and wet alone would say."""
+    room = torch.zeros(2205, dtype=torch.float64).index_fill(0, torch.tensor([0]), 1.0)
+    room[300:] = 0.05 * torch.randn(1905, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def chain(equalizer):
+        with torch.no_grad():
+            return torch.stack([convolve(equalizer(dry), room, 0, len(dry)), 0.5 * equalizer(dry)])
+
+    hidden, begin = Equalizer(RATE).double(), Equalizer(RATE, taper="linear").double()
+    hidden.set_parameters({"bands.peak1.frequency_hz": 2300.0, "bands.peak1.gain_db": -9.0, "bands.peak1.q": 2.0})
+    hidden.set_parameters({"bands.peak2.frequency_hz": 670.0, "bands.peak2.gain_db": -8.0, "bands.peak2.q": 4.0})
+    wet, frequencies = chain(hidden), torch.linspace(300, 5000, 50, dtype=torch.float64)
+    found = rematched(begin, dry, chain(begin), wet)
+    away = found.magnitude_db(frequencies) - hidden.magnitude_db(frequencies)
+    assert float((away - away.median()).detach().abs().max()) < 0.5
+    assert rematched(hidden, dry, wet, wet) is None
+
+
+def test_bands_that_are_mostly_rounding_are_not_measured():
+    step, generator = 2.0**-15, torch.Generator().manual_seed(0)
+    x = 1e-4 * torch.randn(2 * RATE, dtype=torch.float64, generator=generator)
+    dither = torch.rand(2, len(x), dtype=torch.float64, generator=generator).sum(0) - 1
+    noise = step * (x / step + dither).round() - x
+    bands = Bands.of_octaves(200.0, 18_000.0, 3, RATE)
+    torch.testing.assert_close(decibels(bands.powers(noise)), rounding_db(noise, bands), rtol=0, atol=1.0)
+    muffled = 30 * x[None]
+    for _ in range(3):
+        muffled = torch.nn.functional.avg_pool1d(muffled, 15, 1, 7)
+    part = MonoPair(30 * x, step * (muffled[0] / step + dither).round(), RATE).part(0.0, 2.0, 0.0)
+    every = measure(part, RATE)
+    used = above_rounding(every, part).used
+    assert used[100:200].all() and not used[-20:].any() and every.used[-20:].any()

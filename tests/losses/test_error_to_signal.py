@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.autograd import gradcheck
 
-from diffapf.losses import ESR, Prefiltered, esr
+from diffapf.losses import ESR, LogESR, Prefiltered, esr, log_esr
 from tests.filters.oracles import normal
 
 TARGET = normal(2, 500)
@@ -83,3 +85,11 @@ def test_the_prefiltered_mean_absolute_error_is_that_of_both_signals_filtered():
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
     of_each = (torch.autograd.grad(loss, prediction)[0] for loss in (found, expected))
     torch.testing.assert_close(*of_each, rtol=1e-10, atol=1e-15)
+
+
+def test_the_logarithm_of_an_esr_counts_decibels_and_high_notes():
+    near, nearer = TARGET + 1e-1 * normal(2, 500, seed=1), TARGET + 1e-2 * normal(2, 500, seed=1)
+    gained = float(log_esr(near, TARGET) - log_esr(nearer, TARGET))
+    assert gained == pytest.approx(math.log(100), rel=0.01)
+    both = log_esr(near, TARGET) + log_esr(near, TARGET, 0.95)
+    assert float(LogESR(0.5)(near, TARGET)) == pytest.approx(0.5 * float(both))

@@ -49,7 +49,7 @@ def experiment_of(choice: str) -> str:
         word in choice for word in ("singer", "voice", "analysis", "mono")
     ):
         return "golf"
-    if any(word in choice for word in ("vocal", "VC-", "chunks", "stereo")):
+    if any(word in choice for word in ("vocal", "VC-", "chunks", "stereo", "style")):
         return "vocal_chain"
     if any(word in choice for word in ("acid", "adamw", "mss", "matching")):
         return "acid"

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 from data.voice import singing
 from diffapf import Effect, VocalChain, audio
 from diffapf.effects.vocal_presets import independent, row_of
-from diffapf.losses import StereoLoss
+from diffapf.losses import LogESR, StereoLoss
 from recipes.data import of_preset
 from recipes.experiments import carry_out
 from recipes.retrieval import Chunk, Retrieval, chunks_of, delay_time_ms, run
@@ -75,6 +75,14 @@ def test_a_run_comes_nearer_and_its_folder_says_how_far(tmp_path):
     assert len(history) == 4 and "param/delay.time_ms" in history[0]
 
 
+def test_another_matrix_is_tried_where_the_first_leads_nowhere(tmp_path):
+    cfg = composed(*QUICK, "trainer.max_steps=1", "trainer.validate_every=1", "retrieve.matrices=2")
+    _, found = run(cfg, tmp_path)
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"circle", "circle-2"}
+    kept = run(composed(*QUICK, "trainer.max_steps=1", "trainer.validate_every=1"), tmp_path / "alone")[1]
+    assert found.share <= kept.share
+
+
 def test_the_delay_is_looked_for_where_repeats_stand_out():
     dry = torch.from_numpy(singing(6.0))[None]
     hidden = VocalChain(RATE, delay={"time_ms": 271.3, "gain": 0.1, "feedback": 0.5}).double()
@@ -89,6 +97,37 @@ def test_the_delay_is_looked_for_where_repeats_stand_out():
     start.set_parameters({"delay.time_ms": 271.4, "delay.feedback": 0.6})
     recipe.look_for_delay(chunk)  # near enough to descend from
     assert start.delay.time_ms().item() == 271.4 and start.delay.feedback().item() == 0.6
+
+
+def test_the_equaliser_is_matched_again_by_what_the_chain_plays():
+    dry = torch.from_numpy(singing(4.0))[None]
+    hidden = VocalChain(RATE).double()
+    hidden.set_parameters({"equalizer.bands.peak2.frequency_hz": 700.0, "equalizer.bands.peak2.gain_db": -9.0})
+    with torch.no_grad():
+        wet = hidden(pad(dry, (0, hidden.latency)))[:, hidden.latency :]
+    start = VocalChain(RATE).double()
+    recipe = Retrieval(start, lambda parameters, steps: None, StereoLoss(RATE))
+    recipe.match_equalizer(Chunk(0, pad(dry, (0, start.latency)), wet, 0))
+    frequencies = torch.tensor([350.0, 700.0, 1400.0], dtype=torch.float64)
+    with torch.no_grad():
+        found, wanted = (chain.equalizer.magnitude_db(frequencies) for chain in (start, hidden))
+    assert float((found - wanted).diff().abs().max()) < 1.0
+    again = {spec.name: spec.value for spec in start.parameters_spec()}
+    recipe.match_equalizer(Chunk(0, pad(dry, (0, start.latency)), wet, 0))
+    moved = [spec.name for spec in start.parameters_spec() if spec.value != again[spec.name]]
+    assert all(name.startswith("equalizer") for name in moved)
+
+
+def test_waveforms_alone_are_compared_at_first():
+    torch.manual_seed(0)
+    chunk = Chunk(0, torch.randn(1, 4096 + 670), torch.randn(2, 4096), 0)
+    chain = VocalChain(RATE, reverb={"taps": 3})
+    recipe = Retrieval(chain, lambda parameters, steps: None, StereoLoss(RATE), first=LogESR(0.2), steps_of_first=1)
+    with torch.no_grad():
+        prediction = chain(chunk.dry)[:, chain.latency :]
+    assert float(recipe._of_chunk(chunk)) == pytest.approx(float(LogESR(0.2)(prediction, chunk.wet)))
+    recipe.steps_of_first = 0
+    assert float(recipe._of_chunk(chunk)) == pytest.approx(float(StereoLoss(RATE)(prediction, chunk.wet)), rel=1e-5)
 
 
 def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
@@ -112,6 +151,11 @@ def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
         ("got 'VC-Z'; there are VC-A", ["data.source.setting=VC-Z"]),
         ("data.presets is missing", ["data=vocal_preset"]),
         ("retrieve.delay_at must be shares", ["retrieve.delay_at=[1]"]),
+        ("retrieve.equalizer_at must be shares", ["retrieve.equalizer_at=[-0.1]"]),
+        ("retrieve.matrices must be a positive whole", ["retrieve.matrices=0"]),
+        ("retrieve.decibels must be positive", ["retrieve.decibels=0"]),
+        ("retrieve.waveform_first must be a share", ["retrieve.waveform_first=2"]),
+        ("retrieve.style must be mfcc, or a file", ["protocol=style", "retrieve.style=afx"]),
         ("got 'organ'; there are voice, drums", ["data.material=organ"]),
     ],
 )
