@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from diffapf.losses.spectral import QUIETEST, Distance, squared_magnitude
+from diffapf.losses.spectral import QUIETEST, Distance, ShortTimeSpectra, squared_magnitude
 
 RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 """FFT, hop and Hann window in samples."""
@@ -58,8 +58,4 @@ class MultiResolutionLoss(nn.Module):
         if signal.shape[-1] <= longest:
             raise ValueError(f"a signal must be longer than {longest} samples, got {signal.shape[-1]}")
         rows = signal.reshape(-1, signal.shape[-1])
-        windows = (torch.hann_window(window, dtype=rows.dtype, device=rows.device) for *_, window in self.resolutions)
-        return [
-            torch.stft(rows, size, hop, length, window, return_complex=True)
-            for (size, hop, length), window in zip(self.resolutions, windows, strict=True)
-        ]
+        return [ShortTimeSpectra.apply(rows, size, hop, length) for size, hop, length in self.resolutions]

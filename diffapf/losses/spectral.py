@@ -110,38 +110,45 @@ class SpectralLoss(nn.Module):
             rows = fir(pad(rows, (0, late)), taps)[:, late:]  # type: ignore[call-overload]
         found = []
         for size in self.sizes:
-            both = ShortTimeSpectra.apply(rows, size)
+            both = ShortTimeSpectra.apply(rows, size, size // OVERLAP, size)
             left, right = both.unflatten(0, (-1, 2)).unbind(1)
             found.append((both, left + right, left - right))
         return found
 
 
 class ShortTimeSpectra(torch.autograd.Function):
-    """`torch.stft` of `(rows, time)`, Hann, every quarter of its size, as `(rows, frames, bins)`.
+    """`torch.stft` of `(rows, time)`, `size` samples every `hop`, centred, under a Hann window of `length` samples, as
+    `(rows, frames, bins)`; but that a frame begins with its window, which changes phases and no magnitude.
 
-    Its gradient is one real transform and four sums of frames; PyTorch's is of the whole circle, and of one frame at a time.
+    Its gradient is one real transform and a few sums of frames; PyTorch's is of the whole circle, a frame at a time.
     """
 
     @staticmethod
-    def forward(ctx, rows, size):
-        ctx.size, ctx.time = size, rows.shape[-1]
+    def forward(ctx, rows, size, hop, length):
+        ctx.numbers = size, hop, length, rows.shape[-1]
         padded = pad(rows, (size // 2, size // 2), mode="reflect")
-        return torch.fft.rfft(padded.unfold(-1, size, size // OVERLAP) * _hann(size, rows))
+        window = _hann(length, hop, rows)
+        first = (size - length) // 2
+        frames = padded[:, first : first + rows.shape[-1] // hop * hop + len(window)].unfold(-1, len(window), hop)
+        return torch.fft.rfft(frames * window, size)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g):
-        size, hop, time = ctx.size, ctx.size // OVERLAP, ctx.time
-        frames = _adjoint_of_rfft(g, size).mul_(_hann(size, g.real)).unflatten(-1, (OVERLAP, hop))
+        size, hop, length, time = ctx.numbers
+        window = _hann(length, hop, g.real)
+        overlap = len(window) // hop
+        frames = (_adjoint_of_rfft(g, size)[..., : len(window)] * window).unflatten(-1, (overlap, hop))
         padded = frames.new_zeros(len(g), time + size)
-        blocks = padded[:, : (g.shape[1] + OVERLAP - 1) * hop].unflatten(-1, (-1, hop))
-        for k in range(OVERLAP):
+        first = (size - length) // 2
+        blocks = padded[:, first : first + (g.shape[1] + overlap - 1) * hop].unflatten(-1, (-1, hop))
+        for k in range(overlap):
             blocks[:, k : k + g.shape[1]] += frames[:, :, k]
         half = size // 2
         out = padded[:, half : half + time]
         out[:, 1 : half + 1] += padded[:, :half].flip(-1)
         out[:, time - half - 1 : time - 1] += padded[:, half + time :].flip(-1)
-        return out, None
+        return out, None, None, None
 
 
 def _adjoint_of_rfft(g: Tensor, size: int) -> Tensor:
@@ -152,8 +159,9 @@ def _adjoint_of_rfft(g: Tensor, size: int) -> Tensor:
     return torch.fft.irfft(twice, size, norm="forward").mul_(0.5)
 
 
-def _hann(size: int, like: Tensor) -> Tensor:
-    return torch.hann_window(size, dtype=like.dtype, device=like.device)
+def _hann(length: int, hop: int, like: Tensor) -> Tensor:
+    """With zeros after it, to whole hops."""
+    return pad(torch.hann_window(length, dtype=like.dtype, device=like.device), (0, -length % hop))
 
 
 class Distance(torch.autograd.Function):

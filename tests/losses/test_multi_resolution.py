@@ -21,8 +21,8 @@ def test_it_is_auraloss():
     for target in (y, ours.heard(y)):
         found = ours(x, target)
         (gradient,) = torch.autograd.grad(found, x)
-        assert float(found) == pytest.approx(float(theirs), rel=1e-5)
-        assert torch.allclose(gradient, expected, rtol=1e-3, atol=1e-8)
+        assert found.item() == pytest.approx(theirs.item(), rel=1e-5)
+        assert (gradient - expected).norm() < 3e-4 * expected.norm()
 
 
 def test_signals_that_do_not_fit_are_refused():
