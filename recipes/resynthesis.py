@@ -55,6 +55,12 @@ class Resynthesis(LightningModule):
         self.log("train/mss", loss.detach(), batch_size=len(sung))
         return loss
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leaves out a step without finite gradients: filters between a network's frames may for once be as good as unstable."""
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        if not all(bool(gradient.isfinite().all()) for gradient in gradients):
+            optimizer.zero_grad()
+
     def validation_step(self, sung: Sung, _: int) -> None:
         self.log("val/mss", self.loss(predict(self.model, sung, SEEDS[0]), sung.audio), batch_size=1)
 

@@ -11,6 +11,7 @@ import torch
 from diffapf import audio
 from diffapf.model import Model
 from diffapf.synths.voice_encoder import AnalysisBySynthesis, PaperEncoder, Sung
+from recipes.resynthesis import Resynthesis
 
 pytest.importorskip("pyworld", reason="pyworld is not installed: pip install 'diffapf[voices]'")
 
@@ -63,3 +64,16 @@ def test_the_paper_encoder_has_its_size_and_begins_with_the_same_values_in_all_f
     sung = Sung(0.1 * torch.randn(1, 2400), torch.full((1, 11), 200.0), torch.ones(1, 11))
     values = model.hear(sung)
     assert all(bool((value == value[:, :1]).all()) for value in values.values())
+
+
+def test_a_step_without_finite_gradients_is_left_out():
+    model = AnalysisBySynthesis(24_000, "golf_ss", source_options={"tables": 2})
+    recipe = Resynthesis(model, lambda *_: (None, None), torch.nn.Identity())
+    optimizer = torch.optim.SGD(model.parameters(), 1.0)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    next(model.parameters()).grad[0] = float("nan")
+    recipe.on_before_optimizer_step(optimizer)
+    optimizer.step()
+    assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
