@@ -56,7 +56,7 @@ class Resynthesis(LightningModule):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Leaves out a step without finite gradients: filters between a network's frames may for once be as good as unstable."""
+        """Leaves out a step without finite gradients: a network's filters may for once be next to unstable."""
         gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
         if not all(bool(gradient.isfinite().all()) for gradient in gradients):
             optimizer.zero_grad()
