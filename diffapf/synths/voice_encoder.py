@@ -31,6 +31,10 @@ from diffapf.synths.vocoder import RD_FRAMES, Vocoder, Voice, vocoder
 FFT = 1024
 QUIETEST = 1e-8
 MIDDLE_HZ = 200.0
+LARGEST = 2.5
+"""Of atanh k that a network may give. A fit to one voice starts from filters that belong together; a network on its way may jump
+from k = −1 to 1 within a frame, between which no filter is stable.
+"""
 
 
 @dataclass
@@ -173,6 +177,8 @@ class AnalysisBySynthesis(Model):
         """The vocoder's values."""
         raw = self.encoder(sung)
         values = split(raw, self.controls)
+        if "tract" in values and self.vocoder.settings["shape"] == "reflection":
+            values["tract"] = LARGEST * torch.tanh(values["tract"] / LARGEST)
         if "rd" in values:
             place = [control.name for control in self.controls].index("rd")
             values["rd"] = self.controls[place].value(_every_tenth(raw[..., place]))
