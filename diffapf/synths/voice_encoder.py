@@ -27,13 +27,14 @@ from diffapf.synths.controls import Control, split
 from diffapf.synths.extractors import ResidualBlock
 from diffapf.synths.mel import LogMel
 from diffapf.synths.vocoder import RD_FRAMES, Vocoder, Voice, vocoder
+from diffapf.synths.voice_filters import AllPoleTract
 
 FFT = 1024
 QUIETEST = 1e-8
 MIDDLE_HZ = 200.0
 LARGEST = 2.5
-"""Of atanh k that a network may give. A fit to one voice starts from filters that belong together; a network on its way may jump
-from k = −1 to 1 within a frame, between which no filter is stable.
+"""Of atanh k that a network may give. A fit to one voice starts from filters that belong together; a network on its way may
+jump from k = −1 to 1 within a frame, between which no filter is stable.
 """
 
 
@@ -177,7 +178,7 @@ class AnalysisBySynthesis(Model):
         """The vocoder's values."""
         raw = self.encoder(sung)
         values = split(raw, self.controls)
-        if "tract" in values and self.vocoder.settings["shape"] == "reflection":
+        if isinstance(self.vocoder.filter, AllPoleTract) and self.vocoder.settings["shape"] == "reflection":
             values["tract"] = LARGEST * torch.tanh(values["tract"] / LARGEST)
         if "rd" in values:
             place = [control.name for control in self.controls].index("rd")
