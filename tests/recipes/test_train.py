@@ -126,7 +126,8 @@ def test_stereo_and_named_parts(command, recording, tmp_path):
     assert result.returncode == 0, result.stderr
     description = json.loads((tmp_path / "run" / "run.json").read_text())
     assert "train 1–3.7 s, validation 3.7–4 s, test 4–5.5 s" in description["subtitle"]
-    assert any("mono" in note for note in description["notes"])
+    findings = json.loads((tmp_path / "run" / "checks.json").read_text())["findings"]
+    assert any("mono" in finding["cause"] for finding in findings if finding["check"] == "channels")
 
 
 def test_recordings_become_a_model_without_a_start(command, recording, tmp_path):
