@@ -17,6 +17,7 @@ from diffapf.report.recordings import FittedRecordings, fit_recordings
 from recipes import plates
 from recipes.callbacks import console, progress_bar
 from recipes.data import Pair, Tracks
+from recipes.start_from import SETTINGS
 
 WITHOUT_EFFECT = (
     "model",
@@ -29,6 +30,7 @@ WITHOUT_EFFECT = (
     "curriculum",
     "baselines",
     "dtype",
+    *SETTINGS,
 )
 OPTIONS = {  # of `identify`, for each effect
     "phaser": ("stages", "loop_delay", "core"),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 PHAT_HZ = (300.0, 18_000.0)
-NEAR_S, FAR = 2.0, 2.0  # music repeats itself: a lag beyond so many seconds must have a peak so many times as high
+NEAR_S, FAR = 0.5, 2.0  # music repeats itself: a lag beyond so many seconds must have a peak so many times as high
 ONE_RESPONSE = 0.015  # of a segment: 5 ms at 44.1 kHz, within which peaks belong to one response
 
 
