@@ -46,7 +46,7 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     seed_everything(cfg.seed, verbose=False)
     dtype = getattr(torch, cfg.dtype)
     pair: Pair = hydra.utils.instantiate(cfg.data.source)
-    effect = start(cfg, pair.sample_rate).to(dtype)
+    effect = start(cfg, pair.sample_rate)
     kind = kind_of(effect)
     pair.training_lead_in, pair.lead_in = kind.training_lead_in, kind.lead_in
     pair.tracks.dry, pair.tracks.wet = pair.tracks.dry.to(dtype), pair.tracks.wet.to(dtype)

@@ -23,6 +23,7 @@ def start(cfg: DictConfig, sample_rate: float) -> Effect:
     if cfg.ckpt and cfg.preset:
         raise ValueError("ckpt and preset both say where to start: give one of them")
     effect = _of_preset(cfg, sample_rate) if cfg.preset else hydra.utils.instantiate(cfg.model, sample_rate=sample_rate)
+    effect = effect.to(getattr(torch, cfg.dtype))  # before the checkpoint's numbers would be rounded
     if cfg.ckpt:
         _take(effect, _checkpoint(Path(cfg.ckpt), cfg.method.name))
     freeze(effect, cfg.freeze)
