@@ -172,8 +172,9 @@ def read_pair(dry_path: str | os.PathLike, wet_path: str | os.PathLike) -> Pair:
 
 
 def examine_pair(dry_path: str | os.PathLike, wet_path: str | os.PathLike) -> tuple[Pair | None, list[Finding]]:
-    """A pair and what is found of its files: every check is made, whatever another one finds; None where there is an error."""
-    recordings, findings = [], []
+    """A pair and what is found of its files, every check whatever another one finds; None where there is an error."""
+    recordings: list[Recording] = []
+    findings: list[Finding] = []
     for path in (dry_path, wet_path):
         try:
             recordings.append(read(path))
@@ -181,11 +182,12 @@ def examine_pair(dry_path: str | os.PathLike, wet_path: str | os.PathLike) -> tu
             findings.append(Finding("file", ERROR, str(error)))
     if len(recordings) == 2:
         findings += _of_shapes(*recordings)
-        dry, wet = recordings = _alike(*recordings)
+        recordings = [*_alike(*recordings)]
     for recording in recordings:
         findings += _of_levels(recording)
     if any(finding.level == ERROR for finding in findings):
         return None, findings
+    dry, wet = recordings
     findings += _of_sameness(dry, wet)
     return Pair(dry.samples, wet.samples, dry.sample_rate, tuple(findings)), findings
 
@@ -245,15 +247,14 @@ def _of_lengths(dry: Recording, wet: Recording) -> Iterator[Finding]:
             "one is more than twice as long as the other",
             "check that they are two recordings of the same take",
         )
-    elif excess := long.samples.shape[-1] - short.samples.shape[-1]:
-        if dry.sample_rate == wet.sample_rate:
-            yield Finding(
-                "length",
-                NOTE,
-                f"{long.path} is {_seconds(excess / long.sample_rate)} ({_count(excess, 'sample')}) "
-                f"longer than {short.path}",
-                "this much was cut from its end",
-            )
+    elif (excess := long.samples.shape[-1] - short.samples.shape[-1]) and dry.sample_rate == wet.sample_rate:
+        yield Finding(
+            "length",
+            NOTE,
+            f"{long.path} is {_seconds(excess / long.sample_rate)} ({_count(excess, 'sample')}) "
+            f"longer than {short.path}",
+            "this much was cut from its end",
+        )
 
 
 def _alike(dry: Recording, wet: Recording) -> tuple[Recording, Recording]:

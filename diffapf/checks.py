@@ -36,7 +36,7 @@ WORDS = {"dry": r"dry|input|di|clean", "wet": r"wet|output|processed"}
 
 @dataclass(frozen=True)
 class CheckedPair:
-    """What was found of two files; without a pair where there is an error, without an alignment where there is no telling."""
+    """What was found of two files; no pair where there is an error, no alignment where there is no telling."""
 
     pair: Pair | None
     findings: list[Finding]
@@ -52,9 +52,9 @@ class CheckedPair:
 def check_pair(dry_path: str | os.PathLike, wet_path: str | os.PathLike) -> CheckedPair:
     """Makes every check on what went into an effect and what came out of it, and only then says what it found.
 
-    Of the files: rate, channels, length, silence, clipping, offset (DC), hum; of one against the other: level, sameness, whether
-    they belong together and are in their order, polarity, latency to a fraction of a sample, drift; and what noise there is,
-    where dry is our test signal. Each has a finding at least.
+    Of the files: rate, channels, length, silence, clipping, offset (DC), hum; of one against the other: level, sameness,
+    whether they belong together and are in their order, polarity, latency to a fraction of a sample, drift; and what noise
+    there is, where dry is our test signal. Each has a finding at least.
     """
     pair, findings = audio.examine_pair(dry_path, wet_path)
     if pair is None:
@@ -64,7 +64,9 @@ def check_pair(dry_path: str | os.PathLike, wet_path: str | os.PathLike) -> Chec
         findings += audio.or_ok(_of_offset(name, samples), "dc", f"{name} has no offset (DC)")
     findings += audio.or_ok(_of_hum(pair, *names), "hum", f"{names[1]} has no hum that {names[0]} has not")
     findings += audio.or_ok(_of_level(pair, *names), "level", "the levels are alike")
-    findings += audio.or_ok(_of_noise(pair, names[1]), "noise", "the noise was not measured: dry is not our test signal")
+    findings += audio.or_ok(
+        _of_noise(pair, names[1]), "noise", "the noise was not measured: dry is not our test signal"
+    )
     dry, wet = (torch.from_numpy(samples[_loudest(pair)]) for samples in (pair.dry, pair.wet))
     alignment = align(dry, wet, pair.sample_rate) if min(len(dry), len(wet)) >= 2 * FRAME else None
     if alignment is not None:
@@ -108,14 +110,15 @@ def _of_hum(pair: Pair, dry_name: str, wet_name: str) -> Iterator[Finding]:
             yield Finding(
                 "hum",
                 WARNING,
-                f"{wet_name} hums at {', '.join(f'{hz:g}' for hz in heard)} Hz ({loudest:.0f} dBFS), which {dry_name} does not",
+                f"{wet_name} hums at {', '.join(f'{hz:g}' for hz in heard)} Hz ({loudest:.0f} dBFS), "
+                f"which {dry_name} does not",
                 "find the ground loop, move the pedal away from its supply, and record it again",
             )
             return
 
 
 def _steady_spectrum(x: np.ndarray, sample_rate: float) -> tuple[np.ndarray, float]:
-    """(power of what is there all the time, a sine's of amplitude 1 being 1; Hz of a bin): the lower quartile over frames."""
+    """(power of what is there all the time, 1 for a sine of amplitude 1; Hz of a bin): the lower quartile over frames."""
     frame = min(len(x), round(HUM_FRAME_S * sample_rate))
     starts = np.arange(0, len(x) - frame + 1, max(1, frame // 4))
     window = np.blackman(frame)
@@ -184,7 +187,10 @@ def _of_alignment(found: Alignment, pair: Pair, dry_name: str, wet_name: str) ->
     yield Finding("related", OK, f"{100 * found.coherence:.0f} % of wet's power is a filter's of dry")
     if found.polarity < 0:
         yield Finding(
-            "polarity", NOTE, f"{wet_name} is upside down (its polarity is inverted)", "a fit takes this as a negative level"
+            "polarity",
+            NOTE,
+            f"{wet_name} is upside down (its polarity is inverted)",
+            "a fit takes this as a negative level",
         )
     else:
         yield Finding("polarity", OK, "the polarity is right")
@@ -218,12 +224,14 @@ def _of_drift(found: Alignment, pair: Pair, wet_name: str) -> Iterator[Finding]:
         yield Finding(
             "drift",
             WARNING,
-            f"the clocks drift: {wet_name} gets {abs(moved):.2f} samples {'later' if moved > 0 else 'earlier'} over the recording "
+            f"the clocks drift: {wet_name} gets {abs(moved):.2f} samples {'later' if moved > 0 else 'earlier'} in all "
             f"({found.drift_ppm:+.2f} ± {found.drift_error_ppm:.2f} ppm)",
             "play and record on one interface, or on two with one word clock",
         )
     else:
-        yield Finding("drift", OK, f"the clocks do not drift ({found.drift_ppm:+.2f} ± {found.drift_error_ppm:.2f} ppm)")
+        yield Finding(
+            "drift", OK, f"the clocks do not drift ({found.drift_ppm:+.2f} ± {found.drift_error_ppm:.2f} ppm)"
+        )
 
 
 def _of_order(pair: Pair, alignment: Alignment | None, dry_name: str, wet_name: str) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from rich.table import Table
 from diffapf import audio
 from diffapf.capture import capture_signal
 from diffapf.checks import check_pair
+from diffapf.citations import bibtex, citations
 from diffapf.export import describe, export
 from diffapf.export.compilers import NATIVE, TARGETS
 from diffapf.export.exporting import FORMATS
@@ -137,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
     _sing(commands)
     _export(commands)
     _info(commands)
+    _cite(commands)
     return root
 
 
@@ -299,6 +302,14 @@ def _info(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_show)
 
 
+def _cite(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "cite", help="what to cite for a model", description="Prints the papers behind a model's parts, as BibTeX."
+    )
+    command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
+    command.set_defaults(run=_show_citations)
+
+
 def _settings(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
@@ -381,8 +392,8 @@ def _write_test_signal(options: argparse.Namespace) -> int:
     signal = capture_signal(options.sample_rate)
     audio.write(options.write_test_signal, signal, options.sample_rate)
     print(
-        f"{options.write_test_signal}: {len(signal) / options.sample_rate:.0f} s. Play it through the effect, record what comes "
-        f"out, then: diffapf check {options.write_test_signal} RECORDED"
+        f"{options.write_test_signal}: {len(signal) / options.sample_rate:.0f} s. Play it through the effect, record what "
+        f"comes out, then: diffapf check {options.write_test_signal} RECORDED"
     )
     return 0
 
@@ -575,6 +586,12 @@ def _show(options: argparse.Namespace) -> int:
         limits = ("" if limit is None else f"{limit:g}" for limit in (spec.minimum, spec.maximum))
         table.add_row(spec.name, f"{spec.value:.6g}", spec.unit, *limits, spec.taper)
     console.print(table)
+    return 0
+
+
+def _show_citations(options: argparse.Namespace) -> int:
+    keys = citations(load_model(options.model))
+    print("\n\n".join(bibtex(key, version("diffapf")) for key in keys))
     return 0
 
 

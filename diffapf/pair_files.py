@@ -34,11 +34,11 @@ def find_pairs(folder: str | os.PathLike) -> list[PairFiles]:
     """The pairs of a folder, in the order of its table, or of the wet files' names.
 
     A table is the only CSV file, with columns dry, wet, and a number for each knob. Without one, names say what is what:
-    `take1_dry.wav` goes with `take1_wet.wav`, `wet_drive=3_tone=0.5.wav` with a dry file of the same settings or, where there
-    is none, with the only dry file.
+    `take1_dry.wav` goes with `take1_wet.wav`, `wet_drive=3_tone=0.5.wav` with a dry file of the same settings or, where
+    there is none, with the only dry file.
 
     Raises:
-        AudioError: the folder has no pairs; a file has no partner; the table lacks a column, or names a file that is not there.
+        AudioError: the folder has no pairs; a file has no partner; the table lacks a column or names a file that is not there.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -48,7 +48,9 @@ def find_pairs(folder: str | os.PathLike) -> list[PairFiles]:
         raise AudioError(f"{folder} has {len(tables)} tables ({', '.join(file.name for file in tables)}); leave one")
     pairs = _of_table(tables[0]) if tables else _of_names(folder)
     if not pairs:
-        raise AudioError(f"{folder} has no pairs: name files as take_dry.wav and take_wet.wav, or list them in a CSV file")
+        raise AudioError(
+            f"{folder} has no pairs: name files as take_dry.wav and take_wet.wav, or list them in a CSV file"
+        )
     return pairs
 
 
@@ -57,7 +59,9 @@ def _of_table(table: Path) -> list[PairFiles]:
         rows = csv.DictReader(file)
         missing = {"dry", "wet"} - set(rows.fieldnames or ())
         if missing:
-            raise AudioError(f"{table} has no column {' and no column '.join(sorted(missing))}; it needs dry, wet and knobs")
+            raise AudioError(
+                f"{table} has no column {' and no column '.join(sorted(missing))}; it needs dry, wet and knobs"
+            )
         return [_of_row(table, number, row) for number, row in enumerate(rows, 2)]
 
 
@@ -87,6 +91,8 @@ def _of_names(folder: Path) -> list[PairFiles]:
     for take, wet in wets.items():
         dry = dries.get(take) or (next(iter(dries.values())) if len(dries) == 1 else None)
         if dry is None:
-            raise AudioError(f"{wet} has no dry file: name it as {SIDE.sub('dry', wet.name)}, or keep one dry file in the folder")
+            raise AudioError(
+                f"{wet} has no dry file: name it as {SIDE.sub('dry', wet.name)}, or keep one dry file in the folder"
+            )
         pairs.append(PairFiles(dry, wet, {name: float(value) for name, value in SETTING.findall(wet.stem)}))
     return pairs

@@ -37,8 +37,8 @@ def exit_on_user_error() -> Iterator[None]:
         if error.errno in CANNOT_BE_WRITTEN:
             place = f"{error.filename} cannot be written" if error.filename else "the run cannot be written"
             leave(
-                f"{place}: {os.strerror(error.errno)}. The last good checkpoint is kept: make room, or the folder writable, and "
-                "give the same command with run= this folder to go on"
+                f"{place}: {os.strerror(error.errno)}. The last good checkpoint is kept: make room, or the folder "
+                "writable, and give the same command with run= this folder to go on"
             )
         if isinstance(error, FileNotFoundError) and _raised_by_us(error):
             leave(str(error))

@@ -1,4 +1,4 @@
-"""Where a training by descent sets out: the config's model, a preset, or an earlier run's checkpoint; and what stays as it is."""
+"""Where a training by descent sets out: the config's model, a preset or an earlier run's checkpoint; and what stays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNITS = ("hz", "db", "ms", "us")  # that a name may be written without
 
 
 def start(cfg: DictConfig, sample_rate: float) -> Effect:
-    """The effect that is trained, frozen where it should be; raises ValueError where `ckpt`, `preset` or `freeze` is wrong."""
+    """The effect that is trained, frozen where it should be; raises ValueError for a wrong `ckpt`, `preset` or `freeze`."""
     if cfg.ckpt and cfg.preset:
         raise ValueError("ckpt and preset both say where to start: give one of them")
     effect = _of_preset(cfg, sample_rate) if cfg.preset else hydra.utils.instantiate(cfg.model, sample_rate=sample_rate)
@@ -61,7 +61,7 @@ def _take(effect: Effect, file: Path) -> None:
 
 
 def freeze(effect: Effect, names: Sequence[str]) -> None:
-    """Keeps parameters as they are, by their names, with or without a unit (`lfo.rate`), or the part that they are of (`lfo`).
+    """Keeps parameters as they are, by their names, with or without a unit (`lfo.rate`), or by their part (`lfo`).
 
     Raises ValueError for a name that there is not, and where nothing is left to learn.
     """

@@ -81,12 +81,24 @@ def test_a_clean_pair_has_none(tmp_path):
     found = checked(tmp_path, *pair())
     assert complaints(found) == {}
     checks = {finding.check for finding in found.findings}
-    assert checks >= {"rate", "length", "clipping", "dc", "hum", "polarity", "level", "latency", "drift", "order", "same"}
+    assert checks >= {
+        "rate",
+        "length",
+        "clipping",
+        "dc",
+        "hum",
+        "polarity",
+        "level",
+        "latency",
+        "drift",
+        "order",
+        "same",
+    }
     assert abs(found.alignment.delay) < 0.02
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path):
-    dry, wet = pair()
+    dry, _wet = pair()
     found = checked(tmp_path, np.clip(9 * dry, -1, 1), np.zeros(3 * RATE), rate=48_000)
     assert complaints(found) == {"rate": "error", "length": "error", "clipping": "warning", "silence": "error"}
     with pytest.raises(ValueError, match=r"(?s)sample rates differ.*do not look like a pair.*is silent"):
@@ -95,7 +107,10 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
 
 def test_a_file_that_is_missing_does_not_keep_the_other_from_being_checked(tmp_path):
     soundfile.write(tmp_path / "dry.wav", np.clip(9 * pair()[0], -1, 1), RATE)
-    assert complaints(check_pair(tmp_path / "dry.wav", tmp_path / "wet.wav")) == {"file": "error", "clipping": "warning"}
+    assert complaints(check_pair(tmp_path / "dry.wav", tmp_path / "wet.wav")) == {
+        "file": "error",
+        "clipping": "warning",
+    }
 
 
 def test_signs_of_an_order_that_is_wrong(tmp_path):
@@ -108,7 +123,7 @@ def test_signs_of_an_order_that_is_wrong(tmp_path):
 
 
 def test_recordings_of_different_takes(tmp_path):
-    dry, wet = pair()
+    dry, _wet = pair()
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, len(dry))
     assert complaints(checked(tmp_path, dry, noise)) == {"related": "warning"}
 

@@ -35,6 +35,7 @@ ROWS = (
         "diffapf.midi",
         "diffapf.processing",
         "diffapf.capture",
+        "diffapf.citations",
         "diffapf.checks",
     ),
     ("diffapf.export", "diffapf.report"),

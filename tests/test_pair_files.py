@@ -16,7 +16,15 @@ def touch(folder, *names):
 
 
 def test_names_say_what_is_what(tmp_path):
-    touch(tmp_path, "take1_dry.wav", "take1_wet.wav", "Take 2 (input).flac", "take_2-output.flac", "notes.txt", "sweater.wav")
+    touch(
+        tmp_path,
+        "take1_dry.wav",
+        "take1_wet.wav",
+        "Take 2 (input).flac",
+        "take_2-output.flac",
+        "notes.txt",
+        "sweater.wav",
+    )
     pairs = find_pairs(tmp_path)
     assert {(pair.dry.name, pair.wet.name) for pair in pairs} == {
         ("take1_dry.wav", "take1_wet.wav"),
@@ -44,7 +52,11 @@ WRONG = {
     "no partner": (("one_dry.wav", "two_dry.wav", "three_wet.wav"), None, "three_wet.wav has no dry file"),
     "no column": ((), "input,wet\n", "has no column dry"),
     "no file": (("a.wav",), "dry,wet\na.wav,b.wav\n", "line 2: there is no file"),
-    "no number": (("a.wav", "b.wav"), "dry,wet,drive\na.wav,b.wav,much\n", "line 2: drive must be a number, got 'much'"),
+    "no number": (
+        ("a.wav", "b.wav"),
+        "dry,wet,drive\na.wav,b.wav,much\n",
+        "line 2: drive must be a number, got 'much'",
+    ),
 }
 
 

@@ -61,7 +61,7 @@ def align(dry: Tensor, wet: Tensor, sample_rate: float) -> Alignment:
     uncertainty is what the estimate would be without that, as far as phases are left that it does not explain; and what
     it would be if the magnitude went on otherwise where nothing is heard.
 
-    1. a whole number of samples: the peak of the phase transform, of the recording, then of segments, and a line through them;
+    1. whole samples: the peak of the phase transform, of the recording, then of segments, and a line through them;
     2. three times: spectra along the line, the minimum phase, the delay of all and of each segment, a line through these;
     3. the delay of all along the last line, which is level where the clocks don't drift.
 
@@ -138,7 +138,9 @@ def _refined(
     middle = float(spectra.centres.double().mean())
     line = Line(float(line.at(spectra.centres.double().mean())) + whole.samples, line.slope, middle)
     found = [
-        phase_delay(_one(spectra, i), sample_rate, phase, whole.polarity, reach=abs(whole.samples) + REACH / 4).samples
+        phase_delay(
+            spectra.segment(i), sample_rate, phase, whole.polarity, reach=abs(whole.samples) + REACH / 4
+        ).samples
         - whole.samples
         for i in range(len(spectra.centres))
     ]
@@ -150,11 +152,6 @@ def _refined(
     return Line(line.level, line.slope + slope, middle), centres / sample_rate, delays, error
 
 
-def _one(spectra: CrossSpectra, i: int) -> CrossSpectra:
-    only = slice(i, i + 1)
-    return CrossSpectra(spectra.cross[only], spectra.dry[only], spectra.wet[only], spectra.centres[only])
-
-
 def _aligned(
     dry: Tensor,
     wet: Tensor,
@@ -164,7 +161,7 @@ def _aligned(
     segments: tuple[Tensor, Tensor, float, float],
     drifts: bool,
 ) -> Alignment:
-    """What a line gives, and how far that moves when the filter's own phase is left in, or its magnitude goes on differently.
+    """What a line gives, and how far that moves without the filter's own phase, or with another one where it is not heard.
 
     segments: their times in seconds, their delays in samples, the slope through these, and its error.
     """
@@ -175,7 +172,9 @@ def _aligned(
     by_excess, carried_on, plain = (phase_delay(spectra, sample_rate, given) for given in (phase, *others))
     whole = spectra.whole
     omega = 2 * torch.pi * torch.arange(FRAME // 2 + 1, dtype=torch.float64) / FRAME
-    turned = whole.cross[0] * by_excess.polarity * torch.polar(torch.ones(()).double(), omega * by_excess.samples - phase)
+    turned = (
+        whole.cross[0] * by_excess.polarity * torch.polar(torch.ones(()).double(), omega * by_excess.samples - phase)
+    )
     middle = min(len(dry), len(wet)) / 2
     loud = cross_spectra(dry, wet, line, segment, MOST_SEGMENTS, fair=False).whole
     power = loud.wet[0]
@@ -196,8 +195,8 @@ def _aligned(
 
 
 def _uncertainty(by_excess: Delay, plain: Delay, carried_on: Delay) -> float:
-    """How far a delay may be off, in samples: by noise; by what lies above the highest frequency that can be seen; and, as far
-    as the minimum phase does not explain the phases that were measured, by leaving that out."""
+    """How far a delay may be off, in samples: by noise; by what lies above the highest frequency that is heard; and by leaving
+    the minimum phase out, as far as it does not explain the phases that were measured."""
     unexplained = min(1.0, by_excess.left / max(plain.left, 1e-12))
     of_phase = unexplained * abs(by_excess.samples - plain.samples)
     return by_excess.error + 2 * abs(by_excess.samples - carried_on.samples) + of_phase  # twice: low-passes showed it

@@ -36,8 +36,12 @@ class CrossSpectra:
     @property
     def whole(self) -> CrossSpectra:
         """All segments as one."""
-        together = (part.sum(0, keepdim=True) for part in (self.cross, self.dry, self.wet))
-        return CrossSpectra(*together, self.centres.mean()[None])
+        cross, dry, wet = (part.sum(0, keepdim=True) for part in (self.cross, self.dry, self.wet))
+        return CrossSpectra(cross, dry, wet, self.centres.double().mean()[None])
+
+    def segment(self, i: int) -> CrossSpectra:
+        only = slice(i, i + 1)
+        return CrossSpectra(self.cross[only], self.dry[only], self.wet[only], self.centres[only])
 
     @property
     def coherence(self) -> Tensor:
@@ -77,7 +81,9 @@ def cross_spectra(dry: Tensor, wet: Tensor, line: Line, segment: int, most: int,
         x, y = (_spectra(signal, at, window) for signal, at in ((dry, frames), (wet, frames + whole.long())))
         turned = y * x.conj() * torch.polar(torch.ones(()).double(), (delays - whole)[:, None] * omega)
         power = x.abs().square()
-        weights = 1 / (power + FAIR * power.mean(0) + torch.finfo(torch.float64).tiny) if fair else torch.ones_like(power)
+        weights = (
+            1 / (power + FAIR * power.mean(0) + torch.finfo(torch.float64).tiny) if fair else torch.ones_like(power)
+        )
         sums.append(tuple((weights * part).sum(0) for part in (turned, power, y.abs().square())))
     cross, power, wet_power = (torch.stack(part) for part in zip(*sums, strict=True))
     return CrossSpectra(cross, power, wet_power, starts + segment / 2)

@@ -63,7 +63,7 @@ def phat_offset(dry: Tensor, wet: Tensor, sample_rate: float, longest: int | Non
 
     Args:
         dry, wet: `(time,)`.
-        longest: the largest lag that is looked for, of either sign; None: half of the shorter signal, less readily so far away.
+        longest: the largest lag that is looked for, of either sign; None: half of the signal, less readily so far away.
 
     Returns:
         (the lag, positive where wet is late; R there over its root mean square).

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from diffapf import audio
 from diffapf.checks import CheckedPair
 from diffapf.findings import ERROR, WARNING
 from diffapf.identification.alignment import Alignment
@@ -69,8 +68,8 @@ def _curves(found: Alignment) -> list[dict[str, Any]]:
                 series("left after delay, polarity and the filter's own", x, left, "points"),
                 series("coherence, in hundredths", x, 100 * trusted[bins], "dashed"),
             ],
-            "caption": f"Wet is {found.delay:.3f} ± {found.error:.3f} samples late; where the coherence is high, the phase that "
-            "is left should lie about 0.",
+            "caption": f"Wet is {found.delay:.3f} ± {found.error:.3f} samples late; where the coherence is high, the "
+            "phase that is left should lie about 0.",
         }
     ]
     if len(found.times) > 1:

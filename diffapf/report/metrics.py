@@ -72,7 +72,9 @@ class EsrTable:
 
 def judge(fraction: float) -> Esr:
     """An ESR as text with its word from `JUDGEMENTS`."""
-    word = next((word for limit, word in JUDGEMENTS if fraction < limit), "invalid" if math.isnan(fraction) else "far off")
+    word = next(
+        (word for limit, word in JUDGEMENTS if fraction < limit), "invalid" if math.isnan(fraction) else "far off"
+    )
     return Esr(percent(fraction), decibels(fraction), word)
 
 

@@ -40,7 +40,9 @@ def compressor(x: np.ndarray) -> np.ndarray:
 
 def shelves_and_peaks(x: np.ndarray) -> np.ndarray:
     knobs = setting("EQ", 3)
-    return equalised(x, replace(knobs, bands={name: band for name, band in knobs.bands.items() if "pass" not in name}), RATE)
+    return equalised(
+        x, replace(knobs, bands={name: band for name, band in knobs.bands.items() if "pass" not in name}), RATE
+    )
 
 
 EFFECTS = {"nothing": lambda x: x, "equaliser": shelves_and_peaks, "phaser": phaser, "compressor": compressor}
@@ -77,7 +79,7 @@ def test_latency_and_polarity(effect, delay, sign):
 def test_a_strong_low_pass_is_uncertain():
     low = lfilter(*butter(4, 3000, fs=RATE), dry())
     alignment = found(dry(), late(low, 20.0))
-    assert 0.3 < alignment.error and abs(alignment.delay - 20) < 2.5 * alignment.error
+    assert alignment.error > 0.3 and abs(alignment.delay - 20) < 2.5 * alignment.error
 
 
 def drifting(x: np.ndarray, ppm: float) -> np.ndarray:
@@ -103,7 +105,11 @@ def test_recordings_that_are_too_short():
 
 def test_a_line_through_points_of_which_a_quarter_is_wrong():
     t = torch.arange(40.0, dtype=torch.float64)
-    y = 3 - 0.5 * (t - t.mean()) + 0.01 * torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = (
+        3
+        - 0.5 * (t - t.mean())
+        + 0.01 * torch.randn(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )
     y[::4] += 50 * torch.rand(10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     level, slope, error = theil_sen(t, y)
     assert level == pytest.approx(3, abs=0.02) and abs(slope + 0.5) < 4 * error < 0.01

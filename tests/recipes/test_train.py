@@ -121,7 +121,9 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(recording, s
     assert result.returncode == 0, result.stderr
     metrics, as_whole = (json.loads((place / "metrics.json").read_text()) for place in (killed, folder))
     assert metrics["train/steps"] == 80
-    assert abs(metrics["test/esr_td"] / as_whole["test/esr_td"] - 1) < 0.01, f"killed {moment:.2f} s after its first checkpoint"
+    assert abs(metrics["test/esr_td"] / as_whole["test/esr_td"] - 1) < 0.01, (
+        f"killed {moment:.2f} s after its first checkpoint"
+    )
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(short_fit, monkeypatch):
@@ -152,7 +154,12 @@ def test_fine_tuning_sets_out_from_an_earlier_model(short_fit, tmp_path):
     for where in (f"ckpt={tmp_path / 'earlier'}", f"preset={tmp_path / 'earlier' / 'model.yaml'}"):
         name = where[:4]
         result, folder = short_fit(
-            where, "freeze=[lfo.rate,feedback]", "start.trials=0", "trainer.max_steps=2", "trainer.validate_every=1", folder=name
+            where,
+            "freeze=[lfo.rate,feedback]",
+            "start.trials=0",
+            "trainer.max_steps=2",
+            "trainer.validate_every=1",
+            folder=name,
         )
         assert result.returncode == 0, result.stderr
         after = {spec.name: spec.value for spec in Effect.load(folder / "model.yaml").parameters_spec()}
