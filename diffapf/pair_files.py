@@ -38,7 +38,7 @@ def find_pairs(folder: str | os.PathLike) -> list[PairFiles]:
     there is none, with the only dry file.
 
     Raises:
-        AudioError: the folder has no pairs; a file has no partner; the table lacks a column or names a file that is not there.
+        AudioError: the folder has no pairs; a file has no partner; the table lacks a column, or names a missing file.
     """
     folder = Path(folder)
     if not folder.is_dir():

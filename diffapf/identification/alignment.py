@@ -195,8 +195,8 @@ def _aligned(
 
 
 def _uncertainty(by_excess: Delay, plain: Delay, carried_on: Delay) -> float:
-    """How far a delay may be off, in samples: by noise; by what lies above the highest frequency that is heard; and by leaving
-    the minimum phase out, as far as it does not explain the phases that were measured."""
+    """How far a delay may be off, in samples: by noise; by what lies above the highest frequency that is heard; by leaving the
+    minimum phase out, as far as it does not explain the phases that were measured."""
     unexplained = min(1.0, by_excess.left / max(plain.left, 1e-12))
     of_phase = unexplained * abs(by_excess.samples - plain.samples)
     return by_excess.error + 2 * abs(by_excess.samples - carried_on.samples) + of_phase  # twice: low-passes showed it

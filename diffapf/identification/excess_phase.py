@@ -24,7 +24,7 @@ SURE = 0.9999  # coherence that counts as all
 
 @dataclass(frozen=True)
 class Delay:
-    """How late, in samples, the standard error of that, the sign of what comes, 1 or −1, and the phase left, RMS, radians."""
+    """How late, in samples, the standard error of that, the sign of what comes, and the phase left, RMS in radians."""
 
     samples: float
     error: float
