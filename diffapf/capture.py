@@ -6,6 +6,7 @@ import numpy as np
 
 PASS_S = {"blips": 1.0, "sweep": 8.0, "noise": 4.0, "steps": 7.0}
 BLIPS_S = (0.25, 0.5)
+SILENCE_S = 0.2  # at the beginning of a pass
 PEAK = 0.5
 SWEEP_HZ = (20.0, 20_000.0)
 STEPS_DB = (-40, -30, -20, -10, 0, -20, 0)
@@ -72,6 +73,7 @@ def noise_floor_db(dry: np.ndarray, wet: np.ndarray, sample_rate: int) -> float 
     error = dry[: 2 * once] - level * signal
     if level <= 0 or error @ error > SAME**2 * level**2 * (signal @ signal):
         return None
-    first, second = wet[:once], wet[once : 2 * once]
+    silent = round(SILENCE_S * sample_rate)  # the first pass has none before it, whose end would be heard in it
+    first, second = wet[silent:once], wet[once + silent : 2 * once]
     power = (np.square(first).mean() + np.square(second).mean()) / 2
     return float(10 * np.log10(np.square(second - first).mean() / 2 / power + 1e-20))

@@ -30,8 +30,8 @@ def test_entries_are_whole(key):
 
 
 def test_parts_that_a_model_was_built_with():
-    assert "stilson1996moog" in citations(AcidPatch(16_000, filter_kind="ladder"))
-    assert "stilson1996moog" not in citations(AcidPatch(16_000))
+    assert "stilson1996moog" in citations(AcidPatch(48_000, filter="ladder"))
+    assert "stilson1996moog" not in citations(AcidPatch(48_000))
     assert citations(Compressor(16_000))[-1] == "giannoulis2012compressor"
 
 

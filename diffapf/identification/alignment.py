@@ -195,7 +195,7 @@ def _aligned(
 
 
 def _uncertainty(by_excess: Delay, plain: Delay, carried_on: Delay) -> float:
-    """How far a delay may be off, in samples: by noise; by what lies above the highest frequency that is heard; by leaving the
+    """How far a delay may be off, in samples: by noise; by what lies above the highest frequency heard; and by leaving the
     minimum phase out, as far as it does not explain the phases that were measured."""
     unexplained = min(1.0, by_excess.left / max(plain.left, 1e-12))
     of_phase = unexplained * abs(by_excess.samples - plain.samples)
