@@ -134,7 +134,9 @@ def test_parts_of_noise_are_cut_to_fit_a_page(tmp_path):
     for part in ("train", "test"):
         (tmp_path / part).mkdir()
         for name in ("dry", "target", "prediction"):
-            soundfile.write(tmp_path / part / f"{name}.wav", rng.uniform(-0.9, 0.9, 10 * 44_100), 44_100, subtype="FLOAT")
+            soundfile.write(
+                tmp_path / part / f"{name}.wav", rng.uniform(-0.9, 0.9, 10 * 44_100), 44_100, subtype="FLOAT"
+            )
     parts = read_parts(tmp_path)
     size = sum(len(embed(part, track).flac) for part in parts for track in part.tracks)
     assert 3_500_000 < size < 4_400_000
