@@ -20,7 +20,7 @@ from diffapf.report.text import with_unit
 CLIP_SECONDS = 10.0
 """How much of each part is embedded."""
 
-PAGE_BYTES = 3_200_000
+PAGE_BYTES = 2_800_000
 """Of all tracks as FLAC; with more, all parts are cut: a page of 5 MB has room for these in base64, and for its pictures."""
 
 MAXIMUM_BOOST = 100.0
