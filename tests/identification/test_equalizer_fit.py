@@ -60,6 +60,7 @@ def test_a_pair_that_is_late_louder_upside_down_and_stereo(dry, wet):
     assert fit.train.esr(fit.equalizer) < 1e-4
 
 
+@pytest.mark.usefixtures("few_rounds")
 def test_an_equaliser_without_a_low_pass(dry):
     """Matched in magnitude by a low-pass that a shelf of 100 dB undoes, its signal was missed."""
     bands = {name: band for name, band in setting("any", 1).bands.items() if "pass" not in name}
