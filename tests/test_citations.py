@@ -12,7 +12,7 @@ from diffapf.cli import main
 from diffapf.model import Model
 from diffapf.synths import voice_patch  # noqa: F401  (a kind of model)
 
-NO_PRESETS = {"effect", "acidmatcher"}  # what others derive from; a network, which has no preset of its own
+NO_PRESETS = {"effect", "acidmatcher", "analysisbysynthesis"}  # what others derive from; networks
 
 
 def test_every_kind_of_model_has_its_papers():
