@@ -18,6 +18,8 @@ import numpy as np
 import soundfile
 from torch import Tensor
 
+from diffapf.findings import ERROR, NOTE, OK, WARNING, Finding, sentences
+
 SILENT_DBFS = -80.0
 LOW_DBFS = -50.0
 SHORTEST_S = 1.0
@@ -54,13 +56,18 @@ class Recording:
 class Pair:
     """What went into an effect and what came out: two float64 arrays of one shape (channels, time).
 
-    `remarks` are sentences for the user on what was found and what was done about it; none of them stops a fit.
+    `findings` say what was found and what was done about it; none of them stops a fit.
     """
 
     dry: np.ndarray
     wet: np.ndarray
     sample_rate: int
-    remarks: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The findings that a user should know of, in sentences."""
+        return tuple(sentences(self.findings, NOTE, WARNING))
 
     @property
     def duration(self) -> float:
@@ -151,112 +158,162 @@ def read_pair(dry_path: str | os.PathLike, wet_path: str | os.PathLike) -> Pair:
     """Reads what went into an effect (dry) and what came out of it (wet), and checks that they can be a pair.
 
     The longer file is cut at its end; a mono dry goes to both channels of a stereo wet. These, clipping, a low level, a
-    silent channel and identical files are remarks.
+    silent channel and identical files are remarks. What the signals say of each other is `diffapf.checks`' affair.
 
     Raises:
         AudioError: a file cannot be read (see `read`); the rates differ; dry is stereo and wet is mono; a file is
-            shorter than 1 s or silent (peak below −80 dBFS); one is more than twice as long as the other.
+            shorter than 1 s or silent (peak below −80 dBFS); one is more than twice as long as the other. All that is
+            wrong is said, a line each.
     """
-    dry, wet = read(dry_path), read(wet_path)
-    _check_rates(dry, wet)
-    _check_channels(dry, wet)
-    _check_lengths(dry, wet)
-    remarks = [*_remarks_on_shapes(dry, wet)]
-    dry, wet = _alike(dry, wet)
-    for recording in (dry, wet):
-        _check_silence(recording)
-    for recording in (dry, wet):
-        remarks += _remarks_on_levels(recording)
-    if np.array_equal(dry.samples, wet.samples):
-        remarks.append(
-            f"{dry.path} and {wet.path} hold the same samples: "
-            "either the effect was bypassed, or one file was given twice"
-        )
-    return Pair(dry.samples, wet.samples, dry.sample_rate, tuple(remarks))
+    pair, findings = examine_pair(dry_path, wet_path)
+    if pair is None:
+        raise AudioError("\n".join(sentences(findings, ERROR)))
+    return pair
 
 
-def _check_rates(dry: Recording, wet: Recording) -> None:
+def examine_pair(dry_path: str | os.PathLike, wet_path: str | os.PathLike) -> tuple[Pair | None, list[Finding]]:
+    """A pair and what is found of its files, every check whatever another one finds; None where there is an error."""
+    recordings: list[Recording] = []
+    findings: list[Finding] = []
+    for path in (dry_path, wet_path):
+        try:
+            recordings.append(read(path))
+        except AudioError as error:
+            findings.append(Finding("file", ERROR, str(error)))
+    if len(recordings) == 2:
+        findings += _of_shapes(*recordings)
+        recordings = [*_alike(*recordings)]
+    for recording in recordings:
+        findings += _of_levels(recording)
+    if any(finding.level == ERROR for finding in findings):
+        return None, findings
+    dry, wet = recordings
+    findings += _of_sameness(dry, wet)
+    return Pair(dry.samples, wet.samples, dry.sample_rate, tuple(findings)), findings
+
+
+def _of_shapes(dry: Recording, wet: Recording) -> Iterator[Finding]:
+    yield from or_ok(_of_rates(dry, wet), "rate", f"both files have {dry.sample_rate} Hz")
+    yield from or_ok(_of_channels(dry, wet), "channels", "both files have as many channels")
+    yield from or_ok(_of_lengths(dry, wet), "length", f"both files are {_seconds(dry.duration)} long")
+
+
+def or_ok(found: Iterator[Finding], check: str, words: str) -> list[Finding]:
+    """What a check found, or that all is well."""
+    return list(found) or [Finding(check, OK, words)]
+
+
+def _of_rates(dry: Recording, wet: Recording) -> Iterator[Finding]:
     if dry.sample_rate == wet.sample_rate:
         return
     low, high = sorted((dry, wet), key=lambda recording: recording.sample_rate)
     resampled = high.path.with_name(f"{high.path.stem}-{low.sample_rate}.wav")
     command = ["ffmpeg", "-i", str(high.path), "-ar", str(low.sample_rate), "-c:a", "pcm_f32le", str(resampled)]
-    raise AudioError(
-        f"the sample rates differ: {dry.path} has {dry.sample_rate} Hz, {wet.path} has {wet.sample_rate} Hz; "
-        f"resample one, for example: {shlex.join(command)}"
+    yield Finding(
+        "rate",
+        ERROR,
+        f"the sample rates differ: {dry.path} has {dry.sample_rate} Hz, {wet.path} has {wet.sample_rate} Hz",
+        f"resample one, for example: {shlex.join(command)}",
     )
 
 
-def _check_channels(dry: Recording, wet: Recording) -> None:
+def _of_channels(dry: Recording, wet: Recording) -> Iterator[Finding]:
     if len(dry.samples) > len(wet.samples):
-        raise AudioError(
-            f"{dry.path} is stereo but {wet.path} is mono, so it is not known what went into the effect; "
-            "give the mono signal that was sent to it as dry, or record wet in stereo"
+        yield Finding(
+            "channels",
+            ERROR,
+            f"{dry.path} is stereo but {wet.path} is mono, so it is not known what went into the effect",
+            "give the mono signal that was sent to it as dry, or record wet in stereo",
         )
+    elif len(dry.samples) < len(wet.samples):
+        yield Finding("channels", NOTE, f"{dry.path} is mono and {wet.path} is stereo", "dry is used for both channels")
 
 
-def _check_lengths(dry: Recording, wet: Recording) -> None:
+def _of_lengths(dry: Recording, wet: Recording) -> Iterator[Finding]:
     for recording in (dry, wet):
         if recording.duration < SHORTEST_S:
-            raise AudioError(
-                f"{recording.path} is {_seconds(recording.duration)} long, which is too short to learn from; "
-                f"record at least {_seconds(SHORTEST_S)}"
+            yield Finding(
+                "length",
+                ERROR,
+                f"{recording.path} is {_seconds(recording.duration)} long, which is too short to learn from",
+                f"record at least {_seconds(SHORTEST_S)}",
             )
     short, long = sorted((dry, wet), key=lambda recording: recording.duration)
     if short.duration < long.duration / 2:
-        raise AudioError(
+        yield Finding(
+            "length",
+            ERROR,
             f"{dry.path} ({_seconds(dry.duration)}) and {wet.path} ({_seconds(wet.duration)}) do not look like a pair: "
-            "one is more than twice as long as the other; check that they are two recordings of the same take"
+            "one is more than twice as long as the other",
+            "check that they are two recordings of the same take",
+        )
+    elif (excess := long.samples.shape[-1] - short.samples.shape[-1]) and dry.sample_rate == wet.sample_rate:
+        yield Finding(
+            "length",
+            NOTE,
+            f"{long.path} is {_seconds(excess / long.sample_rate)} ({_count(excess, 'sample')}) "
+            f"longer than {short.path}",
+            "this much was cut from its end",
         )
 
 
 def _alike(dry: Recording, wet: Recording) -> tuple[Recording, Recording]:
-    """Both with the shorter length and with wet's channels."""
+    """Both with the shorter length and, where dry has fewer, with wet's channels."""
     length = min(dry.samples.shape[-1], wet.samples.shape[-1])
-    x = np.repeat(dry.samples[:, :length], len(wet.samples) // len(dry.samples), axis=0)
+    x = np.repeat(dry.samples[:, :length], max(1, len(wet.samples) // len(dry.samples)), axis=0)
     y = np.ascontiguousarray(wet.samples[:, :length])
     return Recording(x, dry.sample_rate, dry.path), Recording(y, wet.sample_rate, wet.path)
 
 
-def _check_silence(recording: Recording) -> None:
+def _of_levels(recording: Recording) -> Iterator[Finding]:
+    path = recording.path
     peak = _dbfs(_peak(recording.samples))
     if peak < SILENT_DBFS:
-        raise AudioError(
-            f"{recording.path} is silent: its peak is {peak:.1f} dBFS "
-            f"in the {_seconds(recording.duration)} that are used; "
-            "check the cable, the input and the muted tracks, and record it again"
+        yield Finding(
+            "silence",
+            ERROR,
+            f"{path} is silent: its peak is {peak:.1f} dBFS in the {_seconds(recording.duration)} that are used",
+            "check the cable, the input and the muted tracks, and record it again",
         )
-
-
-def _remarks_on_shapes(dry: Recording, wet: Recording) -> Iterator[str]:
-    short, long = sorted((dry, wet), key=lambda recording: recording.samples.shape[-1])
-    excess = long.samples.shape[-1] - short.samples.shape[-1]
-    if excess:
-        yield (
-            f"{long.path} is {_seconds(excess / long.sample_rate)} ({_count(excess, 'sample')}) "
-            f"longer than {short.path}; this much was cut from its end"
-        )
-    if len(dry.samples) < len(wet.samples):
-        yield f"{dry.path} is mono and {wet.path} is stereo; dry is used for both channels"
-
-
-def _remarks_on_levels(recording: Recording) -> Iterator[str]:
-    path, samples = recording.path, recording.samples
-    places = _clipping(samples)
-    if len(places):
-        yield (
-            f"{path} clips at {_count(len(places), 'place')}, the first at {_seconds(places[0] / recording.sample_rate)}; "
-            "if that is not the effect's own sound, record it again with less gain"
-        )
-    peak = _dbfs(_peak(samples))
+        return
+    yield from or_ok(_of_clipping(recording), "clipping", f"{path} does not clip")
     if peak < LOW_DBFS:
-        yield (
-            f"{path} is very quiet: its peak is {peak:.1f} dBFS; "
-            "noise may hide the effect, record it again with more gain"
+        yield Finding(
+            "silence",
+            WARNING,
+            f"{path} is very quiet: its peak is {peak:.1f} dBFS",
+            "noise may hide the effect, record it again with more gain",
         )
-    for side, channel in zip(("left", "right"), samples, strict=False):
+    for side, channel in zip(("left", "right"), recording.samples, strict=False):
         if _dbfs(_peak(channel)) < SILENT_DBFS:
-            yield f"{path} is silent in its {side} channel; if it was recorded from one output, give a mono file"
+            yield Finding(
+                "silence",
+                WARNING,
+                f"{path} is silent in its {side} channel",
+                "if it was recorded from one output, give a mono file",
+            )
+
+
+def _of_clipping(recording: Recording) -> Iterator[Finding]:
+    places = _clipping(recording.samples)
+    if len(places):
+        first = _seconds(places[0] / recording.sample_rate)
+        yield Finding(
+            "clipping",
+            WARNING,
+            f"{recording.path} clips at {_count(len(places), 'place')}, the first at {first}",
+            "if that is not the effect's own sound, record it again with less gain",
+        )
+
+
+def _of_sameness(dry: Recording, wet: Recording) -> Iterator[Finding]:
+    if np.array_equal(dry.samples, wet.samples):
+        yield Finding(
+            "same",
+            WARNING,
+            f"{dry.path} and {wet.path} hold the same samples",
+            "either the effect was bypassed, or one file was given twice",
+        )
 
 
 def _clipping(samples: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The command `diffapf`: fit a model to recordings, play what was fitted, make plugins of it."""
+"""The command `diffapf`: check recordings, fit a model to them, play what was fitted, make plugins of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import math
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
@@ -15,6 +17,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from diffapf import audio
+from diffapf.capture import capture_signal
+from diffapf.checks import check_pair
+from diffapf.citations import bibtex, citations
 from diffapf.export import describe, export
 from diffapf.export.compilers import NATIVE, TARGETS
 from diffapf.export.exporting import FORMATS
@@ -25,7 +30,10 @@ from diffapf.identification.plate_fit import MODES
 from diffapf.identification.trained_extractor import load_start
 from diffapf.identification.voice_fit import STEPS as VOICE_STEPS
 from diffapf.midi import read_midi
+from diffapf.pair_files import PairFiles, find_pairs
 from diffapf.processing import load_model, process_recording
+from diffapf.report.checks import summary as check_summary
+from diffapf.report.checks import write_check_page
 from diffapf.report.note_recordings import fit_notes, read_notes
 from diffapf.report.plate_fit import fit_response
 from diffapf.report.presets import analyse_presets
@@ -124,12 +132,14 @@ def parser() -> argparse.ArgumentParser:
     _acid(effects)
     _voice(effects)
     _plate(effects)
+    _check(commands)
     _process(commands)
     _presets(commands)
     _render(commands)
     _sing(commands)
     _export(commands)
     _info(commands)
+    _cite(commands)
     return root
 
 
@@ -236,6 +246,22 @@ def _render(commands: argparse._SubParsersAction) -> None:
     command.set_defaults(run=_play)
 
 
+def _check(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "check",
+        help="what is wrong with a dry and a wet recording",
+        description="Makes every check on a pair of recordings, or on a folder of pairs, before a model is made of them.",
+    )
+    command.add_argument("dry", type=Path, nargs="?", help="what went in: an audio file; or a folder of pairs")
+    command.add_argument("wet", type=Path, nargs="?", help="what came out, recorded together with it")
+    command.add_argument("-o", "--output", type=Path, help="a folder for a page with the alignment")
+    command.add_argument(
+        "--write-test-signal", type=Path, metavar="FILE", help="write a signal to record the effect with: .wav or .flac"
+    )
+    command.add_argument("--sample-rate", type=int, default=48_000, help="of the test signal, in Hz (48000)")
+    command.set_defaults(run=_check_recordings)
+
+
 def _process(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "process",
@@ -274,6 +300,14 @@ def _info(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
     command.set_defaults(run=_show)
+
+
+def _cite(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "cite", help="what to cite for a model", description="Prints the papers behind a model's parts, as BibTeX."
+    )
+    command.add_argument("model", type=Path, help="a preset, or the folder that diffapf fit or train.py wrote")
+    command.set_defaults(run=_show_citations)
 
 
 def _settings(command: argparse.ArgumentParser) -> None:
@@ -329,9 +363,45 @@ def _two_numbers(text: str, what: str) -> tuple[float, float]:
         raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}") from None
 
 
+def _check_recordings(options: argparse.Namespace) -> int:
+    if options.write_test_signal is not None:
+        return _write_test_signal(options)
+    if options.dry is None:
+        raise ValueError("give a dry and a wet recording, a folder of pairs, or --write-test-signal FILE")
+    if options.dry.is_dir():
+        pairs = find_pairs(options.dry)
+    elif options.wet is None:
+        raise ValueError(f"{options.dry} is what went in; give what came out as well, or a folder of pairs")
+    else:
+        pairs = [PairFiles(options.dry, options.wet)]
+    worst = 0
+    for files in pairs:
+        began = time.perf_counter()
+        checked = check_pair(files.dry, files.wet)
+        print("\n".join([*([f"{files.title}"] if len(pairs) > 1 else []), check_summary(checked)]))
+        if options.output is not None:
+            folder = options.output / files.wet.stem if len(pairs) > 1 else options.output
+            title = f"Checked: {files.title}"
+            print(f"report  {write_check_page(folder, checked, title, options.command, began)}")
+        worst = worst if checked.pair is not None else WRONG_INPUT
+    return worst
+
+
+def _write_test_signal(options: argparse.Namespace) -> int:
+    _check_positive(options.sample_rate, "--sample-rate", 8000)
+    signal = capture_signal(options.sample_rate)
+    audio.write(options.write_test_signal, signal, options.sample_rate)
+    print(
+        f"{options.write_test_signal}: {len(signal) / options.sample_rate:.0f} s. Play it through the effect, record what "
+        f"comes out, then: diffapf check {options.write_test_signal} RECORDED"
+    )
+    return 0
+
+
 def _fit(options: argparse.Namespace) -> int:
     _check_folder(options.output)
-    pair = audio.read_pair(options.dry, options.wet)
+    checked = check_pair(options.dry, options.wet)
+    pair = checked.usable()
     train, test = _parts(options, pair)
     of_effect = {name: given for name in options.of_effect if (given := getattr(options, name)) is not None}
     console = Console(stderr=True)
@@ -349,6 +419,7 @@ def _fit(options: argparse.Namespace) -> int:
                 say=lambda sentence: console.print(sentence, markup=False),
                 progress=lambda stage, done: bar.update(task, description=stage, completed=done),
                 effect=options.effect,
+                checked=checked,
                 **of_effect,
             )
         except (NotIdentifiedError, NotACompressorError, NoDelayError) as error:
@@ -515,6 +586,12 @@ def _show(options: argparse.Namespace) -> int:
         limits = ("" if limit is None else f"{limit:g}" for limit in (spec.minimum, spec.maximum))
         table.add_row(spec.name, f"{spec.value:.6g}", spec.unit, *limits, spec.taper)
     console.print(table)
+    return 0
+
+
+def _show_citations(options: argparse.Namespace) -> int:
+    keys = citations(load_model(options.model))
+    print("\n\n".join(bibtex(key, version("diffapf")) for key in keys))
     return 0
 
 

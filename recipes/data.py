@@ -23,7 +23,8 @@ from data.vocal_chain import MATERIALS
 from data.vocal_chain import SETTINGS as VOCAL_CHAINS
 from data.vocal_chain import through as through_vocal_chain
 from data.voice import singing
-from diffapf.audio import default_parts, part_slice, read_pair
+from diffapf.audio import default_parts, part_slice
+from diffapf.checks import CheckedPair, check_pair
 from diffapf.effects.compressor import Compressor
 from diffapf.effects.vocal_presets import chain_of, read_presets
 
@@ -50,6 +51,8 @@ class Tracks:
     sample_rate: int
     title: str
     remarks: tuple[str, ...] = ()
+    checked: CheckedPair | None = None
+    """What was found of recordings."""
     truth: Any = None
     """What is behind a simulated recording: a circuit's setting, or an effect; what the recipes' kinds can show of it."""
     parts: dict[str, slice] = field(default_factory=dict)
@@ -226,7 +229,8 @@ def recordings(
     for name, path in (("dry", dry), ("wet", wet)):
         if not path:
             raise ValueError(f"data.{name} is missing: give the path of an audio file, data.{name}=my_{name}.wav")
-    pair = read_pair(dry, wet)
+    checked = check_pair(dry, wet)
+    pair = checked.usable()
     wet_track = torch.from_numpy(pair.wet)
     tracks = Tracks(
         torch.from_numpy(pair.dry).expand_as(wet_track),
@@ -234,6 +238,7 @@ def recordings(
         pair.sample_rate,
         f"{Path(wet).name} from {Path(dry).name}",
         remarks=pair.remarks,
+        checked=checked,
     )
     parts: dict[str, Sequence[float]] = dict(default_parts(tracks.wet.shape[1] / tracks.sample_rate))
     if train is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
+CANNOT_BE_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG)
 USER_ERRORS = (ValueError, TypeError, FileNotFoundError)
 
 
@@ -30,7 +33,17 @@ def exit_on_user_error() -> Iterator[None]:
         if isinstance(cause, USER_ERRORS):
             leave(str(cause))
         raise
-    except (ValueError, FileNotFoundError) as error:
+    except OSError as error:
+        if error.errno in CANNOT_BE_WRITTEN:
+            place = f"{error.filename} cannot be written" if error.filename else "the run cannot be written"
+            leave(
+                f"{place}: {os.strerror(error.errno)}. The last good checkpoint is kept: make room, or the folder "
+                "writable, and give the same command with run= this folder to go on"
+            )
+        if isinstance(error, FileNotFoundError) and _raised_by_us(error):
+            leave(str(error))
+        raise
+    except ValueError as error:
         if _raised_by_us(error):
             leave(str(error))
         raise
@@ -47,6 +60,7 @@ def _raised_by_us(error: BaseException) -> bool:
 def explain_config_errors(folder: Path, config: str, arguments: Sequence[str]) -> None:
     """Composes the config ahead of Hydra, only to say what is wrong with an override in a line a user can act on."""
     overrides = [argument for argument in arguments if not argument.startswith("-")]
+    _check_folder(overrides)
     if len(overrides) < len(arguments):
         return  # a flag such as --help or --multirun: Hydra's own business
     try:
@@ -60,6 +74,17 @@ def explain_config_errors(folder: Path, config: str, arguments: Sequence[str]) -
             there_are = _list(folder, "experiment")
             leave(f"name an experiment: experiment={_choices(folder, 'experiment')[0]} (there are: {there_are})")
         leave(f"{text} (python train.py experiment=phaser --cfg job shows all settings)")
+
+
+def _check_folder(overrides: Sequence[str]) -> None:
+    """Hydra makes the run's folder, and would end in a traceback."""
+    given = [override.partition("=")[2] for override in overrides if override.startswith("run=")]
+    for folder in map(Path, given):
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not nearest.is_dir():
+            leave(f"run={folder}: {nearest} is a file; give a folder")
+        if not os.access(nearest, os.W_OK):
+            leave(f"run={folder}: {nearest} cannot be written to")
 
 
 def _missing(folder: Path, text: str) -> str:

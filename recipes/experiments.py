@@ -8,6 +8,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from recipes.start_from import SETTINGS
+
 
 @dataclass
 class Outcome:
@@ -20,6 +22,10 @@ class Outcome:
 
 
 def carry_out(cfg: DictConfig, folder: Path) -> Outcome:
+    """Raises ValueError for settings of another kind of training, and as the training does."""
+    given = [name for name in SETTINGS if cfg[name]]
+    if given and (cfg.retrieve or cfg.analyse or cfg.match):
+        raise ValueError(f"{' and '.join(given)} belong to effects that are trained by descent: protocol=descent")
     if cfg.retrieve:
         return _retrieve(cfg, folder)
     if cfg.analyse:

@@ -20,6 +20,7 @@ from recipes.callbacks import History, progress_bar
 from recipes.data import Pair
 from recipes.kinds import kind_of
 from recipes.optimizers import levenberg_marquardt, newton_raphson
+from recipes.start_from import start
 from recipes.trainer import last_checkpoint, train
 from recipes.training import EffectTraining, LeastSquaresTraining, NewtonTraining, best_start
 
@@ -45,7 +46,7 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
     seed_everything(cfg.seed, verbose=False)
     dtype = getattr(torch, cfg.dtype)
     pair: Pair = hydra.utils.instantiate(cfg.data.source)
-    effect: Effect = hydra.utils.instantiate(cfg.model, sample_rate=pair.sample_rate).to(dtype)
+    effect = start(cfg, pair.sample_rate)
     kind = kind_of(effect)
     pair.training_lead_in, pair.lead_in = kind.training_lead_in, kind.lead_in
     pair.tracks.dry, pair.tracks.wet = pair.tracks.dry.to(dtype), pair.tracks.wet.to(dtype)
@@ -77,7 +78,7 @@ def _check(cfg: DictConfig) -> None:
     unknown = [name for name in (cfg.method.name, *cfg.baselines) if name not in METHODS]
     if unknown:
         raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
-    effect = hydra.utils.instantiate(cfg.model, sample_rate=44_100)
+    effect = start(cfg, 44_100)
     _check_protocol(cfg, type(effect).__name__)
     kind = kind_of(effect)
     if cfg.start.trials and kind.rate_hz(effect) is None:
@@ -147,7 +148,7 @@ def _training(cfg: DictConfig, effect: Effect, pair: Pair, method: str) -> Effec
 
 
 def _choose_start(cfg: DictConfig, effect: Effect, pair: Pair) -> None:
-    if cfg.start.trials == 0:
+    if cfg.start.trials == 0 or not any(tensor.requires_grad for tensor in _phase(effect)):
         return
     excerpt = pair.training_excerpt()
     trials = best_start(
@@ -164,6 +165,11 @@ def _choose_start(cfg: DictConfig, effect: Effect, pair: Pair) -> None:
         for _, loss in trials:
             losses.append(loss)
             bar.update(task, advance=1, words=f"best ESR {100 * min(losses):.3g} %")
+
+
+def _phase(effect: Effect) -> list[torch.Tensor]:
+    """What the LFO's phase is learned by."""
+    return [tensor for name, tensor in effect.named_parameters() if name.startswith("lfo.phase")]
 
 
 def _train(cfg: DictConfig, effect: Effect, pair: Pair, method: str, folder: Path) -> Trained:

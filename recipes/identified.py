@@ -11,11 +11,13 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from diffapf import audio
+from diffapf.findings import Finding
 from diffapf.report.plate_fit import FittedResponse
 from diffapf.report.recordings import FittedRecordings, fit_recordings
 from recipes import plates
 from recipes.callbacks import console, progress_bar
-from recipes.data import Pair
+from recipes.data import Pair, Tracks
+from recipes.start_from import SETTINGS
 
 WITHOUT_EFFECT = (
     "model",
@@ -28,6 +30,7 @@ WITHOUT_EFFECT = (
     "curriculum",
     "baselines",
     "dtype",
+    *SETTINGS,
 )
 OPTIONS = {  # of `identify`, for each effect
     "phaser": ("stages", "loop_delay", "core"),
@@ -61,7 +64,7 @@ def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecord
     with progress_bar() as bar:
         task = bar.add_task("Fit", total=STEPS, words="reading")
         return fit_recordings(
-            audio.Pair(tracks.dry.numpy(), tracks.wet.numpy(), pair.sample_rate, tracks.remarks),
+            audio.Pair(tracks.dry.numpy(), tracks.wet.numpy(), pair.sample_rate, _findings(tracks)),
             folder,
             _fitted_part(pair),
             pair.seconds("test"),
@@ -70,8 +73,13 @@ def fit(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> FittedRecord
             say=lambda sentence: console.print(sentence, markup=False),
             progress=lambda stage, done: bar.update(task, completed=STEPS * done, words=stage),
             effect=effect,
+            checked=tracks.checked,
             **options,
         )
+
+
+def _findings(tracks: Tracks) -> tuple[Finding, ...]:
+    return tuple(tracks.checked.findings) if tracks.checked else ()
 
 
 def _check(overrides: Sequence[str], effect: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from diffapf.report.checks import write_checks
 from diffapf.report.folder import HEARD_SECONDS, parameter_record, run_record, write_folder
 from recipes.callbacks import side_by_side
 from recipes.data import Pair
@@ -27,6 +28,8 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
     metrics |= {f"param/{spec.name.replace('.', '_')}": spec.value for spec in parameters}
     for trained in results[1:]:
         trained.effect.save(folder / f"model_{trained.method}.yaml")
+    if pair.tracks.checked is not None:
+        write_checks(folder, pair.tracks.checked)
     kind = kind_of(main.effect)
     truths = kind.truths(pair)
     return write_folder(
@@ -44,7 +47,7 @@ def write_results(folder: Path, pair: Pair, results: list[Trained], seconds: flo
 
 def _description(pair: Pair, results: list[Trained], seconds: float, title: str) -> dict[str, Any]:
     main = results[0]
-    notes = list(pair.tracks.remarks)
+    notes = [] if pair.tracks.checked is not None else list(pair.tracks.remarks)  # the page has them in a section
     if any(trained.interrupted for trained in results):
         notes.append("The training was interrupted; this is the best model until then.")
     parts = ", ".join("{} {:g}–{:g} s".format(name, *pair.seconds(name)) for name in ("train", "validation", "test"))

@@ -241,7 +241,7 @@ def test_a_quiet_file_is_a_remark(pair):
 
 def test_identical_files_are_a_remark(pair):
     (remark,) = pair(tone(), tone()).remarks
-    assert remark.endswith("wet.wav hold the same samples: either the effect was bypassed, or one file was given twice")
+    assert remark.endswith("wet.wav hold the same samples; either the effect was bypassed, or one file was given twice")
 
 
 def test_clipping_is_counted_and_located(pair):

@@ -549,3 +549,29 @@ def test_process_says_what_is_wrong(tmp_path, capsys, change, words):
     assert main(["process", str(model), str(source), str(target), "--set", change.get("--set", "curve.ratio=3")]) == 2
     assert words in capsys.readouterr().err
     assert not target.exists()
+
+
+def test_recordings_are_checked_and_shown(files, tmp_path, capsys):
+    assert main(["check", str(files / "dry.wav"), str(files / "wet.wav"), "-o", str(tmp_path / "checked")]) == 0
+    said = capsys.readouterr().out
+    assert "latency" in said and "polarity" in said and "report.html" in said
+    page = (tmp_path / "checked" / "report.html").read_text(encoding="utf-8")
+    assert "The recordings" in page and "Alignment" in page and "filter&#39;s of dry" in page
+    assert main(["check", str(files / "dry.wav"), str(files / "short.wav")]) == 2
+    assert "too short to learn from" in capsys.readouterr().out
+    assert main(["check", str(files / "dry.wav")]) == 2 and main(["check"]) == 2
+    assert "give what came out as well" in capsys.readouterr().err
+
+
+def test_a_folder_of_pairs_is_checked(files, tmp_path, capsys):
+    for name, source in (("dry", "dry"), ("wet_mix=1", "wet"), ("wet_mix=0", "plain")):
+        (tmp_path / f"{name}.wav").write_bytes((files / f"{source}.wav").read_bytes())
+    assert main(["check", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "wet_mix=0.wav from dry.wav (mix=0)" in said and "dB, and nothing else; was the effect bypassed" in said
+
+
+def test_a_signal_to_record_is_written(tmp_path, capsys):
+    file = tmp_path / "capture.wav"
+    assert main(["check", "--write-test-signal", str(file), "--sample-rate", "16000"]) == 0
+    assert audio.read(file).duration == 40 and "diffapf check" in capsys.readouterr().out

@@ -26,8 +26,8 @@ def examples(page: Path) -> doctest.DocTest:
     return doctest.DocTest(found, {}, page.name, str(page), 0, text)
 
 
-@each_page
-def test_examples_run(page):
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "tutorial.md"], ids=lambda page: page.name)
+def test_examples_run(page):  # the tutorial's files come from its commands: test_tutorial.py
     report: list[str] = []
     runner = doctest.DocTestRunner()
     failed, _ = runner.run(examples(page), out=report.append)

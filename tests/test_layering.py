@@ -23,6 +23,8 @@ ROWS = (
         "diffapf.audio",
         "diffapf.audio_stream",
         "diffapf.needs",
+        "diffapf.pair_files",
+        "diffapf.findings",
     ),
     ("diffapf.effects", "diffapf.synths"),
     (
@@ -32,6 +34,9 @@ ROWS = (
         "diffapf.voice_metrics",
         "diffapf.midi",
         "diffapf.processing",
+        "diffapf.capture",
+        "diffapf.citations",
+        "diffapf.checks",
     ),
     ("diffapf.export", "diffapf.report"),
     ("diffapf",),

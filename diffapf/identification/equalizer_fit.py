@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diffapf.effects.equalizer import Band, Equalizer
+from diffapf.effects.equalizer import SIX_BANDS, Band, Equalizer, within_reach
 from diffapf.identification.band_powers import Bands, decibels
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.many_starts import descend_together
@@ -47,6 +47,8 @@ FARTHEST = 25.0  # a logit: as near to the end of its range as numbers tell
 SHORTEST_S = 0.5
 LONGEST_OFFSET_S = 0.1
 UNEXPLAINED_DB = 1.0
+NEEDLESS = (("lowpass",), ("lowpass", "highpass"), ("highpass",))
+FAITHFUL = 1e-5  # an ESR with which no band is needless
 WORTH_A_GAIN = 0.7  # of the error without
 
 Progress = Callable[[str, float], None]
@@ -116,10 +118,37 @@ def fit_equalizer(
             f"{SHORTEST_S:g} s"
         )
     measured = above_rounding(measure(whole, sample_rate), whole)
-    make = partial(Equalizer, sample_rate, bands)
-    equalizer = (finished or FinishedStages()).effect("search", lambda: search(make, whole, measured, report))
-    report("compared with the recording", 0.95)
-    return _result(equalizer, whole, measured)
+    kept = finished or FinishedStages()
+
+    def found(stage: str, bands: Mapping[str, Band | Mapping[str, Any]] | None) -> EqualizerFit:
+        make = partial(Equalizer, sample_rate, bands)
+        equalizer = kept.effect(stage, lambda: search(make, whole, measured, report))
+        report("compared with the recording", 0.95)
+        return _result(equalizer, whole, measured)
+
+    fit = found("search", bands)
+    return fit if bands is not None else _without_needless_bands(fit, found)
+
+
+def _without_needless_bands(fit: EqualizerFit, found: Callable[..., EqualizerFit]) -> EqualizerFit:
+    """Where all six bands have the magnitude but not the signal: the best without a low-pass, a high-pass, or both.
+
+    What has no low-pass is matched, as far as it is measured, by one that a shelf of 100 dB undoes; beyond, it is not.
+    """
+    lowest = fit.train.esr(fit.equalizer, plain=True)
+    for needless in NEEDLESS:
+        if fit.rms_db > UNEXPLAINED_DB or lowest < FAITHFUL:
+            break
+        bands = {
+            name: band
+            for name, band in within_reach(SIX_BANDS, fit.equalizer.sample_rate).items()
+            if name not in needless
+        }
+        other = found(f"search without {' and '.join(needless)}", bands)
+        esr = other.train.esr(other.equalizer, plain=True)
+        if esr < WORTH_A_GAIN * lowest:
+            fit, lowest = other, esr
+    return fit
 
 
 @torch.no_grad()

@@ -61,3 +61,30 @@ class Robust:
         q = squares.sum(-1) / (lengths * self.scale**2)
         weights = slope(q)[..., None].expand(squares.shape).flatten(-2)[..., :time]
         return (lengths * rho(q)).sum() * self.scale**2, weights
+
+
+def theil_sen(t: Tensor, y: Tensor) -> tuple[float, float, float]:
+    """A line through points of which many may be wrong: (level at the mean of t, slope, the slope's standard error).
+
+    The slope is the median of all pairs', the level the median of y − slope · (t − mean t); the error is that of least
+    squares with the residuals' spread by their median, 1.2533 of it for a median.
+
+    Args:
+        t, y: `(points,)`, two at least.
+
+    Source: Theil 1950; Sen, J. American Statistical Association 63, 1968.
+
+    >>> theil_sen(torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0]), torch.tensor([1.0, 3.0, 5.0, 99.0, 9.0]))
+    (5.0, 2.0, 0.0)
+    """
+    i, j = torch.triu_indices(len(t), len(t), 1)
+    slope = _middle((y[j] - y[i]) / (t[j] - t[i]))
+    around = t - t.mean()
+    level = _middle(y - slope * around)
+    spread = 1.4826 * _middle((y - level - slope * around).abs())
+    return float(level), float(slope), float(1.2533 * spread / around.square().sum().sqrt())
+
+
+def _middle(values: Tensor) -> Tensor:
+    """The median, of an even number the mean of the two in the middle."""
+    return values.quantile(0.5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,9 @@ from diffapf.report.text import with_unit
 
 CLIP_SECONDS = 10.0
 """How much of each part is embedded."""
+
+PAGE_BYTES = 2_800_000
+"""Of all tracks as FLAC; with more, all parts are cut: a page of 5 MB has room for these in base64, and for its pictures."""
 
 MAXIMUM_BOOST = 100.0
 """The largest gain that the player puts on a difference: +40 dB."""
@@ -99,7 +102,20 @@ def read_parts(folder: Path) -> list[Part]:
     if not folder.is_dir():
         return []
     folders = sorted((entry for entry in folder.iterdir() if entry.is_dir()), key=lambda f: _rank(f.name, _FIRST_PARTS))
-    return [part for part in map(_read_part, folders) if part is not None]
+    return _within_page([part for part in map(_read_part, folders) if part is not None])
+
+
+def _within_page(parts: list[Part]) -> list[Part]:
+    """Their beginnings, where noise, which no codec makes small, would need more than a page has."""
+    needed = sum(len(_flac(_finite(track.samples), part.rate)) for part in parts for track in part.tracks)
+    if needed <= PAGE_BYTES:
+        return parts
+    return [_cut(part, PAGE_BYTES / needed) for part in parts]
+
+
+def _cut(part: Part, share: float) -> Part:
+    length = max(1, int(share * len(part.tracks[0].samples)))
+    return replace(part, tracks=[Track(track.name, track.samples[:length]) for track in part.tracks])
 
 
 def embed(part: Part, track: Track) -> Embedded:

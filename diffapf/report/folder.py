@@ -118,7 +118,7 @@ def write_folder(
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / "model.yaml")
     for part, of_part in tracks.items():
-        _write_tracks(folder / "audio" / part, of_part, sample_rate)
+        write_tracks(folder / "audio" / part, of_part, sample_rate)
     for name, content in (("metrics", metrics), ("parameters", parameters), ("curves", curves), ("run", run)):
         write_json(folder / f"{name}.json", content)
     if history:
@@ -135,7 +135,7 @@ def _write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer.writerows(rows)
 
 
-def _write_tracks(folder: Path, tracks: Mapping[str, Tensor], sample_rate: int) -> None:
+def write_tracks(folder: Path, tracks: Mapping[str, Any], sample_rate: int) -> None:
     """A part's tracks, and what the prediction leaves of the target, where it has both."""
     folder.mkdir(parents=True, exist_ok=True)
     both = {"target", "prediction"} <= tracks.keys()

@@ -9,8 +9,15 @@ from dataclasses import dataclass
 
 from diffapf.report.text import decibels, duration, percent, significant, with_unit
 
-JUDGEMENTS = ((0.001, "excellent"), (0.01, "great"), (0.05, "good"), (0.15, "fair"), (math.inf, "poor"))
-"""An ESR below the number deserves the word."""
+JUDGEMENTS = (
+    (0.001, "excellent"),
+    (0.01, "great"),
+    (0.035, "good"),
+    (0.1, "might sound fine"),
+    (0.3, "poor"),
+    (math.inf, "far off"),
+)
+"""An ESR below the number deserves the word: those of Neural Amp Modeler, and one at either end."""
 
 METHODS = {
     "td": "time domain (TD)",
@@ -65,7 +72,9 @@ class EsrTable:
 
 def judge(fraction: float) -> Esr:
     """An ESR as text with its word from `JUDGEMENTS`."""
-    word = next((word for limit, word in JUDGEMENTS if fraction < limit), "invalid" if math.isnan(fraction) else "poor")
+    word = next(
+        (word for limit, word in JUDGEMENTS if fraction < limit), "invalid" if math.isnan(fraction) else "far off"
+    )
     return Esr(percent(fraction), decibels(fraction), word)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from diffapf.findings import LEVELS
 from diffapf.report import text
 from diffapf.report.audio import Embedded, Part, embed
 from diffapf.report.metrics import JUDGEMENTS, esr_table, headline, other_metrics, part_name
@@ -61,6 +62,8 @@ def render(results: Results) -> str:
         parameter_groups=parameter_groups(results.parameters),
         trajectories=plot_trajectories(results.history, results.parameters) if results.history else [],
         curves=[plot_curve(curve) for curve in on_their_own],
+        checks=sorted(results.findings, key=lambda finding: -LEVELS.index(finding.level)),
+        checked_curves=[plot_curve(curve) for curve in results.checked_curves],
         colour_scale=colour_scale(),
         range_db=RANGE_DB,
         style=(_HERE / "page.css").read_text(encoding="utf-8"),

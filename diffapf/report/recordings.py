@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from diffapf import audio
+from diffapf.checks import CheckedPair
 from diffapf.identification.compressor_fit import CompressorFit, fit_compressor
 from diffapf.identification.delay_fit import DelayFit
 from diffapf.identification.equalizer_fit import EqualizerFit, fit_equalizer
@@ -24,6 +25,7 @@ from diffapf.report import delay_fit as of_delay
 from diffapf.report import equalizer_fit as of_equalizer
 from diffapf.report import levelling_amplifier_fit as of_amplifier
 from diffapf.report import phaser_fit as of_phaser
+from diffapf.report.checks import write_checks
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def fit_recordings(
     say: Callable[[str], None] = lambda sentence: None,
     progress: Progress | None = None,
     effect: str = "phaser",
+    checked: CheckedPair | None = None,
     **options: Any,
 ) -> FittedRecordings:
     """Fits an effect to a pair of recordings and writes preset, metrics and report into a folder.
@@ -112,6 +115,7 @@ def fit_recordings(
         restart: forget what another run finished.
         say: called with what a user should know before it begins, a sentence at a time.
         effect: "phaser", "compressor", "equalizer", "delay" or "la2a".
+        checked: what was found of the pair, for the page.
         progress, options: as `fit_phaser` takes them: stages, loop_delay, core; or `fit_compressor`: structures, knees; or
             `fit_equalizer`: bands; or `fit_delay`: times_ms; or `fit_levelling_amplifier`: cells, outputs.
 
@@ -141,6 +145,9 @@ def fit_recordings(
     found = kind.metrics(fit, held_out) | {"train/seconds": round(time.perf_counter() - began, 1)}
     if fit.interrupted:
         notes.append("The fit was interrupted; this is the best model until then. The same command goes on.")
+    if checked is not None:  # the page has a section for them
+        write_checks(folder, checked)
+        notes = [note for note in notes if note not in pair.remarks]
     page = kind.write(folder, fit, held_out, found, title, command, notes)
     if not fit.interrupted:
         finished.forget()

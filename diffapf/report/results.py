@@ -7,6 +7,7 @@
 | `history.csv` | `step,seconds,train/esr,val/esr,fs:train/esr,…`; cells may be empty | no |
 | `parameters.json` | list of `Parameter` | no |
 | `curves.json` | list of `Curve` | no |
+| `checks.json` | `{"findings": [Finding, …], "curves": [Curve, …]}` of the recordings | no |
 | `audio/<part>/<track>.flac` or `.wav` | `dry`, `target`, `prediction`, `difference`, and any other names | no |
 
 A column `param/<name>` of the history is the way of a parameter of `parameters.json`, in its unit.
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from diffapf.findings import Finding
 from diffapf.report.audio import Part, read_parts
 
 PARAMETER = "param"
@@ -113,6 +115,8 @@ class Results:
     parameters: list[Parameter]
     curves: list[Curve]
     parts: list[Part]
+    findings: list[Finding] = field(default_factory=list)
+    checked_curves: list[Curve] = field(default_factory=list)
 
 
 def read_results(folder: Path) -> Results:
@@ -129,7 +133,24 @@ def read_results(folder: Path) -> Results:
         parameters=_read_list(folder / "parameters.json", _parameter),
         curves=_read_list(folder / "curves.json", _curve),
         parts=read_parts(folder / "audio"),
+        **_read_checks(folder / "checks.json"),
     )
+
+
+def _read_checks(path: Path) -> dict[str, list[Any]]:
+    """What was found of the recordings, and the curves of it."""
+    if not path.is_file():
+        return {}
+    content = _read_json(path, dict)
+    return {
+        "findings": [
+            _build(Finding, record, ("check", "level", "cause"), f"{path.name}, finding {index}")
+            for index, record in enumerate(content.get("findings", []))
+        ],
+        "checked_curves": [
+            _curve(record, f"{path.name}, curve {index}") for index, record in enumerate(content.get("curves", []))
+        ],
+    }
 
 
 def _read_run(path: Path) -> Run:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -65,6 +67,14 @@ def test_a_pair_that_is_late_louder_upside_down_and_stereo(dry, wet):
     assert any("37 samples late" in finding for finding in fit.findings)
     assert any("upside down" in finding for finding in fit.findings)
     assert fit.train.esr(fit.equalizer) < 1e-4
+
+
+@pytest.mark.usefixtures("few_rounds")
+def test_an_equaliser_without_a_low_pass(dry):
+    """Matched in magnitude by a low-pass that a shelf of 100 dB undoes, its signal was missed."""
+    bands = {name: band for name, band in setting("any", 1).bands.items() if "pass" not in name}
+    fit = fit_equalizer(dry, torch.from_numpy(equalised(dry.numpy(), replace(HIDDEN, bands=bands), RATE)), RATE)
+    assert fit.train.esr(fit.equalizer, plain=True) < 1e-5
 
 
 @pytest.mark.usefixtures("few_rounds")

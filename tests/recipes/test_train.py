@@ -1,13 +1,16 @@
 """`python train.py …` end to end, with a few steps: what it leaves behind, and that it can be stopped and gone on with."""
 
+import errno
 import json
 import math
+import random
 import re
 import signal
 import subprocess
 import sys
 import time
 
+import pytest
 import torch
 
 from diffapf import Effect
@@ -102,15 +105,81 @@ def test_ctrl_c_tests_and_reports_the_best_so_far(recording, tmp_path):
     assert (tmp_path / "run" / "report.html").is_file()
 
 
-def test_a_killed_run_goes_on(recording, short_fit, tmp_path):
-    process = start(recording, tmp_path / "run", "trainer.max_steps=100000")
+def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(recording, short_fit, tmp_path):
+    steps = "trainer.max_steps=80"
+    began = time.monotonic()
+    whole, folder = short_fit(steps, folder="whole")
+    assert whole.returncode == 0, whole.stderr
+    lasted = time.monotonic() - began
+    process = start(recording, tmp_path / "run", steps)
     wait_for(tmp_path / "run" / "checkpoints" / "td" / "last.ckpt")
+    moment = random.uniform(0, 0.7 * lasted)
+    time.sleep(moment)
     process.kill()
     process.communicate()
-    done = torch.load(tmp_path / "run" / "checkpoints" / "td" / "last.ckpt", weights_only=False)["global_step"]
-    result, folder = short_fit(f"trainer.max_steps={done + 10}")
+    result, killed = short_fit(steps)
     assert result.returncode == 0, result.stderr
-    assert json.loads((folder / "metrics.json").read_text())["train/steps"] == done + 10
+    metrics, as_whole = (json.loads((place / "metrics.json").read_text()) for place in (killed, folder))
+    assert metrics["train/steps"] == 80
+    assert abs(metrics["test/esr_td"] / as_whole["test/esr_td"] - 1) < 0.01, (
+        f"killed {moment:.2f} s after its first checkpoint"
+    )
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(short_fit, monkeypatch):
+    from lightning.fabric.utilities import cloud_io
+
+    assert short_fit()[0].returncode == 0
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cloud_io.torch, "save", full)
+    result, folder = short_fit("trainer.max_steps=40")
+    assert result.returncode == 2
+    assert "No space left on device. The last good checkpoint is kept" in result.stderr
+    assert torch.load(folder / "checkpoints" / "td" / "last.ckpt", weights_only=False)["global_step"] == 20
+
+
+def test_a_folder_that_is_a_file(short_fit, tmp_path):
+    (tmp_path / "run").touch()
+    result, _ = short_fit()
+    assert result.returncode == 2 and "is a file; give a folder" in result.stderr
+
+
+def test_fine_tuning_sets_out_from_an_earlier_model(short_fit, tmp_path):
+    assert short_fit("start.trials=0", folder="earlier")[0].returncode == 0
+    earlier = Effect.load(tmp_path / "earlier" / "model.yaml")
+    values = {spec.name: spec.value for spec in earlier.parameters_spec()}
+    for where in (f"ckpt={tmp_path / 'earlier'}", f"preset={tmp_path / 'earlier' / 'model.yaml'}"):
+        name = where[:4]
+        result, folder = short_fit(
+            where,
+            "freeze=[lfo.rate,feedback]",
+            "start.trials=0",
+            "trainer.max_steps=2",
+            "trainer.validate_every=1",
+            folder=name,
+        )
+        assert result.returncode == 0, result.stderr
+        after = {spec.name: spec.value for spec in Effect.load(folder / "model.yaml").parameters_spec()}
+        moved = {key for key in values if abs(after[key] - values[key]) > 1e-9 * max(1, abs(values[key]))}
+        assert "lfo.rate_hz" not in moved and "feedback" not in moved and moved
+        near = {key: abs(after[key] - values[key]) for key in values if key not in ("lfo.phase",)}
+        assert max(near.values()) < 0.1 * max(abs(value) for value in values.values())
+
+
+WRONG_STARTS = {
+    "freeze=[lfo.rat]": "there is no parameter 'lfo.rat'; did you mean lfo.rate",
+    "ckpt=nowhere": "there is no checkpoint nowhere",
+    "preset=nowhere.yaml": "there is no preset nowhere.yaml",
+}
+
+
+@pytest.mark.parametrize("setting", WRONG_STARTS)
+def test_a_start_that_there_is_not(short_fit, setting):
+    result, _ = short_fit(setting)
+    assert result.returncode == 2 and WRONG_STARTS[setting] in result.stderr
 
 
 def test_stereo_and_named_parts(command, recording, tmp_path):
@@ -126,7 +195,8 @@ def test_stereo_and_named_parts(command, recording, tmp_path):
     assert result.returncode == 0, result.stderr
     description = json.loads((tmp_path / "run" / "run.json").read_text())
     assert "train 1–3.7 s, validation 3.7–4 s, test 4–5.5 s" in description["subtitle"]
-    assert any("mono" in note for note in description["notes"])
+    findings = json.loads((tmp_path / "run" / "checks.json").read_text())["findings"]
+    assert any("mono" in finding["cause"] for finding in findings if finding["check"] == "channels")
 
 
 def test_recordings_become_a_model_without_a_start(command, recording, tmp_path):

@@ -126,3 +126,18 @@ def test_parts_and_tracks_come_in_a_fixed_order(tmp_path: Path):
     parts = read_parts(tmp_path)
     assert [part.name for part in parts] == ["test", "validation", "train", "extra"]
     assert [track.name for track in parts[0].tracks] == ["dry", "target", "prediction", "difference", "another"]
+
+
+def test_parts_of_noise_are_cut_to_fit_a_page(tmp_path):
+    """Noise is what FLAC cannot make small: three tracks of 10 s in two parts would need 5 MB before base64."""
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        for name in ("dry", "target", "prediction"):
+            soundfile.write(
+                tmp_path / part / f"{name}.wav", rng.uniform(-0.9, 0.9, 10 * 44_100), 44_100, subtype="FLOAT"
+            )
+    parts = read_parts(tmp_path)
+    size = sum(len(embed(part, track).flac) for part in parts for track in part.tracks)
+    assert 3_000_000 < size < 3_900_000
+    assert parts[0].seconds < 8 and parts[0].remarks[0].startswith("These are the first")

@@ -1,0 +1,136 @@
+"""Third-party circuits as a user's gear, fitted by the command with its defaults.
+
+`python -m tests.identification.gear_battery`
+
+Prints a line for each circuit that is installed: the ESR on the quarter held out, seconds, and the LFO's rate. Names as
+arguments choose: `… gear_battery "JUCE compressor"`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from data.programme import programme
+from data.signals import plucked_guitar
+from diffapf.cli import main
+from tests.identification import ladspa
+
+RATE = 44_100
+SECONDS = 24.0
+
+Effect = Callable[[np.ndarray], np.ndarray]
+
+
+def juce(*plugins: tuple[str, dict[str, float]]) -> Effect:
+    def play(x: np.ndarray) -> np.ndarray:
+        import pedalboard
+
+        board = pedalboard.Pedalboard([getattr(pedalboard, name)(**knobs) for name, knobs in plugins])
+        return board(x.astype(np.float32), RATE)
+
+    return play
+
+
+def swh(file: str, label: str, **controls: float) -> Effect:
+    def play(x: np.ndarray) -> np.ndarray:
+        library = ladspa.find(file)
+        if library is None:
+            raise ImportError(f"{file} is not installed")
+        named = {name.replace("_", " "): value for name, value in controls.items()}
+        return ladspa.run(library, label, named, x.astype(np.float32), RATE)
+
+    return play
+
+
+# name: what fits it, dry, circuit, the bar for its ESR, the LFO's rate in Hz
+GEAR = {
+    "JUCE compressor": (
+        "compressor",
+        programme,
+        juce(("Compressor", {"threshold_db": -24, "ratio": 4, "attack_ms": 5, "release_ms": 120})),
+        4e-3,
+        None,
+    ),
+    "JUCE shelves and peak": (
+        "equalizer",
+        programme,
+        juce(
+            ("LowShelfFilter", {"cutoff_frequency_hz": 150, "gain_db": 4, "q": 0.707}),
+            ("PeakFilter", {"cutoff_frequency_hz": 1200, "gain_db": -6, "q": 1.2}),
+            ("HighShelfFilter", {"cutoff_frequency_hz": 5000, "gain_db": 3, "q": 0.707}),
+        ),
+        1e-4,
+        None,
+    ),
+    "JUCE phaser": (
+        "phaser",
+        plucked_guitar,
+        juce(("Phaser", {"rate_hz": 0.7, "depth": 0.5, "centre_frequency_hz": 1300, "feedback": 0.25, "mix": 0.5})),
+        5e-3,
+        0.7,
+    ),
+    "swh sc4m": (
+        "compressor",
+        programme,
+        swh(
+            "sc4m_1916.so",
+            "sc4m",
+            RMS=0.0,
+            Attack=10.0,
+            Release=150.0,
+            Threshold=-24.0,
+            Ratio=4.0,
+            Knee=3.0,
+            Makeup=0.0,
+        ),
+        4e-3,
+        None,
+    ),
+    "swh lfoPhaser": (
+        "phaser",
+        plucked_guitar,
+        swh("phasers_1217.so", "lfoPhaser", LFO_rate=0.5, LFO_depth=0.5, Feedback=0.3, Spread=1.0),
+        5e-3,
+        1.0,  # twice its label
+    ),
+}
+
+
+def fit(name: str) -> str:
+    effect, signal, circuit, bar, rate = GEAR[name]
+    dry = signal(SECONDS)
+    dry = 0.5 * dry / np.abs(dry).max()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        soundfile.write(folder / "dry.wav", dry, RATE, subtype="FLOAT")
+        soundfile.write(folder / "wet.wav", circuit(dry), RATE, subtype="FLOAT")
+        began, cpu = time.perf_counter(), time.process_time()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
+            code = main(["fit", effect, str(folder / "dry.wav"), str(folder / "wet.wav"), "-o", str(folder / "fit")])
+        took = f"{time.perf_counter() - began:.0f} s, {time.process_time() - cpu:.0f} CPU-s"
+        if code:
+            return f"| {name} | not fitted: {said.getvalue().strip().splitlines()[-1]} | {took} |"
+        metrics = json.loads((folder / "fit" / "metrics.json").read_text())
+        parameters = json.loads((folder / "fit" / "parameters.json").read_text())
+    esr = metrics.get("test/esr_plain", metrics.get("test/esr_constant"))
+    found = {entry["name"]: entry["value"] for entry in parameters}
+    of_rate = f", LFO rate off by {100 * abs(found['lfo.rate_hz'] / rate - 1):.4f} %" if rate else ""
+    return f"| {name} | {100 * esr:.3g} % (asked {100 * bar:g} %){of_rate} | {took} |"
+
+
+if __name__ == "__main__":
+    for gear in sys.argv[1:] or GEAR:
+        try:
+            print(fit(gear), flush=True)
+        except ImportError as missing:
+            print(f"| {gear} | left out: {missing} | – |", flush=True)
