@@ -261,7 +261,7 @@ def denominator_from_reflection(k: Tensor) -> Tensor:
     nothing = torch.zeros_like(a)
     for reflection in taps_first.unbind(0):
         longer = torch.cat([a, nothing])
-        a = torch.addcmul(longer, reflection, longer.flip(0))
+        a = longer + reflection * longer.flip(0)
     return a.movedim(0, -1).contiguous()
 
 
