@@ -81,6 +81,10 @@ class VocalTract:
             product = polynomial_product(product, section)
         return product[..., 1:]
 
+    def attenuation(self, numbers: Tensor) -> Tensor:
+        """½ Σ ln(1 − kᵢ²) of reflections: by this natural logarithm, noise is turned down that the filter leaves as loud."""
+        return 0.5 * torch.log1p(-(((1 - MARGIN) * torch.tanh(numbers)) ** 2)).sum(-1)
+
     def __call__(self, x: Tensor, numbers: Tensor) -> Tensor:
         """x `(..., time)` through the filters of numbers `(..., frames, channels)`; the last frame is held."""
         return self._filtered(x.double(), numbers.double()).to(x.dtype)

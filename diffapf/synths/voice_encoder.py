@@ -26,7 +26,7 @@ from diffapf.model import Model
 from diffapf.synths.controls import Control, split
 from diffapf.synths.extractors import ResidualBlock
 from diffapf.synths.mel import LogMel
-from diffapf.synths.vocoder import RD_FRAMES, Vocoder, Voice, vocoder
+from diffapf.synths.vocoder import NATURAL, RD_FRAMES, Vocoder, Voice, vocoder
 from diffapf.synths.voice_filters import AllPoleTract
 
 FFT = 1024
@@ -166,9 +166,22 @@ class AnalysisBySynthesis(Model):
 
     def set_out_from(self, values: Mapping[str, Tensor]) -> None:
         """Makes every frame's values at first the mean of these, `(frames,)` or `(frames, channels)` of each control."""
+        values = dict(values)
+        if self._has_reflections:
+            values["gain_db"] = values["gain_db"] - self._attenuation_db(values["tract"])
         bias = [control.raw(values[control.name]).reshape(-1, control.channels).mean(0) for control in self.controls]
         with torch.no_grad():
             self.encoder.last.bias.copy_(torch.cat(bias))  # type: ignore[union-attr]
+
+    @property
+    def _has_reflections(self) -> bool:
+        return isinstance(self.vocoder.filter, AllPoleTract) and self.vocoder.settings["shape"] == "reflection"
+
+    def _attenuation_db(self, numbers: Tensor) -> Tensor:
+        """A network's gain is that of a filter which leaves noise as loud as it is: else a step towards the circle is one of
+        many dB.
+        """
+        return NATURAL * self.vocoder.filter.tract.attenuation(numbers)  # type: ignore[attr-defined]
 
     @property
     def controls(self) -> Sequence[Control]:
@@ -178,8 +191,9 @@ class AnalysisBySynthesis(Model):
         """The vocoder's values."""
         raw = self.encoder(sung)
         values = split(raw, self.controls)
-        if isinstance(self.vocoder.filter, AllPoleTract) and self.vocoder.settings["shape"] == "reflection":
+        if self._has_reflections:
             values["tract"] = LARGEST * torch.tanh(values["tract"] / LARGEST)
+            values["gain_db"] = values["gain_db"] + self._attenuation_db(values["tract"])
         if "rd" in values:
             place = [control.name for control in self.controls].index("rd")
             values["rd"] = self.controls[place].value(_every_tenth(raw[..., place]))

@@ -66,6 +66,22 @@ def test_the_paper_encoder_has_its_size_and_begins_with_the_same_values_in_all_f
     assert all(bool((value == value[:, :1]).all()) for value in values.values())
 
 
+def test_a_networks_gain_is_that_of_a_filter_which_leaves_noise_as_loud_as_it_is():
+    model = AnalysisBySynthesis(24_000, "golf_ss", source_options={"tables": 2})
+    k = torch.tensor([-0.95, 0.8] + [0.0] * 20)
+    frames = {control.name: control.value(torch.zeros(11, control.channels).squeeze(-1)) for control in model.controls}
+    frames |= {"tract": torch.atanh(k / 0.998).expand(11, -1), "gain_db": torch.full((11,), -20.0)}
+    model.set_out_from(frames)
+    sung = Sung(0.1 * torch.randn(1, 2400), torch.full((1, 11), 200.0), torch.ones(1, 11))
+    heard = model.hear(sung)
+    tract = model.vocoder.filter.tract
+    assert torch.allclose(heard["tract"][0, 0], 2.5 * torch.tanh(torch.atanh(k / 0.998) / 2.5), atol=1e-5)
+    noise = torch.randn(1, 48_000, generator=torch.Generator().manual_seed(1))
+    numbers = heard["tract"][:, :1].expand(1, 201, -1)
+    loudness = tract(noise, numbers).std() * torch.exp(tract.attenuation(numbers[0, 0]))
+    assert loudness.item() == pytest.approx(1.0, rel=0.1)
+
+
 def test_a_step_without_finite_gradients_is_left_out():
     model = AnalysisBySynthesis(24_000, "golf_ss", source_options={"tables": 2})
     recipe = Resynthesis(model, lambda *_: (None, None), torch.nn.Identity())
