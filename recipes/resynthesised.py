@@ -26,7 +26,10 @@ COLUMNS = {"mss": "MSS", "mss_published": "published MSS", "mcd_db": "MCD dB", "
 def write_results(folder: Path, data: Voices, result: Resynthesised, seconds: float, title: str) -> Path:
     """Writes everything into `folder` and returns the report's path."""
     model = result.model
-    heard = {part: data.of_part[part][0].sung(0, _frames(data, part), data.hop) for part in ("train", "test")}
+    heard = {
+        part: data.of_part[part][0].sung(0, _frames(data, part, model.sample_rate), data.hop)
+        for part in ("train", "test")
+    }
     return write_folder(
         folder,
         model,
@@ -40,11 +43,11 @@ def write_results(folder: Path, data: Voices, result: Resynthesised, seconds: fl
     )
 
 
-def _frames(data: Voices, part: str) -> int:
+def _frames(data: Voices, part: str, sample_rate: float) -> int:
     """Of the part's first recording, as many as the page plays."""
-    rate = data.frames * data.hop  # at least a piece is heard
+    piece = data.frames * data.hop  # at least as much is heard
     length = len(data.of_part[part][0].audio)
-    return min(length, max(rate, round(HEARD_SECONDS * 24_000))) // data.hop
+    return min(length, max(piece, round(HEARD_SECONDS * sample_rate))) // data.hop
 
 
 @torch.no_grad()

@@ -100,7 +100,7 @@ def start_values(model: Vocoder, analysis: VoiceAnalysis) -> dict[str, Tensor]:
 
 
 def as_loud(sound: Tensor, target: Tensor, hop: int, frames: int) -> Tensor:
-    """By what natural logarithm each frame of a target is louder than a sound's, `(frames,)`, 40 ms around it."""
+    """By what natural logarithm each frame of a target is louder than a sound's, `(frames,)`, in four hops around it."""
     levels = []
     for each in (sound, target):
         padded = torch.nn.functional.pad(each, (2 * hop, 2 * hop + frames * hop - each.shape[-1]))
