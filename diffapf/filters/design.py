@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._checks import anywhere, check_coefficients, check_transfer_function, of_equal_length
+from diffapf.filters._rows import to_rows
+from diffapf.filters._step_up import StepUp
 
 
 def allpass_logit(frequency: Tensor, sample_rate: float) -> Tensor:
@@ -256,13 +258,7 @@ def denominator_from_reflection(k: Tensor) -> Tensor:
     tensor([1.0000, 0.6000, 0.2000])
     """
     check_coefficients("k", k, may_be_none=True)
-    taps_first = k.movedim(-1, 0).contiguous()  # as long rows: many filters at once take half the time
-    a = torch.ones_like(taps_first[:0].sum(0, keepdim=True))
-    nothing = torch.zeros_like(a)
-    for reflection in taps_first.unbind(0):
-        longer = torch.cat([a, nothing])
-        a = longer + reflection * longer.flip(0)
-    return a.movedim(0, -1).contiguous()
+    return StepUp.apply(to_rows(k)).reshape(*k.shape[:-1], k.shape[-1] + 1)
 
 
 def reflection_from_denominator(a: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.kernels.reference import for_rows, network_response
+from diffapf.kernels.reference import for_rows, network_response, step_up, step_up_adjoint
 
-__all__ = ["delay_network", "network_response"]
+__all__ = ["delay_network", "network_response", "step_up", "step_up_adjoint"]
 
 LONGEST_BLOCK = 2048
 

@@ -354,6 +354,26 @@ def tanh_of_frames_tangent(dv: Tensor, p: Tensor, timing: tuple[float, float], d
     dp[:] = slope * interpolated(dv, timing, p.shape[1])
 
 
+def stepped_up(k: Tensor) -> Tensor:
+    """Reflections `(rows, M)` → a `(rows, M+1)` of order M: aₘ[i] = aₘ₋₁[i] + kₘ aₘ₋₁[m−i], a₀ = 1."""
+    a = torch.ones_like(k[:, :1]) if k.shape[1] else k.new_ones(k.shape[0], 1)
+    for reflection in k.unbind(1):
+        longer = torch.cat([a, torch.zeros_like(a[:, :1])], 1)
+        a = longer + reflection[:, None] * longer.flip(1)
+    return a
+
+
+def step_up(k: Tensor, a: Tensor) -> None:
+    a[:] = stepped_up(k)
+
+
+def step_up_adjoint(g: Tensor, k: Tensor, dk: Tensor) -> None:
+    """dk[m] = Σᵢ gₘ[i] aₘ₋₁[m−i], i = 1…m, where gₘ₋₁[i] = gₘ[i] + kₘ gₘ[m−i], from that of order M."""
+    for m in range(k.shape[1], 0, -1):
+        dk[:, m - 1] = (g[:, 1:] * stepped_up(k[:, : m - 1]).flip(1)).sum(1)
+        g = (g + k[:, m - 1 : m] * g.flip(1))[:, :-1]
+
+
 # A direct form's a may come with its leading coefficient, as long as b: then both are divided by it.
 
 

@@ -261,6 +261,7 @@ def test_conversions_have_right_derivatives(order):
     for conversion in (reflection_from_denominator, spectral_pairs_from_denominator):
         assert_derivatives(conversion, a)
     assert_derivatives(denominator_from_reflection, 0.3 * normal(order))
+    assert_derivatives(denominator_from_reflection, 0.3 * normal(2, order, dtype=torch.complex128))
     assert_derivatives(denominator_from_spectral_pairs, torch.linspace(0.5, 2.5, order, dtype=torch.float64))
     assert_derivatives(denominator_from_poles, normal(order, dtype=torch.complex128))
     assert_derivatives(lambda a: poles_from_denominator(a).abs().sum(), a)

@@ -185,6 +185,14 @@ def tanh_of_frames_tangent(random: Random, rows, time, size, frames, timing):
     return signals, [(2 * rows, time)]
 
 
+def step_up(random: Random, rows, time, size, *_):
+    return (random.within(0.9, rows, size),), [(rows, size + 1)]
+
+
+def step_up_adjoint(random: Random, rows, time, size, *_):
+    return (random.normal(rows, size + 1), random.within(0.9, rows, size)), [(rows, size)]
+
+
 def ballistics(random: Random, rows, time, *_):
     rates = (random.within(0.4, rows) + 0.5 for _ in range(2))
     return (random.normal(rows, time), *rates, random.normal(rows)), [(rows, time)]
@@ -300,6 +308,8 @@ OTHERS = [
     tanh_of_frames,
     tanh_of_frames_adjoint,
     tanh_of_frames_tangent,
+    step_up,
+    step_up_adjoint,
     ballistics,
     ballistics_adjoint,
     ballistics_tangent,

@@ -42,6 +42,7 @@ from diffapf.kernels.cpu.iir import (
 from diffapf.kernels.cpu.optical_cell import optical_cell, optical_cell_adjoint, optical_cell_tangent
 from diffapf.kernels.cpu.sos import sos_cascade, sos_cascade_adjoint
 from diffapf.kernels.cpu.state_space import dense_recurrence, dense_recurrence_adjoint
+from diffapf.kernels.cpu.step_up import step_up, step_up_adjoint
 from diffapf.kernels.cpu.tanh_of_frames import tanh_of_frames, tanh_of_frames_adjoint, tanh_of_frames_tangent
 
 __all__ = [
@@ -79,6 +80,8 @@ __all__ = [
     "optical_cell_tangent",
     "sos_cascade",
     "sos_cascade_adjoint",
+    "step_up",
+    "step_up_adjoint",
     "tanh_of_frames",
     "tanh_of_frames_adjoint",
     "tanh_of_frames_tangent",

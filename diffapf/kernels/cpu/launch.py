@@ -61,6 +61,7 @@ INLINED: Any = OPTIONS | {
 
 jit = numba.njit(**OPTIONS)
 step = numba.njit(**INLINED)  # a sample of a recursion
+rounded_step = numba.njit(**INLINED | {"fastmath": False})  # where a product is rounded before it is added
 
 
 def inline(function: Callable) -> Callable:
