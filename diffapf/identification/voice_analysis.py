@@ -43,23 +43,32 @@ def analyse_voice(audio: Tensor, sample_rate: float, hop: int) -> VoiceAnalysis:
     """
     _check(audio, sample_rate)
     world = needed("pyworld", "voices")
-    signal = audio.detach().cpu().double().numpy()
-    frames = -(-len(signal) // hop) + 1
-    period_ms = 1000 * hop / sample_rate
-    padded = np.concatenate([signal, np.zeros(2 * hop)])
-    rough, times = world.harvest(padded, int(sample_rate), LOWEST_HZ, HIGHEST_HZ, period_ms)
-    f0 = world.stonemask(padded, rough, times, int(sample_rate))
+    frames = -(-len(audio) // hop) + 1
+    padded, f0, times = _heard(audio, sample_rate, hop)
     power = world.cheaptrick(padded, f0, times, int(sample_rate))
     # its own test of voicing, off here, takes a voice with bright formants for noise
     aperiodicity = world.d4c(padded, f0, times, int(sample_rate), threshold=0.0)
     voiced = f0[:frames] > 0
-    if voiced.mean() < LEAST_VOICED and _longest_run(voiced) * period_ms < LONGEST_ACCIDENT_MS:
+    if voiced.mean() < LEAST_VOICED and _longest_run(voiced) * 1000 * hop / sample_rate < LONGEST_ACCIDENT_MS:
         raise ValueError(
             f"no pitch between {LOWEST_HZ:g} and {HIGHEST_HZ:g} Hz was found: a vocoder needs a voice, voiced somewhere"
         )
     at = np.arange(frames)
     filled = np.exp2(np.interp(at, at[voiced], np.log2(f0[:frames][voiced])))
     return VoiceAnalysis(*map(torch.from_numpy, (filled, voiced, power[:frames], aperiodicity[:frames])))
+
+
+def pitch_of(audio: Tensor, sample_rate: float, hop: int) -> Tensor:
+    """f₀ in Hz at each frame of a recording `(time,)`, 0 where there is no voice: Harvest, refined by StoneMask."""
+    return torch.from_numpy(_heard(audio, sample_rate, hop)[1][: -(-len(audio) // hop) + 1])
+
+
+def _heard(audio: Tensor, sample_rate: float, hop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The signal with silence for its last frames, its pitch, and their times."""
+    world = needed("pyworld", "voices")
+    padded = np.concatenate([audio.detach().cpu().double().numpy(), np.zeros(2 * hop)])
+    rough, times = world.harvest(padded, int(sample_rate), LOWEST_HZ, HIGHEST_HZ, 1000 * hop / sample_rate)
+    return padded, world.stonemask(padded, rough, times, int(sample_rate)), times
 
 
 def _longest_run(flags: np.ndarray) -> int:

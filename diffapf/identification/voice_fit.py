@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from diffapf.identification.voice_analysis import VoiceAnalysis, analyse_voice
+from diffapf.identification.voice_analysis import VoiceAnalysis, analyse_voice, pitch_of
 from diffapf.identification.voice_start import as_loud, start_values
 from diffapf.losses.multi_resolution import MultiResolutionLoss
 from diffapf.synths.controls import values_of
@@ -29,6 +29,7 @@ LAST_RATE = 0.05  # of the first
 CORRECTIONS, LEAST_CORRECTION, MOST_CORRECTION = 4, -1.5, 3.0
 UNSEEN = range(10_000, 10_005)  # seeds of the noises of the score
 HOP_S = 0.005
+MOST_OUT_OF_TUNE = 1 / 24  # of an octave: what is further is another octave's, or noise
 
 
 @dataclass
@@ -96,7 +97,7 @@ def fit_voice(
     except KeyboardInterrupt:
         interrupted = True
     return VoiceFit(
-        patch=VoicePatch.of(model, analysis.f0_hz.float(), search.values(), len(audio)),
+        patch=VoicePatch.of(model, search.voice.f0_hz, search.values(), len(audio)),
         analysis=analysis,
         audio=audio,
         before=before,
@@ -121,14 +122,13 @@ class _Search:
         seed: int,
     ):
         self.model, self.target = model, target
-        self.voice = Voice(analysis.f0_hz.float(), len(target))
-        with torch.no_grad():
-            self.prepared = model.prepared(self.voice)
+        self._tune(analysis.f0_hz)
         self.mss = MultiResolutionLoss()
         self.heard = self.mss.heard(target)
         self.loss = loss or (lambda prediction, _: self.mss(prediction, self.heard))
         self.random = torch.Generator().manual_seed(seed)
         start = self._as_loud(start_values(model, analysis))
+        self._tune(self._in_tune(start, analysis))
         self.raw = {c.name: c.raw(start[c.name]).clone().requires_grad_() for c in model.controls}
         groups = [
             {"params": list(self.raw.values()), "lr": learning_rate},
@@ -158,6 +158,19 @@ class _Search:
     def _sing(self, values: dict[str, Tensor], random: torch.Generator) -> Tensor:
         noise = torch.randn(self.voice.length, generator=random)
         return self.model(Voice(self.voice.f0_hz, self.voice.length, noise), values, self.prepared)
+
+    @torch.no_grad()
+    def _tune(self, f0_hz: Tensor) -> None:
+        self.voice = Voice(f0_hz.float(), len(self.target))
+        self.prepared = self.model.prepared(self.voice)
+
+    @torch.no_grad()
+    def _in_tune(self, values: dict[str, Tensor], analysis: VoiceAnalysis) -> Tensor:
+        """The pitch at which what is sung is heard at the recording's: a tracker smooths both alike."""
+        heard = pitch_of(self._sing(values, self.random), self.model.sample_rate, self.model.hop)
+        both = analysis.voiced & (heard > 0)
+        octaves = torch.where(both, torch.log2(analysis.f0_hz / torch.where(both, heard, 1.0)), 0.0)
+        return analysis.f0_hz * 2 ** octaves.clamp(-MOST_OUT_OF_TUNE, MOST_OUT_OF_TUNE)
 
     @torch.no_grad()
     def _as_loud(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
