@@ -11,9 +11,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.kernels.reference import for_rows, network_response, step_up, step_up_adjoint
+from diffapf.kernels.reference import (
+    for_rows,
+    harmonic_sum,
+    harmonic_sum_adjoint,
+    network_response,
+    step_up,
+    step_up_adjoint,
+)
 
-__all__ = ["delay_network", "network_response", "step_up", "step_up_adjoint"]
+__all__ = ["delay_network", "harmonic_sum", "harmonic_sum_adjoint", "network_response", "step_up", "step_up_adjoint"]
 
 LONGEST_BLOCK = 2048
 

@@ -354,6 +354,26 @@ def tanh_of_frames_tangent(dv: Tensor, p: Tensor, timing: tuple[float, float], d
     dp[:] = slope * interpolated(dv, timing, p.shape[1])
 
 
+def harmonics(psi: Tensor, top: Tensor, orders: int, turned: tuple[float, float]) -> Tensor:
+    """sin(kψ + quarters π/2), k = 1 … orders, 0 above `top`: `(rows, time, orders)`; `turned` is (hop, quarters)."""
+    k = torch.arange(1, orders + 1, device=psi.device)
+    return torch.sin(k * psi[:, :, None] + turned[1] * torch.pi / 2) * (k <= top[:, :, None])
+
+
+def harmonic_sum(weights: Tensor, psi: Tensor, top: Tensor, turned: tuple[float, float], y: Tensor) -> None:
+    """y[n] = Σₖ wₖ[n] sin(kψ[n] + quarters π/2), w `(rows, frames, K)` interpolated, a frame each hop."""
+    at_samples = interpolated(weights, (0.0, 1 / turned[0]), psi.shape[1])
+    y[:] = (at_samples * harmonics(psi, top, weights.shape[2], turned)).sum(-1)
+
+
+def harmonic_sum_adjoint(g: Tensor, psi: Tensor, top: Tensor, turned: tuple[float, float], dweights: Tensor) -> None:
+    """Each sample's g sin(kψ + quarters π/2), added to the two frames that it lies between."""
+    first, second, weight = frame_positions(psi.shape[1], dweights.shape[1], (0.0, 1 / turned[0]), psi)
+    each = (g[:, :, None] * harmonics(psi, top, dweights.shape[2], turned)).to(dweights.dtype)
+    weight = weight[:, None].to(dweights.dtype)
+    dweights.zero_().index_add_(1, first, (1.0 - weight) * each).index_add_(1, second, weight * each)
+
+
 def stepped_up(k: Tensor) -> Tensor:
     """Reflections `(rows, M)` → a `(rows, M+1)` of order M: aₘ[i] = aₘ₋₁[i] + kₘ aₘ₋₁[m−i], a₀ = 1."""
     a = torch.ones_like(k[:, :1]) if k.shape[1] else k.new_ones(k.shape[0], 1)

@@ -4,7 +4,7 @@
 
 Harmonics stop at half the sample rate, at each sample by its own f₀:
 
-    sines      sin kψ[n], k = 1 … K                  for amplitudes of their own; sawtooth: amplitudes 1/k
+    sines      Σₖ wₖ sin kψ[n]                       `harmonic_sum`, for levels of their own; sawtooth: 1/k
     pulses     Σₖ sin kψ[n] = sin(Nψ/2) sin((N+1)ψ/2)/sin(ψ/2), N[n] harmonics
     wavetable  a period's table, read between its points
 
@@ -65,12 +65,13 @@ def square_saw(
     return wave if dc is None else wave + dc
 
 
-def sines(psi: Tensor, f0_hz: Tensor, sample_rate: float, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """sin kψ, k = 1 … count, 0 from half the sample rate on: `(..., time)` → `(..., count, time)`."""
-    k = torch.arange(1, count + 1, device=psi.device)[:, None]
-    # the product is wrapped in float64: of the hundredth harmonic, float32 would leave the phase no digits
-    turns = (k * (psi / (2 * math.pi) % 1.0)[..., None, :]) % 1.0
-    return torch.sin(2 * math.pi * turns.to(dtype)) * (k * f0_hz[..., None, :] < sample_rate / 2).to(dtype)
+def harmonics_below(f0_hz: Tensor, sample_rate: float, count: int) -> Tensor:
+    """How many harmonics, of `count` at most, are below half the sample rate, float64.
+
+    >>> harmonics_below(torch.tensor([100.0, 120.0, 7000.0]), 480.0, 155).tolist()
+    [2.0, 1.0, 0.0]
+    """
+    return torch.ceil(sample_rate / 2 / f0_hz.double() - 1).clamp(0, count)
 
 
 def pulses(psi: Tensor, f0_hz: Tensor, sample_rate: float, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -80,7 +81,7 @@ def pulses(psi: Tensor, f0_hz: Tensor, sample_rate: float, count: int, dtype: to
     >>> bool((pulses(psi, torch.full((2,), 100.0), 450.0, 155) - torch.sin(psi) - torch.sin(2 * psi)).abs().max() < 1e-6)
     True
     """
-    harmonics = torch.ceil(sample_rate / 2 / f0_hz.double() - 1).clamp(0, count)
+    harmonics = harmonics_below(f0_hz, sample_rate, count)
     half = (psi % (2 * math.pi)) / 2
     near = torch.sin(half).abs() < 1e-9  # at a period's start, where all sines are 0
     found = torch.sin(harmonics * half) * torch.sin((harmonics + 1) * half) / torch.where(near, 1.0, torch.sin(half))

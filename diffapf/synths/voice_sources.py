@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from diffapf.filters.fir import fir
+from diffapf.filters.harmonic_sum import harmonic_sum
 from diffapf.parameters import Range
 from diffapf.synths.controls import Control
 from diffapf.synths.glottal import BREATHY, TENSE, glottal_tables, table_position
-from diffapf.synths.oscillators import pulses, running_phase, sines, wavetable, wavetable_of_frames
+from diffapf.synths.oscillators import harmonics_below, pulses, running_phase, wavetable, wavetable_of_frames
 
 HARMONICS = 155
 SOURCES = ("glottal", "pulses", "harmonics", "sawtooth")
@@ -129,14 +130,17 @@ class Pulses(Source):
 
 
 class Harmonics(Source):
+    """What it prepares is the pitch itself: a harmonic takes no longer to make than to read."""
+
     def __init__(self, sample_rate: float, hop: int, count: int = HARMONICS):
         super().__init__(sample_rate, hop, count)
         self.controls = (Control("harmonics", channels=count, moves=True),)
 
-    def rows(self, f0_hz: Tensor) -> Tensor:
-        psi = running_phase(f0_hz, self.sample_rate)
-        rows = sines(psi, f0_hz, self.sample_rate, self.count, f0_hz.dtype)
-        return rows * torch.sqrt(2 * f0_hz / self.sample_rate)[..., None, :]
+    def prepared(self, f0_hz: Tensor) -> Tensor:
+        return f0_hz
+
+    def forward(self, prepared: Tensor, weights: Tensor, length: int) -> Tensor:
+        return _harmonics(prepared, weights, self.hop, self.sample_rate) * torch.sqrt(2 * prepared / self.sample_rate)
 
     def weights(self, values: Mapping[str, Tensor], frames: Tensor) -> Tensor:
         return torch.sigmoid(values["harmonics"])
@@ -144,10 +148,13 @@ class Harmonics(Source):
 
 class Sawtooth(Source):
     def rows(self, f0_hz: Tensor) -> Tensor:
-        psi = running_phase(f0_hz, self.sample_rate)
-        k = torch.arange(1, self.count + 1, dtype=f0_hz.dtype, device=f0_hz.device)
-        rows = sines(psi, f0_hz, self.sample_rate, self.count, f0_hz.dtype)
-        return (rows / k[:, None]).sum(-2, keepdim=True)
+        levels = 1 / torch.arange(1, self.count + 1, dtype=f0_hz.dtype, device=f0_hz.device)
+        return _harmonics(f0_hz, levels.expand(*f0_hz.shape[:-1], 1, -1), self.hop, self.sample_rate)[..., None, :]
+
+
+def _harmonics(f0_hz: Tensor, weights: Tensor, hop: int, sample_rate: float) -> Tensor:
+    psi, top = running_phase(f0_hz, sample_rate), harmonics_below(f0_hz, sample_rate, weights.shape[-1])
+    return harmonic_sum(psi, weights, hop, top)
 
 
 def voice_source(name: str, sample_rate: float, hop: int, **options) -> Source:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 import diffapf
 from diffapf.filters import allpass
-from diffapf.filters.design import normalised_lattice
+from diffapf.filters.design import denominator_from_reflection, normalised_lattice
+from diffapf.filters.harmonic_sum import harmonic_sum
 from diffapf.filters.optical_cell import NAMES as CELL_NAMES
 from tests.filters.operators import (
     EVERY,
@@ -334,6 +335,11 @@ OTHERS: dict[str, tuple[Callable[..., Tensor | tuple[Tensor, ...]], Inputs]] = {
         {"b": normal(R, 2), "a": around_one(R, 3)},
     ),
     "normalised_lattice": (normalised_lattice, {"k": within(0.9, R, 3)}),
+    "denominator_from_reflection": (denominator_from_reflection, {"k": within(0.9, R, 3)}),
+    "harmonic_sum": (
+        lambda **inputs: harmonic_sum(**inputs, hop=3),
+        {"psi": normal(R, T), "weights": normal(R, 2, 3)},
+    ),
 }
 
 

@@ -10,8 +10,10 @@ from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.apply_gain import apply_gain
 from diffapf.filters.ballistics import ballistics
+from diffapf.filters.design import denominator_from_reflection
 from diffapf.filters.fir import fir
 from diffapf.filters.gain_curve import gain_curve
+from diffapf.filters.harmonic_sum import harmonic_sum
 from diffapf.filters.iir import lfilter
 from diffapf.filters.nonlinear import nonlinear_recurrence
 from diffapf.filters.optical_cell import optical_cell
@@ -37,6 +39,8 @@ FUNCTIONS = {
     "gain curve": (lambda p: gain_curve(p[:2] + 0.2, -20 * p[2], 1 + p[3], 3 * p[4], -40 * p[5], p[6]), 7),
     "optical cell": (lambda p: optical_cell(p[:2], *p[2:12], "electroluminescent", "traps", p[12:]), 14),
     "apply gain": (lambda p: apply_gain(p[:2], p[2:4], p[4], p[5], decibels=True), 6),
+    "step up": (denominator_from_reflection, 3),
+    "harmonics": (lambda p: harmonic_sum(p[:2], p[2:].reshape(2, 2), 1), 6),
     "nonlinear": (lambda p: nonlinear_recurrence(lambda v, w: torch.sin(v * w), p[:2, None], p[2:3], (p[3],)), 4),
 }
 

@@ -193,6 +193,17 @@ def step_up_adjoint(random: Random, rows, time, size, *_):
     return (random.normal(rows, size + 1), random.within(0.9, rows, size)), [(rows, size)]
 
 
+def harmonic_sum(random: Random, rows, time, size, frames, _):
+    """Not all harmonics sound at each sample; hops longer and shorter than the signal, sines and cosines."""
+    psi, top = 9 * random.normal(rows, time).double(), 2.0 + random.within(3.0, rows, time).double().round()
+    return (random.normal(rows, max(frames, 1), size), psi, top, (float(7 * size), float(time % 4))), [(rows, time)]
+
+
+def harmonic_sum_adjoint(random: Random, rows, time, size, frames, _):
+    (weights, psi, top, turned), _ = harmonic_sum(random, rows, time, size, frames, _)
+    return (random.normal(rows, time), psi, top, turned), [tuple(weights.shape)]
+
+
 def ballistics(random: Random, rows, time, *_):
     rates = (random.within(0.4, rows) + 0.5 for _ in range(2))
     return (random.normal(rows, time), *rates, random.normal(rows)), [(rows, time)]
@@ -310,6 +321,8 @@ OTHERS = [
     tanh_of_frames_tangent,
     step_up,
     step_up_adjoint,
+    harmonic_sum,
+    harmonic_sum_adjoint,
     ballistics,
     ballistics_adjoint,
     ballistics_tangent,

@@ -45,7 +45,7 @@ def test_pulses_are_their_harmonics():
     harmonics = voice_source("harmonics", RATE, HOP, count=40)
     f0 = torch.linspace(200, 500, TIME)
     every = harmonics(harmonics.prepared(f0), torch.ones(21, 40), TIME)
-    assert torch.allclose(played(source, f0), every, atol=2e-3)
+    assert torch.allclose(played(source, f0), every, atol=1e-5)
 
 
 def test_a_sawtooth_falls_by_a_line():

@@ -29,6 +29,7 @@ from diffapf.kernels.cpu.delay_network import delay_network, network_response
 from diffapf.kernels.cpu.fir import fir, fir_outer, fir_transpose
 from diffapf.kernels.cpu.fixed_sos import fixed_sos_cascade, fixed_sos_cascade_adjoint
 from diffapf.kernels.cpu.gain_curve import gain_curve, gain_curve_adjoint, gain_curve_tangent
+from diffapf.kernels.cpu.harmonic_sum import harmonic_sum, harmonic_sum_adjoint
 from diffapf.kernels.cpu.iir import (
     direct_form_1,
     direct_form_1_adjoint,
@@ -74,6 +75,8 @@ __all__ = [
     "gain_curve",
     "gain_curve_adjoint",
     "gain_curve_tangent",
+    "harmonic_sum",
+    "harmonic_sum_adjoint",
     "network_response",
     "optical_cell",
     "optical_cell_adjoint",
