@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from diffapf.losses.multi_resolution import MultiResolutionLoss
+from diffapf.metrics import fad_log_mel, fad_vggish
 from diffapf.needs import needed
 
 PERIOD_MS = 5.0
@@ -25,6 +28,31 @@ MCD_SCALE = 10 * math.sqrt(2) / math.log(10)
 QUIETEST = 1e-10  # of a power
 PESQ_RATE = 16_000
 PUBLISHED_FFTS, PUBLISHED_FLOOR = (509, 1021, 2053), 1e-8
+
+
+def voice_scores(sung: Sequence[Tensor], target: Tensor, sample_rate: float) -> dict[str, float]:
+    """All that is said of a resynthesis `(time,)`, of which `sung` has several, each with another noise.
+
+    `mss` is the mean of all, the rest is of the first. The Fréchet audio distances and PESQ are left out where their
+    packages, or VGGish's weights, are not at hand, or the recording is too short.
+    """
+    loss, first = MultiResolutionLoss(), sung[0]
+    pitch = pitch_error(first, target, sample_rate)
+    found = {
+        "mss": float(torch.stack([loss(each, target) for each in sung]).mean()),
+        "mss_published": published_mss(first, target),
+        "mcd_db": mel_cepstral_distortion(first, target),
+        "f0_cents": pitch.mean,
+        "f0_cents_published": pitch.published,
+        "snr_db": float(-10 * torch.log10((first - target).square().mean() / target.square().mean())),
+    }
+    for name, distance in (("fad_log_mel", fad_log_mel), ("fad_vggish", fad_vggish)):
+        value = distance(first[None], target[None], sample_rate).value
+        if value is not None:
+            found[name] = value
+    with suppress(ValueError):
+        found["pesq"] = perceptual_quality(first, target, sample_rate)
+    return found
 
 
 @dataclass(frozen=True)
@@ -81,7 +109,7 @@ def mel_cepstral_distortion(prediction: Tensor, target: Tensor) -> float:
 
 def perceptual_quality(prediction: Tensor, target: Tensor, sample_rate: float) -> float:
     """PESQ, wide band (ITU-T P.862.2), after resampling to 16 kHz. Raises ValueError without pesq or librosa."""
-    pesq, resample = needed("pesq", "voices").pesq, needed("librosa").resample
+    pesq, resample = needed("pesq", "quality").pesq, needed("librosa").resample
     found, wanted = (
         resample(each.numpy(), orig_sr=sample_rate, target_sr=PESQ_RATE) for each in _pair(prediction, target)
     )

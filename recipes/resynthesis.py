@@ -15,17 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from diffapf.identification.voice_start import start_values
-from diffapf.losses.multi_resolution import MultiResolutionLoss
-from diffapf.synths.vocoder import vocoder
+from diffapf.synths.vocoder import SAMPLE_WISE, vocoder
 from diffapf.synths.voice_encoder import AnalysisBySynthesis, Sung
-from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error, published_mss, real_time_factor
+from diffapf.voice_metrics import real_time_factor, voice_scores
 from recipes.fit import quiet
 from recipes.trainer import Course, train
 from recipes.voices import Recorded, Voices
 
 SEEDS = range(10_000, 10_003)  # of the noises of a test
-SAMPLE_WISE = {"golf_ff": "golf_ss"}
-"""Vocoders whose values another one takes as they are, to run them sample by sample: the published -fs."""
 
 
 @dataclass
@@ -100,21 +97,14 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Voices, Resynthesised]:
 def scores(model: AnalysisBySynthesis, recordings: list[Recorded]) -> dict[str, float]:
     """The mean over recordings, of noises that no step has seen."""
     found = [_scores(model, recorded.whole(model.vocoder.hop)) for recorded in recordings]
-    return {name: sum(each[name] for each in found) / len(found) for name in found[0]}
+    common = set.intersection(*(set(each) for each in found))
+    return {name: sum(each[name] for each in found) / len(found) for name in found[0] if name in common}
 
 
 def _scores(model: AnalysisBySynthesis, sung: Sung) -> dict[str, float]:
-    target, loss = sung.audio[0], MultiResolutionLoss()
-    predictions = [predict(model, sung, seed)[0] for seed in SEEDS]
-    pitch = pitch_error(predictions[0], target, model.sample_rate)
-    return {
-        "mss": float(torch.stack([loss(each, target) for each in predictions]).mean()),
-        "mss_published": published_mss(predictions[0], target),
-        "mcd_db": mel_cepstral_distortion(predictions[0], target),
-        "f0_cents": pitch.mean,
-        "f0_cents_published": pitch.published,
-        "real_time_factor": real_time_factor(lambda: predict(model, sung, SEEDS[0])[0], model.sample_rate),
-    }
+    found = voice_scores([predict(model, sung, seed)[0] for seed in SEEDS], sung.audio[0], model.sample_rate)
+    factor = real_time_factor(lambda: predict(model, sung, SEEDS[0])[0], model.sample_rate)
+    return found | {"real_time_factor": factor}
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@
     python scripts/fit_voices.py FOLDER --models golf_ss --steps 1500
 
 Results are kept in runs/voices, from where an interrupted run goes on. Scores are means over five noises that no step has
-seen. `golf_fs` is what golf_ff found, sung sample by sample.
+seen. `-fs` is what was found frame by frame, sung sample by sample.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 import resource
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,13 @@ from torch import Tensor
 
 from diffapf import audio
 from diffapf.identification.voice_fit import UNSEEN, VoiceFit, fit_voice
-from diffapf.losses.multi_resolution import MultiResolutionLoss
+from diffapf.synths.vocoder import SAMPLE_WISE, VOCODERS
 from diffapf.synths.voice_patch import VoicePatch
-from diffapf.voice_metrics import mel_cepstral_distortion, perceptual_quality, pitch_error, real_time_factor
+from diffapf.voice_metrics import real_time_factor, voice_scores
 
 ROOT = Path(__file__).parents[1]
 KEPT, RECORD = ROOT / "runs" / "voices", ROOT / "benchmarks" / "voices.md"
 MODELS = ("golf_ss", "golf_ff", "golf_v1", "pulf", "ddsp")
-SAMPLE_WISE = {"golf_ff": "golf_fs"}
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
     "MSS": None,
     "L2": lambda prediction, target: (prediction - target).square().mean() / target.square().mean(),
@@ -41,24 +39,13 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor] | None] = {
 
 def scores(patch: VoicePatch, target: Tensor) -> dict[str, float]:
     sung = [patch(seed) for seed in UNSEEN]
-    loss, rate = MultiResolutionLoss(), patch.sample_rate
-    pitch = pitch_error(sung[0], target, rate)
-    found = {
-        "mss": float(torch.stack([loss(each, target) for each in sung]).mean()),
-        "mcd_db": mel_cepstral_distortion(sung[0], target),
-        "f0_cents": pitch.mean,
-        "f0_cents_published": pitch.published,
-        "snr_db": float(-10 * torch.log10((sung[0] - target).square().mean() / target.square().mean())),
-        "real_time_factor": real_time_factor(lambda: patch(0), rate),
-    }
-    with suppress(ValueError):  # where its package is not installed
-        found["pesq"] = perceptual_quality(sung[0], target, rate)
-    return found
+    speed = {"real_time_factor": real_time_factor(lambda: patch(0), patch.sample_rate)}
+    return voice_scores(sung, target, patch.sample_rate) | speed
 
 
-def sample_wise(fit: VoiceFit) -> VoicePatch:
-    """What was found frame-wise, sung sample by sample."""
-    settings = {**fit.patch.vocoder.settings, "filter": "sample-wise"}
+def sample_wise(fit: VoiceFit, other: str) -> VoicePatch:
+    """What was found frame-wise, sung by the vocoder that takes it as it is, sample by sample."""
+    settings = {**fit.patch.vocoder.settings, "filter": VOCODERS[other]["filter"]}
     again = VoicePatch(fit.patch.sample_rate, fit.patch.frames, fit.patch.length, **settings)
     again.load_state_dict(fit.patch.state_dict())
     return again
@@ -76,7 +63,7 @@ def run(path: Path, model: str, loss: str, steps: int, progress: Callable[[int, 
     }
     rows = [{"recording": path.stem, "model": model, "loss": loss, "steps": steps, **scores(fit.patch, target), **cost}]
     if model in SAMPLE_WISE:
-        rows.append({**rows[0], "model": SAMPLE_WISE[model], **scores(sample_wise(fit), target)})
+        rows.append({**rows[0], "model": f"{model}, -fs", **scores(sample_wise(fit, SAMPLE_WISE[model]), target)})
     return rows
 
 
@@ -90,6 +77,7 @@ def record(rows: list[dict[str, Any]]) -> str:
         "mcd_db",
         "f0_cents",
         "f0_cents_published",
+        "fad_log_mel",
         "pesq",
         "snr_db",
     )

@@ -15,6 +15,9 @@ COLUMNS = {
     "mcd_db": "MCD dB",
     "f0_cents": "f₀ cents, voiced in both",
     "f0_cents_published": "MAE-f₀ cents, as published",
+    "fad_vggish": "FAD (VGGish)",
+    "fad_log_mel": "FAD (log-mel)",
+    "pesq": "PESQ",
     "real_time_factor": "real-time factor",
 }
 SAMPLE_WISE = "sample_wise"

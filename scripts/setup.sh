@@ -18,6 +18,7 @@ install torch setuptools wheel ninja
 install --editable '.[train,dev]'
 # WORLD and SPTK are compiled here, which needs a C++ compiler.
 install --editable '.[voices]' || echo "pyworld and pysptk could not be installed: tests of fitted voices will be skipped." >&2
+install --editable '.[quality]' || echo "pesq could not be installed: tables of voices go without PESQ." >&2
 # The peers are only compared with; torchlpc is compiled here, which needs a C++ compiler.
 install --editable '.[peers]' || echo "The peers (torchlpc, philtorch, torchaudio) could not be installed: tests that compare with them will be skipped." >&2
 install --editable '.[hosts]' || echo "The hosts (pedalboard, wasmtime, ziglang) could not be installed: tests that play plugins in them will be skipped." >&2

@@ -62,6 +62,8 @@ VOCODERS: dict[str, dict[str, Any]] = {
     # Imai, Sumita, Furuichi, "Mel log spectrum approximation (MLSA) filter", 1983; Yoshimura et al., ICASSP 2023
     "mlsa": {"source": "pulses", "filter": "mel-cepstrum"},
 }
+SAMPLE_WISE = {"golf_ff": "golf_ss"}
+"""Vocoders whose values another one takes as they are, to run them sample by sample: the published -fs."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from diffapf import audio
 from diffapf.identification.voice_analysis import analyse_voice
 from diffapf.identification.voice_fit import fit_voice
 from diffapf.identification.voice_start import as_loud
-from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error
+from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error, voice_scores
 from tests.identification.synthetic import vowel
 
 pytest.importorskip("pyworld", reason="pyworld is not installed: pip install 'diffapf[voices]'")
@@ -54,6 +54,16 @@ def test_mel_cepstra_tell_vowels_apart():
     one, other = vowel(0.3), vowel(0.3, f0=300.0)
     assert mel_cepstral_distortion(one, one) == 0 < mel_cepstral_distortion(one, 1.1 * one) < 2
     assert mel_cepstral_distortion(one, other) > 2
+
+
+def test_a_recording_scores_as_itself_and_worse_as_another():
+    pytest.importorskip("pysptk")
+    one, other = vowel(1.0), vowel(1.0, f0=300.0)
+    same, far = (voice_scores([sung], one, RATE) for sung in (one, other))
+    assert same.keys() == far.keys() >= {"mss", "mss_published", "mcd_db", "f0_cents", "fad_log_mel"}
+    distances = same.keys() - {"snr_db", "pesq"}
+    assert all(abs(same[key]) < 1e-4 and far[key] > 0.05 for key in distances), (same, far)
+    assert "pesq" not in same or same["pesq"] > 4.5 > far["pesq"]
 
 
 @pytest.mark.parametrize(
