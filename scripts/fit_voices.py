@@ -54,7 +54,9 @@ def sample_wise(fit: VoiceFit, other: str) -> VoicePatch:
 def run(path: Path, model: str, loss: str, steps: int, progress: Callable[[int, float], None]) -> list[dict[str, Any]]:
     target = torch.from_numpy(audio.read(path).samples[0]).float()
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_utime, time.perf_counter()
-    fit = fit_voice(target, audio.read(path).sample_rate, model, steps, loss=LOSSES[loss], progress=progress)
+    fit = fit_voice(
+        target, audio.read(path).sample_rate, model, steps, loss=LOSSES[loss], progress=progress, locked=loss == "L2"
+    )
     if fit.interrupted:
         raise KeyboardInterrupt
     cost = {

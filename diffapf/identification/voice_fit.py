@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from diffapf.identification.voice_analysis import VoiceAnalysis, analyse_voice, pitch_of
+from diffapf.identification.voice_phase import in_phase
 from diffapf.identification.voice_start import as_loud, start_values
 from diffapf.losses.multi_resolution import MultiResolutionLoss
 from diffapf.synths.controls import values_of
@@ -29,6 +30,7 @@ LAST_RATE = 0.05  # of the first
 CORRECTIONS, LEAST_CORRECTION, MOST_CORRECTION = 4, -1.5, 3.0
 UNSEEN = range(10_000, 10_005)  # seeds of the noises of the score
 HOP_S = 0.005
+OFFSETS = 12  # of the phase, that are tried
 MOST_OUT_OF_TUNE = 1 / 24  # of an octave: what is further is another octave's, or noise
 
 
@@ -58,6 +60,7 @@ def fit_voice(
     loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     progress: Callable[[int, float], None] | None = None,
     seed: int = 0,
+    locked: bool = False,
 ) -> VoiceFit:
     """A vocoder's values at which it sings a recording again.
 
@@ -71,6 +74,7 @@ def fit_voice(
         loss: of (prediction, target); by default MSS.
         progress: called with the number of steps done and the loss.
         seed: of the noises.
+        locked: keeps the phase of the recording's fundamental, for a loss of the waveform.
 
     Raises:
         ValueError: as `analyse_voice`; an unknown model, or one of another sample rate; steps below 1.
@@ -87,7 +91,7 @@ def fit_voice(
         )
     began = time.perf_counter()
     analysis = analyse_voice(audio, sample_rate, model.hop)
-    search = _Search(model, analysis, audio.detach().float(), loss, steps, learning_rate, seed)
+    search = _Search(model, analysis, audio.detach().float(), loss, steps, learning_rate, seed, locked)
     before, history, interrupted = search.score(), [], False
     try:
         for step in range(steps):
@@ -120,6 +124,7 @@ class _Search:
         steps: int,
         learning_rate: float,
         seed: int,
+        locked: bool,
     ):
         self.model, self.target = model, target
         self._tune(analysis.f0_hz)
@@ -128,7 +133,7 @@ class _Search:
         self.loss = loss or (lambda prediction, _: self.mss(prediction, self.heard))
         self.random = torch.Generator().manual_seed(seed)
         start = self._as_loud(start_values(model, analysis))
-        self._tune(self._in_tune(start, analysis))
+        self._tune(self._in_phase(start, analysis) if locked else self._in_tune(start, analysis))
         self.raw = {c.name: c.raw(start[c.name]).clone().requires_grad_() for c in model.controls}
         groups = [
             {"params": list(self.raw.values()), "lr": learning_rate},
@@ -171,6 +176,16 @@ class _Search:
         both = analysis.voiced & (heard > 0)
         octaves = torch.where(both, torch.log2(analysis.f0_hz / torch.where(both, heard, 1.0)), 0.0)
         return analysis.f0_hz * 2 ** octaves.clamp(-MOST_OUT_OF_TUNE, MOST_OUT_OF_TUNE)
+
+    @torch.no_grad()
+    def _in_phase(self, values: dict[str, Tensor], analysis: VoiceAnalysis) -> Tensor:
+        """The pitch that keeps the fundamental's phase, as far from it as the start is nearest by the loss."""
+        found = []
+        for part in range(OFFSETS):
+            angle = 2 * math.pi * part / OFFSETS
+            self._tune(in_phase(self.target, analysis, self.model.sample_rate, self.model.hop, angle))
+            found.append((float(self.loss(self._sing(values, self.random), self.target)), self.voice.f0_hz))
+        return min(found, key=lambda each: each[0])[1]
 
     @torch.no_grad()
     def _as_loud(self, values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,9 +8,13 @@ import pytest
 import torch
 
 from diffapf import audio
+from diffapf.filters.control_rate import ControlRate
 from diffapf.identification.voice_analysis import analyse_voice
 from diffapf.identification.voice_fit import fit_voice
+from diffapf.identification.voice_phase import in_phase
 from diffapf.identification.voice_start import as_loud
+from diffapf.modulation import upsample
+from diffapf.synths.oscillators import running_phase
 from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error, voice_scores
 from tests.identification.synthetic import vowel
 
@@ -38,6 +42,23 @@ def test_some_steps_are_nearer_than_the_start_and_sing_the_pitch(model):
     assert as_loud(prediction, target, 240, 80)[5:-5].abs().median() < 0.1
     again = fit_voice(target, RATE, model, steps=30)
     assert again.after == fit.after and len(fit.history) == 30
+
+
+def test_a_fit_of_the_waveform_keeps_the_phase():
+    """sin ψ is the recording's fundamental; without it a waveform is out of reach."""
+    target = vowel(1.0)
+    analysis = analyse_voice(target, RATE, 120)
+    psi = running_phase(upsample(in_phase(target, analysis, RATE, 120), ControlRate.hop(120), RATE), RATE)
+    in_phase_with, across = (float((target * wave).sum()) for wave in (torch.sin(psi), torch.cos(psi)))
+    assert in_phase_with > 10 * abs(across)
+
+    def error(prediction, target):
+        return (prediction - target).square().mean() / target.square().mean()
+
+    locked, free = (
+        fit_voice(target, RATE, steps=30, loss=error, locked=locked).history[-1][1] for locked in (True, False)
+    )
+    assert locked < 0.3 < free
 
 
 def test_ctrl_c_keeps_what_there_is():
