@@ -1,8 +1,8 @@
 """A pitch whose running phase is that of a recording's fundamental: for fits of the waveform itself.
 
-A tracker's pitch is right to a few cents, which in a second is several periods. The fundamental is at rest in
-audio · e^(−jψ), ψ the pitch's running phase; its angle θ there, over three periods, where their Hann window hears no
-other harmonic, is what ψ lacks. So the pitch is raised by θ' Fs/2π; where there is no voice, θ goes from one phrase to the next.
+A tracker's pitch is right to a few cents, which in a second is several periods. In audio · e^(−jψ), ψ the pitch's running
+phase, the fundamental is at rest; its angle θ there, over three periods, where their Hann window hears no other harmonic,
+is what ψ lacks. So the pitch is raised by θ' Fs/2π; where there is no voice, θ goes from one phrase to the next.
 """
 
 from __future__ import annotations
