@@ -24,6 +24,7 @@ LAG_WINDOW_HZ = 90.0
 UNVOICED_LEVEL = -5.0  # natural logarithm
 LEAST_POWER = 1e-12
 HARMONICS = 400
+HEADROOM = 0.7  # natural logarithm, of the loudest harmonic
 
 
 @dataclass(frozen=True)
@@ -59,44 +60,56 @@ def glottal_power(f0_hz: Tensor, bins: int, sample_rate: float) -> Tensor:
 @torch.no_grad()
 def start_values(model: Vocoder, analysis: VoiceAnalysis) -> dict[str, Tensor]:
     """Values of a vocoder's controls, float32, at its frames."""
-    parts = envelopes(analysis)
+    parts, settings = envelopes(analysis), model.settings
     frames = len(analysis.f0_hz)
-    log_noise = 0.5 * torch.log(parts.noise)
-    level = torch.where(analysis.voiced, 0.0, UNVOICED_LEVEL).double()
-    gain = torch.zeros(frames, dtype=torch.float64)
-    values: dict[str, Tensor] = {}
-    bins, rate = parts.voiced.shape[1], model.sample_rate
-    if model.settings["source"] == "glottal":
-        values["rd"] = torch.full((model.frames("rd", (frames - 1) * model.hop),), NORMAL_RD)
-        source = glottal_power(analysis.f0_hz, bins, rate)
-    else:
-        source = torch.ones_like(parts.voiced)  # as pulses are, and harmonics all alike
-    flat = torch.where(analysis.voiced[:, None], parts.voiced / source, parts.voiced)
-    filter_kind = model.settings["filter"]
-    if filter_kind in ("sample-wise", "frame-wise"):
-        k, error = predicted(flat, model.settings["order"], LAG_WINDOW_HZ / rate)
-        values["tract"] = torch.atanh((k / (1 - MARGIN)).clamp(-0.9999, 0.9999))
-        gain = 0.5 * torch.log(error)
-        if model.structure == "source-filter":
-            log_noise = log_noise - 0.5 * torch.log(error[:, None] * _response_power(k, bins))
-    elif model.settings["source"] == "harmonics":
-        count = model.controls[0].channels
-        frequency = (analysis.f0_hz[:, None] * torch.arange(1, count + 1)).clamp(max=rate / 2)
-        place = frequency / (rate / 2) * (bins - 1)
-        index = place.long().clamp(max=bins - 2)
-        rows = torch.arange(frames)[:, None]
-        logs = 0.5 * torch.log(2 * parts.voiced)
-        amplitudes = torch.lerp(logs[rows, index], logs[rows, index + 1], place - index)
-        gain = amplitudes.amax(-1) + 0.7
-        values["harmonics"] = torch.logit(torch.exp(amplitudes - gain[:, None]).clamp(1e-6, 1 - 1e-6))
-    elif filter_kind == "zero-phase":
-        values["tract"] = _resampled(0.5 * torch.log(flat), model.filter.controls[0].channels)
-    values["noise"] = _resampled(log_noise, model.noise.channels)
-    values["level_db"], values["gain_db"] = NATURAL * level, NATURAL * gain
-    for control in model.controls:
-        if control.name not in values:
-            values[control.name] = torch.zeros(frames, control.channels).squeeze(-1)
-    return {name: value.float() for name, value in values.items()}
+    found: dict[str, Tensor] = {
+        "rd": torch.full((model.frames("rd", (frames - 1) * model.hop),), NORMAL_RD),
+        "level_db": NATURAL * torch.where(analysis.voiced, 0.0, UNVOICED_LEVEL).double(),
+        "noise": 0.5 * torch.log(parts.noise),
+    }
+    flat = _without_source(model, analysis, parts.voiced)
+    if settings["filter"] in ("sample-wise", "frame-wise"):
+        found |= _poles(model, flat, found["noise"])
+    elif settings["source"] == "harmonics":
+        found |= _harmonics(model, analysis, parts.voiced)
+    elif settings["filter"] == "zero-phase":
+        found["tract"] = _resampled(0.5 * torch.log(flat), model.filter.controls[0].channels)
+    found["noise"] = _resampled(found["noise"], model.noise.channels)
+    flat_controls = {c.name: torch.zeros(frames, c.channels).squeeze(-1) for c in model.controls}
+    return {name: found.get(name, nothing).float() for name, nothing in flat_controls.items()}
+
+
+def _without_source(model: Vocoder, analysis: VoiceAnalysis, power: Tensor) -> Tensor:
+    """The envelope over that of the source: pulses have none, nor harmonics all alike, nor noise."""
+    if model.settings["source"] != "glottal":
+        return power
+    source = glottal_power(analysis.f0_hz, power.shape[1], model.sample_rate)
+    return torch.where(analysis.voiced[:, None], power / source, power)
+
+
+def _poles(model: Vocoder, power: Tensor, log_noise: Tensor) -> dict[str, Tensor]:
+    """The filter that linear prediction makes of an envelope, its gain, and the noise before it."""
+    k, error = predicted(power, model.settings["order"], LAG_WINDOW_HZ / model.sample_rate)
+    found = {
+        "tract": torch.atanh((k / (1 - MARGIN)).clamp(-0.9999, 0.9999)),
+        "gain_db": NATURAL * 0.5 * torch.log(error),
+    }
+    if model.structure == "source-filter":
+        found["noise"] = log_noise - 0.5 * torch.log(error[:, None] * _response_power(k, power.shape[1]))
+    return found
+
+
+def _harmonics(model: Vocoder, analysis: VoiceAnalysis, power: Tensor) -> dict[str, Tensor]:
+    """Each harmonic's level in the envelope, and the loudest's."""
+    bins, count, highest = power.shape[1], model.controls[0].channels, model.sample_rate / 2
+    frequency = (analysis.f0_hz[:, None] * torch.arange(1, count + 1)).clamp(max=highest)
+    place = frequency / highest * (bins - 1)
+    index = place.long().clamp(max=bins - 2)
+    logs = 0.5 * torch.log(2 * power)
+    levels = torch.lerp(logs.gather(-1, index), logs.gather(-1, index + 1), place - index)
+    gain = levels.amax(-1) + HEADROOM
+    share = torch.exp(levels - gain[:, None]).clamp(1e-6, 1 - 1e-6)
+    return {"harmonics": torch.logit(share), "gain_db": NATURAL * gain}
 
 
 def as_loud(sound: Tensor, target: Tensor, hop: int, frames: int) -> Tensor:

@@ -116,11 +116,6 @@ def table_position(rd: Tensor) -> Tensor:
     return torch.log(rd / TENSE) / math.log(BREATHY / TENSE)
 
 
-def shape_at(position: Tensor) -> Tensor:
-    """The inverse of `table_position`."""
-    return TENSE * (BREATHY / TENSE) ** position
-
-
 def _times(rd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(T_a, T_p, T_e)."""
     r_a, r_k = -0.01 + 0.048 * rd, 0.224 + 0.118 * rd
