@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffapf.synths.glottal import glottal_pulse, glottal_tables, shape_at, shapes, table_position
+from diffapf.synths.glottal import glottal_pulse, glottal_tables, shapes, table_position
 
 # R_d: α, ε, T_e, T_p, of the published exact solution
 PUBLISHED = {
