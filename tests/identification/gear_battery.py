@@ -52,6 +52,10 @@ def swh(file: str, label: str, **controls: float) -> Effect:
     return play
 
 
+# The phaser's LFO holds each of 4096 values for a whole number of samples, 11 at 0.5 Hz: on clicks at a divisor of this
+# period its output repeats to the bit, and |sin| makes its rate about twice its label.
+LFO_PERIOD = 11 * 4096
+
 # name: what fits it, dry, circuit, the bar for its ESR, the LFO's rate in Hz
 GEAR = {
     "JUCE compressor": (
@@ -101,7 +105,7 @@ GEAR = {
         plucked_guitar,
         swh("phasers_1217.so", "lfoPhaser", LFO_rate=0.5, LFO_depth=0.5, Feedback=0.3, Spread=1.0),
         5e-3,
-        1.0,  # twice its label
+        RATE / LFO_PERIOD,
     ),
 }
 
