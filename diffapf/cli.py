@@ -37,7 +37,7 @@ from diffapf.report.checks import write_check_page
 from diffapf.report.note_recordings import fit_notes, read_notes
 from diffapf.report.plate_fit import fit_response
 from diffapf.report.presets import analyse_presets
-from diffapf.report.recordings import fit_recordings
+from diffapf.report.recordings import KINDS, fit_recordings
 from diffapf.report.voice_fit import fit_recording
 from diffapf.synths.patch import AcidPatch
 from diffapf.synths.player import Player
@@ -401,7 +401,7 @@ def _write_test_signal(options: argparse.Namespace) -> int:
 def _fit(options: argparse.Namespace) -> int:
     _check_folder(options.output)
     checked = check_pair(options.dry, options.wet)
-    pair = checked.usable()
+    pair = checked.usable() if KINDS[options.effect].late else checked.aligned()
     train, test = _parts(options, pair)
     of_effect = {name: given for name in options.of_effect if (given := getattr(options, name)) is not None}
     console = Console(stderr=True)
@@ -612,7 +612,7 @@ def _parts(options: argparse.Namespace, pair: audio.Pair) -> tuple[tuple[float, 
     test = options.test or ((train[1], pair.duration) if train[1] < pair.duration else usual["test"])
     for name, span in (("--train", train), ("--test", test)):
         audio.part_slice(span, pair.sample_rate, pair.wet.shape[-1], name)
-    return train, test
+    return pair.of_covered(*train), pair.of_covered(*test)
 
 
 def _check_folder(folder: Path) -> None:
