@@ -58,8 +58,9 @@ class CheckedPair:
         if late == 0.0:
             return pair
         wet = advanced(torch.from_numpy(pair.wet), late).numpy()
-        early, beyond = max(0.0, -late) / pair.sample_rate, max(0.0, late) / pair.sample_rate
-        return replace(pair, wet=wet, covered=(early, pair.duration - beyond))
+        early, beyond = math.ceil(max(0.0, -late)), math.ceil(max(0.0, late))
+        covered = early / pair.sample_rate, (wet.shape[-1] - beyond) / pair.sample_rate
+        return replace(pair, wet=wet, covered=covered)
 
     @property
     def latency(self) -> float:
