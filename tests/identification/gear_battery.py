@@ -2,8 +2,8 @@
 
 `python -m tests.identification.gear_battery`
 
-Prints a line for each circuit that is installed: the ESR on the quarter held out, seconds, and the LFO's rate. Names as
-arguments choose: `… gear_battery "JUCE compressor"`.
+Prints a line for each circuit that is installed: the ESR on the quarter held out, seconds, the LFO's rate, and by how much
+(of a value) the parameters of `train.py … data=recordings` differ. Names choose: `… gear_battery "JUCE compressor"`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -27,6 +29,8 @@ from tests.identification import ladspa
 
 RATE = 44_100
 SECONDS = 24.0
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = {"equalizer": "peq"}  # where it has another name
 
 Effect = Callable[[np.ndarray], np.ndarray]
 
@@ -125,11 +129,25 @@ def fit(name: str) -> str:
         if code:
             return f"| {name} | not fitted: {said.getvalue().strip().splitlines()[-1]} | {took} |"
         metrics = json.loads((folder / "fit" / "metrics.json").read_text())
-        parameters = json.loads((folder / "fit" / "parameters.json").read_text())
+        found = parameters_of(folder / "fit")
+        trained = by_training(effect, folder)
     esr = metrics.get("test/esr_plain", metrics.get("test/esr_constant"))
-    found = {entry["name"]: entry["value"] for entry in parameters}
+    difference = max(abs(trained[name] - value) / max(abs(value), 1e-9) for name, value in found.items())
     of_rate = f", LFO rate off by {100 * abs(found['lfo.rate_hz'] / rate - 1):.4f} %" if rate else ""
-    return f"| {name} | {100 * esr:.3g} % (asked {100 * bar:g} %){of_rate} | {took} |"
+    return f"| {name} | {100 * esr:.3g} % (asked {100 * bar:g} %){of_rate} | {took} | {difference:.1g} |"
+
+
+def by_training(effect: str, folder: Path) -> dict[str, float]:
+    """What the training of these recordings finds."""
+    experiment = EXPERIMENTS.get(effect, effect)
+    files = (f"data.dry={folder / 'dry.wav'}", f"data.wet={folder / 'wet.wav'}", f"run={folder / 'run'}")
+    command = [sys.executable, str(ROOT / "train.py"), f"experiment={experiment}", "data=recordings", *files]
+    subprocess.run(command, check=True, capture_output=True, cwd=folder, env=os.environ)
+    return parameters_of(folder / "run")
+
+
+def parameters_of(folder: Path) -> dict[str, float]:
+    return {entry["name"]: entry["value"] for entry in json.loads((folder / "parameters.json").read_text())}
 
 
 if __name__ == "__main__":
