@@ -589,7 +589,7 @@ def _make_plugins(options: argparse.Namespace) -> int:
     remarks = [*description.remarks]
     if options.target != NATIVE or "wasm" in options.formats:
         remarks.append(
-            "The first build for a system compiles its libraries, which takes minutes; later ones take seconds."
+            "The first build for a system compiles its library, which takes up to a minute; later ones take seconds."
         )
     for remark in remarks:
         console.print(remark, markup=False)
