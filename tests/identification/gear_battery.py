@@ -8,9 +8,11 @@ Prints a line for each circuit that is installed: the ESR on the quarter held ou
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -114,14 +116,14 @@ GEAR = {
 }
 
 
-def fit(name: str) -> str:
+def fit(name: str, late: float) -> str:
     effect, signal, circuit, bar, rate = GEAR[name]
     dry = signal(SECONDS)
     dry = 0.5 * dry / np.abs(dry).max()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         soundfile.write(folder / "dry.wav", dry, RATE, subtype="FLOAT")
-        soundfile.write(folder / "wet.wav", circuit(dry), RATE, subtype="FLOAT")
+        soundfile.write(folder / "wet.wav", moved(circuit(dry), late), RATE, subtype="FLOAT")
         began, cpu = time.perf_counter(), time.process_time()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as said:
             code = main(["fit", effect, str(folder / "dry.wav"), str(folder / "wet.wav"), "-o", str(folder / "fit")])
@@ -135,6 +137,15 @@ def fit(name: str) -> str:
     difference = max(abs(trained[name] - value) / max(abs(value), 1e-9) for name, value in found.items())
     of_rate = f", LFO rate off by {100 * abs(found['lfo.rate_hz'] / rate - 1):.4f} %" if rate else ""
     return f"| {name} | {100 * esr:.3g} % (asked {100 * bar:g} %){of_rate} | {took} | {difference:.1g} |"
+
+
+def moved(wet: np.ndarray, late: float) -> np.ndarray:
+    """By so many samples, in the frequency domain; as much longer as its beginning is late."""
+    if not late:
+        return wet
+    length = 2 ** math.ceil(math.log2(len(wet) + 2 * abs(late)))
+    turned = np.exp(-2j * np.pi * late * np.arange(length // 2 + 1) / length)
+    return np.fft.irfft(np.fft.rfft(wet, length) * turned, length)[: len(wet) + max(0, math.ceil(late))]
 
 
 def by_training(effect: str, folder: Path) -> dict[str, float]:
@@ -151,8 +162,12 @@ def parameters_of(folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    for gear in sys.argv[1:] or GEAR:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("gear", nargs="*", default=[*GEAR], help="names (all)")
+    arguments.add_argument("--late", type=float, default=0.0, help="samples by which wet is late (0)")
+    options = arguments.parse_args()
+    for gear in options.gear:
         try:
-            print(fit(gear), flush=True)
+            print(fit(gear, options.late), flush=True)
         except ImportError as missing:
             print(f"| {gear} | left out: {missing} | – |", flush=True)
