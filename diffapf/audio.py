@@ -56,13 +56,22 @@ class Recording:
 class Pair:
     """What went into an effect and what came out: two float64 arrays of one shape (channels, time).
 
-    `findings` say what was found and what was done about it; none of them stops a fit.
+    `findings` say what was found and what was done about it; none of them stops a fit. `covered` is from when to when, in
+    seconds, wet has samples, where its latency was taken out; None: all the time.
     """
 
     dry: np.ndarray
     wet: np.ndarray
     sample_rate: int
     findings: tuple[Finding, ...] = ()
+    covered: tuple[float, float] | None = None
+
+    def of_covered(self, begin: float, end: float) -> tuple[float, float]:
+        """A part in seconds, within the file, as far as wet has samples."""
+        if self.covered is None:
+            return begin, end
+        first, last = self.covered
+        return max(begin, first), min(end, last)
 
     @property
     def remarks(self) -> tuple[str, ...]:

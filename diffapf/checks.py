@@ -18,6 +18,7 @@ from diffapf.capture import noise_floor_db
 from diffapf.findings import ERROR, NOTE, OK, WARNING, Finding, sentences
 from diffapf.identification.alignment import Alignment, align
 from diffapf.identification.cross_spectra import FRAME
+from diffapf.identification.lateness import advanced
 
 DC_DBFS, DC_SHARE = -60.0, 0.02  # an offset above both, the second of the signal's RMS
 MAINS_HZ = (50.0, 60.0)
@@ -25,7 +26,7 @@ HUM_HARMONICS = 6
 HUM_DB, HUM_DBFS = 15.0, -85.0  # above its surroundings and above dry's, and of full scale
 HUM_FRAME_S = 2.0
 LEVEL_DB = 20.0
-LATE, UNSURE = 0.05, 0.3  # samples
+UNSURE = 0.3  # samples
 EARLY = 2.0
 RELATED = 0.1  # of wet's power that a fixed filter makes of dry
 EXPANDS = 1.15  # dB of wet for a dB of dry
@@ -47,6 +48,28 @@ class CheckedPair:
         if self.pair is None:
             raise AudioError("\n".join(sentences(self.findings, ERROR)))
         return self.pair
+
+    def aligned(self) -> Pair:
+        """The same with the latency taken out, to a fraction of a sample, where it is known for sure.
+
+        What the effect's own phase leaves uncertain is for a fit to find.
+        """
+        pair, late = self.usable(), self.latency
+        if late == 0.0:
+            return pair
+        wet = advanced(torch.from_numpy(pair.wet), late).numpy()
+        early, beyond = math.ceil(max(0.0, -late)), math.ceil(max(0.0, late))
+        covered = early / pair.sample_rate, (wet.shape[-1] - beyond) / pair.sample_rate
+        return replace(pair, wet=wet, covered=covered)
+
+    @property
+    def latency(self) -> float:
+        """Samples by which wet is late, as far as that is known; whole ones where their parts are not."""
+        found = self.alignment
+        if found is None or found.coherence < RELATED or found.error > UNSURE:
+            return 0.0
+        whole = round(found.delay)
+        return found.delay if found.differs_from(whole) else float(whole)
 
 
 def check_pair(dry_path: str | os.PathLike, wet_path: str | os.PathLike) -> CheckedPair:
@@ -210,7 +233,7 @@ def _of_latency(found: Alignment, pair: Pair, wet_name: str) -> Iterator[Finding
             f"{words}: filtering and delay cannot be told apart",
             "measure the latency with the effect bypassed, and cut it off",
         )
-    elif abs(found.delay) > max(LATE, 2 * found.error):
+    elif found.differs_from(0.0):
         yield Finding("latency", NOTE, words, "a fit compensates it")
     else:
         yield Finding("latency", OK, words)

@@ -37,7 +37,9 @@ from diffapf.report.checks import write_check_page
 from diffapf.report.note_recordings import fit_notes, read_notes
 from diffapf.report.plate_fit import fit_response
 from diffapf.report.presets import analyse_presets
-from diffapf.report.recordings import fit_recordings
+from diffapf.report.recordings import KINDS, fit_recordings
+from diffapf.report.takes import LIST as TAKES
+from diffapf.report.takes import fit_takes
 from diffapf.report.voice_fit import fit_recording
 from diffapf.synths.patch import AcidPatch
 from diffapf.synths.player import Player
@@ -52,6 +54,14 @@ TITLES = {
     "delay": "Ping-pong delay",
     "la2a": "Levelling amplifier",
 }
+
+
+def command() -> None:
+    """What the shell calls. It leaves at once: what PyTorch's libraries do when they are left takes a second and 120 MB."""
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -335,8 +345,8 @@ def _setting(text: str) -> tuple[str, float]:
 def _fitted(effects: argparse._SubParsersAction, effect: str, summary: str, words: str) -> argparse.ArgumentParser:
     """The command that fits an effect, with what all of these take."""
     command = effects.add_parser(effect, help=summary, description=words)
-    command.add_argument("dry", type=Path, help="what went in: an audio file")
-    command.add_argument("wet", type=Path, help="what came out, recorded together with it")
+    command.add_argument("dry", type=Path, help="what went in: an audio file; or a folder of pairs")
+    command.add_argument("wet", type=Path, nargs="?", help="what came out, recorded together with it")
     command.add_argument("-o", "--output", type=Path, required=True, help="a folder for preset, metrics and report")
     command.add_argument(
         "--train", type=_span, help="the part to fit to, START:STOP in seconds (the first three quarters)"
@@ -368,12 +378,7 @@ def _check_recordings(options: argparse.Namespace) -> int:
         return _write_test_signal(options)
     if options.dry is None:
         raise ValueError("give a dry and a wet recording, a folder of pairs, or --write-test-signal FILE")
-    if options.dry.is_dir():
-        pairs = find_pairs(options.dry)
-    elif options.wet is None:
-        raise ValueError(f"{options.dry} is what went in; give what came out as well, or a folder of pairs")
-    else:
-        pairs = [PairFiles(options.dry, options.wet)]
+    pairs = _pairs(options)
     worst = 0
     for files in pairs:
         began = time.perf_counter()
@@ -398,10 +403,37 @@ def _write_test_signal(options: argparse.Namespace) -> int:
     return 0
 
 
+def _pairs(options: argparse.Namespace) -> list[PairFiles]:
+    """Those of a folder, or the two files."""
+    if options.dry.is_dir():
+        return find_pairs(options.dry)
+    if options.wet is None:
+        raise ValueError(f"{options.dry} is what went in; give what came out as well, or a folder of pairs")
+    return [PairFiles(options.dry, options.wet)]
+
+
 def _fit(options: argparse.Namespace) -> int:
     _check_folder(options.output)
-    checked = check_pair(options.dry, options.wet)
-    pair = checked.usable()
+    pairs = _pairs(options)
+    if not options.dry.is_dir():
+        return INTERRUPTED if _fit_pair(pairs[0], options.output, options) else 0
+    found = fit_takes(
+        pairs,
+        options.output,
+        lambda files, folder: _fit_pair(files, folder, options),
+        title=f"{TITLES[options.effect]} fitted to {options.dry.name}",
+        command=options.command,
+        restart=options.restart,
+        say=lambda sentence: print(sentence, flush=True),
+    )
+    print(f"report  {found.page}")
+    return INTERRUPTED if found.interrupted else 0
+
+
+def _fit_pair(files: PairFiles, folder: Path, options: argparse.Namespace) -> bool:
+    """Whether Ctrl-C ended it."""
+    checked = check_pair(files.dry, files.wet)
+    pair = checked.usable() if KINDS[options.effect].late else checked.aligned()
     train, test = _parts(options, pair)
     of_effect = {name: given for name in options.of_effect if (given := getattr(options, name)) is not None}
     console = Console(stderr=True)
@@ -410,10 +442,10 @@ def _fit(options: argparse.Namespace) -> int:
         try:
             found = fit_recordings(
                 pair,
-                options.output,
+                folder,
                 train,
                 test,
-                title=f"{TITLES[options.effect]} fitted to {options.wet.name}",
+                title=f"{TITLES[options.effect]} fitted to {files.wet.name}",
                 command=options.command,
                 restart=options.restart,
                 say=lambda sentence: console.print(sentence, markup=False),
@@ -423,9 +455,9 @@ def _fit(options: argparse.Namespace) -> int:
                 **of_effect,
             )
         except (NotIdentifiedError, NotACompressorError, NoDelayError) as error:
-            raise ValueError(f"{options.wet} was not fitted: {error}") from None
-    print(f"{found.summary}\nmodel   {options.output / 'model.yaml'}\nreport  {found.page}")
-    return INTERRUPTED if found.fit.interrupted else 0
+            raise ValueError(f"{files.wet} was not fitted: {error}") from None
+    print(f"{found.summary}\nmodel   {folder / 'model.yaml'}\nreport  {found.page}")
+    return found.fit.interrupted
 
 
 def _fit_acid(options: argparse.Namespace) -> int:
@@ -557,7 +589,7 @@ def _make_plugins(options: argparse.Namespace) -> int:
     remarks = [*description.remarks]
     if options.target != NATIVE or "wasm" in options.formats:
         remarks.append(
-            "The first build for a system compiles its libraries, which takes minutes; later ones take seconds."
+            "The first build for a system compiles its library, which takes up to a minute; later ones take seconds."
         )
     for remark in remarks:
         console.print(remark, markup=False)
@@ -612,14 +644,14 @@ def _parts(options: argparse.Namespace, pair: audio.Pair) -> tuple[tuple[float, 
     test = options.test or ((train[1], pair.duration) if train[1] < pair.duration else usual["test"])
     for name, span in (("--train", train), ("--test", test)):
         audio.part_slice(span, pair.sample_rate, pair.wet.shape[-1], name)
-    return train, test
+    return pair.of_covered(*train), pair.of_covered(*test)
 
 
 def _check_folder(folder: Path) -> None:
     """Before minutes of work: the folder can be written to, and nothing in it would be lost."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; --output needs a folder")
-    ours = (folder / name for name in ("model.yaml", "stages"))
+    ours = (folder / name for name in ("model.yaml", "stages", TAKES))
     if folder.is_dir() and any(folder.iterdir()) and not any(file.exists() for file in ours):
         raise ValueError(f"{folder} has other files in it; --output needs a new folder, or that of an earlier fit")
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
@@ -628,4 +660,4 @@ def _check_folder(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -56,6 +56,8 @@ class Tracks:
     truth: Any = None
     """What is behind a simulated recording: a circuit's setting, or an effect; what the recipes' kinds can show of it."""
     parts: dict[str, slice] = field(default_factory=dict)
+    delay_is_learned: bool = False
+    """Whether descent learns by what part of a sample wet is late, beside the effect."""
 
     def excerpt(self, part: slice, lead_in: float = 0.0) -> Excerpt:
         """A part as it is run: after `lead_in` seconds of dry signal where there are as many, and without loss there."""
@@ -221,16 +223,19 @@ def recordings(
     train: Sequence[float] | None = None,
     validation: Sequence[float] | None = None,
     test: Sequence[float] | None = None,
+    learn_delay: bool = True,
 ) -> Pair:
-    """Any pair of audio files. Parts are in seconds; by default the first three quarters train, and the rest tests.
+    """Any pair of audio files, its latency taken out as far as the checks know it. Parts are in seconds; by default the
+    first three quarters train, and the rest tests.
 
-    Without a validation part of its own, the last tenth of the training part validates, and trains nothing.
+    Without a validation part of its own, the last tenth of the training part validates, and trains nothing. learn_delay:
+    what is left of the latency, a part of a sample, is a parameter of a training by descent.
     """
     for name, path in (("dry", dry), ("wet", wet)):
         if not path:
             raise ValueError(f"data.{name} is missing: give the path of an audio file, data.{name}=my_{name}.wav")
     checked = check_pair(dry, wet)
-    pair = checked.usable()
+    pair = checked.aligned()
     wet_track = torch.from_numpy(pair.wet)
     tracks = Tracks(
         torch.from_numpy(pair.dry).expand_as(wet_track),
@@ -239,6 +244,7 @@ def recordings(
         f"{Path(wet).name} from {Path(dry).name}",
         remarks=pair.remarks,
         checked=checked,
+        delay_is_learned=learn_delay,
     )
     parts: dict[str, Sequence[float]] = dict(default_parts(tracks.wet.shape[1] / tracks.sample_rate))
     if train is not None:
@@ -252,4 +258,9 @@ def recordings(
             parts["train"] = train
     if test is not None:
         parts["test"] = test
-    return Pair(tracks, parts)
+    found = Pair(tracks, parts)
+    for name in parts:
+        tracks.parts[name] = part_slice(
+            pair.of_covered(*found.seconds(name)), tracks.sample_rate, tracks.wet.shape[1], name
+        )
+    return found

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from diffapf.effects.effect import Effect
 from diffapf.filters.methods import FrequencySampling, TimeDomain
+from diffapf.identification.lateness import advanced
 from recipes.callbacks import History, progress_bar
 from recipes.data import Pair
 from recipes.kinds import kind_of
@@ -37,6 +38,8 @@ class Trained:
     metrics: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
     steps: int = 0
+    late: float = 0.0
+    """Samples, a part of one, by which the training found wet to be late."""
 
 
 def run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained]]:
@@ -144,6 +147,7 @@ def _training(cfg: DictConfig, effect: Effect, pair: Pair, method: str) -> Effec
         hydra.utils.instantiate(cfg.loss),
         hydra.utils.instantiate(cfg.curriculum),
         hydra.utils.instantiate(cfg.metric),
+        pair.tracks.delay_is_learned,
     )
 
 
@@ -182,17 +186,21 @@ def _train(cfg: DictConfig, effect: Effect, pair: Pair, method: str, folder: Pat
     recipe.kind.begin(effect, 0.0)
     trained = Trained(effect, method, course.history, interrupted=course.interrupted, steps=course.steps)
     trained.metrics = {"train/seconds": course.history.seconds, "train/steps": course.steps}
+    if recipe.late is not None:
+        trained.late = recipe.late.item()
+        trained.metrics["train/late_samples"] = trained.late
     return trained
 
 
-def predict(effect: Effect, pair: Pair, part: slice, method: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def predict(trained: Trained, pair: Pair, part: slice, method: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """(prediction, target) over a part, run in from the dry signal before it."""
+    effect = trained.effect
     excerpt = pair.tracks.excerpt(part, pair.lead_in)
     effect.method = method
     with torch.no_grad():
         prediction = kind_of(effect).run(effect, excerpt.dry, excerpt.start)
     before = part.start - excerpt.start
-    return prediction[:, before:], excerpt.wet[:, before:]
+    return prediction[:, before:], advanced(excerpt.wet, trained.late)[:, before:]
 
 
 def _test(trained: Trained, pair: Pair, metric: torch.nn.Module) -> dict[str, float]:
@@ -203,7 +211,7 @@ def _test(trained: Trained, pair: Pair, metric: torch.nn.Module) -> dict[str, fl
     metrics = {}
     for part, span in parts.items():
         for name in kind.methods(trained.effect):
-            metrics[f"{part}/esr_{name}"] = float(metric(*predict(trained.effect, pair, span, METHODS[name]())))
+            metrics[f"{part}/esr_{name}"] = float(metric(*predict(trained, pair, span, METHODS[name]())))
     return metrics
 
 

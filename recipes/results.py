@@ -69,7 +69,7 @@ def _tracks(pair: Pair, part: str, results: list[Trained]) -> dict[str, Tensor]:
     tracks = {"dry": pair.tracks.dry[:, heard], "target": pair.tracks.wet[:, heard]}
     for trained in results:
         name = "prediction" if trained is results[0] else f"prediction ({trained.method.upper()} trained)"
-        tracks[name] = predict(trained.effect, pair, heard, METHODS["td"]())[0]
+        tracks[name] = predict(trained, pair, heard, METHODS["td"]())[0]
     return tracks
 
 

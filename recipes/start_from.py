@@ -51,7 +51,8 @@ def _checkpoint(path: Path, method: str) -> Path:
 def _take(effect: Effect, file: Path) -> None:
     try:
         state = torch.load(file, weights_only=False)["state_dict"]
-        effect.load_state_dict({name.removeprefix("effect."): value for name, value in state.items()})
+        own = {name.removeprefix("effect."): value for name, value in state.items() if name.startswith("effect.")}
+        effect.load_state_dict(own)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(

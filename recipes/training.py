@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 
 from diffapf.effects.effect import Effect
 from diffapf.filters.methods import TimeDomain
+from diffapf.identification.lateness import advanced, lateness
 from diffapf.losses import ESR, Prefiltered
 from recipes.data import Excerpt
 from recipes.kinds import kind_of
@@ -58,6 +59,7 @@ class EffectTraining(LightningModule):
         curriculum: the window of each step.
         sample_rate: in Hz.
         metric: the same for validation; an ESR.
+        delay_is_learned: whether the target is read so many samples later, a part of one, as suits the effect best.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class EffectTraining(LightningModule):
         loss: nn.Module | None = None,
         curriculum: Curriculum | None = None,
         metric: nn.Module | None = None,
+        delay_is_learned: bool = False,
     ):
         super().__init__()
+        self.late = nn.Parameter(torch.zeros((), dtype=torch.float64)) if delay_is_learned else None
         self.effect = effect
         self.method = method
         self.make_optimizer = optimizer
@@ -88,11 +92,15 @@ class EffectTraining(LightningModule):
         return self.kind.watched(self.effect)
 
     def configure_optimizers(self) -> Any:
-        learned = [parameter for parameter in self.effect.parameters() if parameter.requires_grad]
+        learned = [parameter for parameter in self._by_gradients() if parameter.requires_grad]
         optimizer, schedule = self.make_optimizer(learned, self.trainer.max_steps)
         if schedule is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _by_gradients(self) -> Iterable[nn.Parameter]:
+        """What the optimiser moves."""
+        return self.parameters()
 
     def windowed(self, excerpt: Excerpt, progress: float) -> Excerpt:
         """The beginning of the training part that this step sees. When it grows, the LFO is centred on it."""
@@ -129,7 +137,19 @@ class EffectTraining(LightningModule):
     def prediction_and_target(self, excerpt: Excerpt, method: Method) -> tuple[torch.Tensor, torch.Tensor]:
         self.effect.method = method
         prediction = self.kind.run(self.effect, excerpt.dry, excerpt.start)
-        return prediction[:, excerpt.skip :], excerpt.wet[:, excerpt.skip :]
+        return prediction[:, excerpt.skip :], self.target(excerpt)[:, excerpt.skip :]
+
+    def target(self, excerpt: Excerpt) -> torch.Tensor:
+        return excerpt.wet if self.late is None else advanced(excerpt.wet, self.late)
+
+    @torch.no_grad()
+    def _settled(self, excerpt: Excerpt) -> Excerpt:
+        """For steps of the effect alone: with the delay that suits it now."""
+        if self.late is None:
+            return excerpt
+        prediction = self.kind.run(self.effect, excerpt.dry, excerpt.start)
+        self.late.fill_(lateness(excerpt.wet[:, excerpt.skip :], prediction[:, excerpt.skip :]))
+        return replace(excerpt, wet=self.target(excerpt))
 
 
 class LeastSquaresTraining(EffectTraining):
@@ -141,8 +161,11 @@ class LeastSquaresTraining(EffectTraining):
 
     automatic_optimization = False
 
+    def _by_gradients(self) -> Iterable[nn.Parameter]:
+        return self.effect.parameters()
+
     def training_step(self, excerpt: Excerpt, _: int) -> None:
-        window = self.windowed(excerpt, self.progress)
+        window = self._settled(self.windowed(excerpt, self.progress))
         filtered = self.loss if isinstance(self.loss, Prefiltered) else None
         residuals = Residuals(self.kind, window, self.sample_rate, filtered)
         self.effect.eval()
@@ -164,8 +187,11 @@ class NewtonTraining(EffectTraining):
 
     automatic_optimization = False
 
+    def _by_gradients(self) -> Iterable[nn.Parameter]:
+        return self.effect.parameters()
+
     def training_step(self, excerpt: Excerpt, _: int) -> None:
-        window = self.windowed(excerpt, self.progress)
+        window = self._settled(self.windowed(excerpt, self.progress))
 
         def loss(effect: Effect) -> torch.Tensor:
             prediction = self.kind.run(effect, window.dry, window.start)

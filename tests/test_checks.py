@@ -122,6 +122,25 @@ def test_signs_of_an_order_that_is_wrong(tmp_path):
     assert "as before a compressor" in next(f.cause for f in by_dynamics.findings if f.check == "order")
 
 
+@pytest.mark.parametrize("late", [37.37, 4000.5, -300.25])
+def test_a_latency_is_taken_out(tmp_path, late):
+    dry, wet = pair()
+    padded = np.pad(wet, (5000, 5000))
+    omega = 2 * np.pi * np.arange(len(padded) // 2 + 1) / len(padded)
+    moved = np.fft.irfft(np.fft.rfft(padded) * np.exp(-1j * omega * late), len(padded))[5000 : 5000 + len(wet)]
+    aligned = checked(tmp_path, dry, moved).aligned()
+    begin, end = (round(seconds * RATE) for seconds in aligned.covered)
+    assert (begin, len(dry) - end) == (math.ceil(max(0, -late)), math.ceil(max(0, late)))
+    inner = slice(begin + 600, end - 600)
+    error = aligned.wet[0, inner] - wet[inner]
+    assert np.square(error).sum() < 2e-5 * np.square(wet[inner]).sum()  # what 0.02 of a sample leaves
+
+
+def test_what_is_not_known_to_be_late_is_left_as_it_is(tmp_path):
+    found = checked(tmp_path, *pair())
+    assert found.aligned() is found.pair and found.pair.covered is None
+
+
 def test_recordings_of_different_takes(tmp_path):
     dry, _wet = pair()
     noise = np.random.default_rng(0).uniform(-0.3, 0.3, len(dry))

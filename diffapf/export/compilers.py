@@ -16,6 +16,14 @@ from pathlib import Path
 
 FLAGS = ("-O2", "-DNDEBUG", "-fvisibility=hidden")
 C_FLAGS = ("-std=c99",)
+LANGUAGES = {".c": "c", ".cpp": "c++", ".o": "none"}
+# Zig's C++ library takes minutes to build, for each system: C++ is compiled so that it needs but wrappers/runtime.cpp of it.
+BARE_CPP_FLAGS = (
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-threadsafe-statics",
+    "-D_LIBCPP_VERBOSE_ABORT(...)=__builtin_abort()",
+)
 
 
 class CompilerError(ValueError):
@@ -89,7 +97,7 @@ def build(
         return _compile(_native(sources), sources, output, includes, flags)
     parts = [output.with_name(f"{output.name}.{triple}") for triple in triples]
     for triple, part in zip(triples, parts, strict=True):
-        _compile([*_zig(sources), "-target", triple], sources, part, includes, (*flags, "-s"))
+        _compile_for(triple, sources, part, includes, flags)
     if len(parts) == 1:
         parts[0].replace(output)
     else:
@@ -113,22 +121,38 @@ def _is_cpp(sources: Sequence[Path]) -> bool:
     return any(source.suffix == ".cpp" for source in sources)
 
 
+def _compile_for(
+    triple: str, sources: Sequence[Path], output: Path, includes: Sequence[Path], flags: Sequence[str]
+) -> None:
+    """C++ file by file, and linked as C: without the C++ library."""
+    flags = ("-target", triple, *flags, "-s")
+    if not _is_cpp(sources):
+        return _compile(_zig("cc"), sources, output, includes, flags)
+    objects = [output.with_name(f"{output.name}.{source.stem}.o") for source in sources]
+    for source, made in zip(sources, objects, strict=True):
+        compiler, more = (_zig("c++"), BARE_CPP_FLAGS) if _is_cpp([source]) else (_zig("cc"), ())
+        _compile(compiler, [source], made, includes, (*flags, *more, "-c"))
+    _compile(_zig("cc"), objects, output, includes, flags)
+    for made in objects:
+        made.unlink()
+
+
 def _native(sources: Sequence[Path]) -> list[str]:
     variable, names = ("CXX", ("c++", "g++", "clang++")) if _is_cpp(sources) else ("CC", ("cc", "gcc", "clang"))
     named = os.environ.get(variable)
     if named:
         return named.split()
     found = next((name for name in names if shutil.which(name)), None)
-    return [found] if found else _zig(sources)
+    return [found] if found else _zig("c++" if _is_cpp(sources) else "cc")
 
 
-def _zig(sources: Sequence[Path]) -> list[str]:
+def _zig(command: str) -> list[str]:
     if importlib.util.find_spec("ziglang") is None:
         raise CompilerError(
             "there is no compiler: pip install 'diffapf[export]' brings one for every system, Zig's; for this machine alone "
             "gcc or clang will do"
         )
-    return [sys.executable, "-m", "ziglang", "c++" if _is_cpp(sources) else "cc"]
+    return [sys.executable, "-m", "ziglang", command]
 
 
 def _compile(
@@ -136,7 +160,7 @@ def _compile(
 ) -> None:
     files: list[str] = []
     for source in sources:
-        files += ["-x", "c++" if source.suffix == ".cpp" else "c", str(source)]
+        files += ["-x", LANGUAGES[source.suffix], str(source)]
     standard = () if _is_cpp(sources) else C_FLAGS
     where = [f"-I{include}" for include in includes]
     libraries = ["-x", "none", "-lm"]

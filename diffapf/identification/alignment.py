@@ -20,6 +20,7 @@ SEGMENTS_OF_SHORT = 7  # of a recording that is too short for as many of the ful
 ROUNDS = 3
 LONGEST_S, EXCERPT_S = 300.0, 8.0  # that are searched at once
 COARSE_REACH_S = 0.25
+LATE = 0.05  # samples: no effect is known better
 MOVES = 0.1  # samples over a file that count as drift
 
 
@@ -52,6 +53,10 @@ class Alignment:
     phases: Tensor
     spectra: CrossSpectra
     drifts: bool
+
+    def differs_from(self, samples: float) -> bool:
+        """Whether the delay is another one than this, by more than it may be off."""
+        return abs(self.delay - samples) > max(LATE, 2 * self.error)
 
 
 def align(dry: Tensor, wet: Tensor, sample_rate: float) -> Alignment:

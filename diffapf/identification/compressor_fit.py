@@ -25,6 +25,7 @@ from diffapf.effects.time_constants import smoothing_rate
 from diffapf.identification.compressor_structures import KNEE_DB, LINKS, PIECES, Options, Piece, links, structures
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.fit import INTERRUPTED, Fit
+from diffapf.identification.lateness import NOTICED, lateness, words_of
 from diffapf.identification.layout import Parameters
 from diffapf.identification.modules import Estimate, estimates, fit_module, of_parameters
 from diffapf.identification.offset import offset_candidates
@@ -85,6 +86,7 @@ TIE, PROOF = 1.1, 10.0  # times the best ESR: a tie below the one, proof above t
 NEVER, HARDLY = 1e-7, 1e-4  # ESR of a gain alone: that of a compressor which never works, and of one that may
 UNEXPLAINED = 0.3  # an ESR that is no compressor's
 ONE_GAIN = 1e-3  # of the energy: what two channels of one gain may leave of their products
+SETTLED, TURNS = 1e-3, 3  # samples of delay that are left as they are; turns of it and of all others
 PIECED = 2  # families to which pieces are added
 
 Progress = Callable[[str, float], None]
@@ -433,6 +435,7 @@ class _Structures(Comparison):
     ):
         super().__init__(whole, gain, report, finished)
         self.families = families
+        self.late = 0.0
 
     def run(self) -> None:
         """Every family from a few starts; those near the best from all, with every knee, on all but the validation."""
@@ -459,6 +462,19 @@ class _Structures(Comparison):
         chosen = simplest(self.rows)
         self.report(f"all of the training part: {chosen.name}", 0.9)
         self.refined = self._refined(f"whole: {chosen.name}", chosen.compressor, self.whole, self._watch)
+        self._settle(chosen.name)
+
+    def _settle(self, name: str) -> None:
+        """A delay by a part of a sample is a parameter too: it and the others in turns."""
+        for turn in range(1, TURNS + 1):
+            assert self.refined is not None
+            compressor, _ = self.refined
+            late = lateness(self.whole.counted(self.whole.wet), self.whole.prediction(compressor))
+            if abs(late) < SETTLED:
+                return
+            self.late += late
+            self.whole = self.whole.pair.read_later(late).part(self.whole.start_s, self.whole.stop_s)
+            self.refined = self._refined(f"whole, delay {turn}: {name}", compressor, self.whole, self._watch)
 
     @property
     def first_seconds(self) -> Part:
@@ -531,9 +547,9 @@ class _Structures(Comparison):
         margin, findings = _findings(rows, chosen, self.families)
         if self.whole.dry.dim() == 2:
             findings.append(f"The channels' detectors: {LINKS[compressor.detector.link]}.")
-        late = self.whole.pair.offset
-        if late:
-            findings.append(f"The wet file is {abs(late)} samples {'late' if late > 0 else 'early'}; compensated.")
+        late = self.whole.pair.offset + self.late
+        if abs(late) > NOTICED:
+            findings.append(words_of(late))
         self.report("done", 1.0)
         return CompressorFit(
             compressor,

@@ -19,6 +19,7 @@ from torch import Tensor
 from diffapf.effects.equalizer import SIX_BANDS, Band, Equalizer, within_reach
 from diffapf.identification.band_powers import Bands, decibels
 from diffapf.identification.finished_stages import FinishedStages
+from diffapf.identification.lateness import NOTICED, lateness, words_of
 from diffapf.identification.many_starts import descend_together
 from diffapf.identification.modules import Estimate
 from diffapf.identification.offset import offset_candidates
@@ -417,6 +418,9 @@ def _result(equalizer: Equalizer, part: Part, measured: Measured) -> EqualizerFi
     rms, worst = float(wrong.square().mean().sqrt()), float(wrong.abs().max())
     offset, upside_down = _offset(equalizer, part)
     pair = MonoPair(part.pair.dry, -part.pair.wet if upside_down else part.pair.wet, part.pair.sample_rate, offset)
+    train = pair.part(part.start_s, part.stop_s, lead_in_s=part.start_s)
+    late = lateness(train.counted(train.wet), train.prediction(equalizer))
+    pair = pair.read_later(late)
     heard = measured.bands.centres[measured.used]
     findings = [
         f"an equaliser, within {rms:.2g} dB rms (at most {worst:.2g} dB) of what the recording has between "
@@ -424,8 +428,8 @@ def _result(equalizer: Equalizer, part: Part, measured: Measured) -> EqualizerFi
     ]
     if rms > UNEXPLAINED_DB:
         findings.append("These bands leave much unexplained: there is another effect, or there are more of them.")
-    if offset:
-        findings.append(f"The wet file is {abs(offset)} samples {'late' if offset > 0 else 'early'}; compensated.")
+    if abs(offset + late) > NOTICED:
+        findings.append(words_of(offset + late))
     if upside_down:
         findings.append("The wet file is upside down; the model is not, and is compared with it turned over.")
     return EqualizerFit(

@@ -37,6 +37,7 @@ from diffapf.identification.compressor_fit import (
 )
 from diffapf.identification.finished_stages import FinishedStages
 from diffapf.identification.fit import INTERRUPTED, Fit
+from diffapf.identification.lateness import words_of
 from diffapf.identification.layout import Parameters
 from diffapf.identification.levelling_amplifier_structures import (
     CELLS,
@@ -328,7 +329,7 @@ class _Cells(Comparison):
         margin, findings = _findings(rows, chosen, self.cells)
         late = self.whole.pair.offset
         if late:
-            findings.append(f"The wet file is {abs(late)} samples {'late' if late > 0 else 'early'}; compensated.")
+            findings.append(words_of(late))
         self.report("done", 1.0)
         return CompressorFit(
             amplifier,

@@ -162,16 +162,43 @@ def identify_phaser(
     x, y = (signal[first : first + round(longest_s * sample_rate)] for signal in (x, y))
     lag = lags[0] if len(lags) == 1 else _explaining(lags, x, y, sample_rate, Structure(counts[0], 0))
     offset = 0 if 0 <= lag <= SMALL_OFFSET else lag
-    search = PhaserSearch(StaticPhasers(x, y, sample_rate, offset), report)
-    search.find_stages([Structure(count, delays[0]) for count in counts])
-    search.find_feedback()
-    search.find_loop_delay(delays[1:])
-    others = {lag, 0} if abs(lag) <= SMALL_OFFSET else {lag - 1, lag + 1}
-    search.find_offset([StaticPhasers(x, y, sample_rate, other) for other in sorted(others - {offset})])
+    places = [(offset, lag)]
+    if SMALL_OFFSET < lag <= max(counts):  # without a dry path all-passes answer so late, about a sample a stage
+        places.append((0, 0))
+    tried = (
+        _searched(x, y, sample_rate, *place, counts, delays, _share(report, number, len(places)))
+        for number, place in enumerate(places)
+    )
+    search = min(tried, key=lambda each: each.best.residual)
     report("verdict", 0.97)
     start = _start(search, first / sample_rate)
     report("done", 1.0)
     return start
+
+
+def _searched(
+    dry: Tensor,
+    wet: Tensor,
+    sample_rate: float,
+    offset: int,
+    lag: int,
+    stages: list[int],
+    loop_delays: list[int],
+    report: Progress,
+) -> PhaserSearch:
+    """The best structure, feedback and sweep near an offset; lag: where the response from dry to wet is largest."""
+    search = PhaserSearch(StaticPhasers(dry, wet, sample_rate, offset), report)
+    search.find_stages([Structure(count, loop_delays[0]) for count in stages])
+    search.find_feedback()
+    search.find_loop_delay(loop_delays[1:])
+    others = {lag, 0} if abs(lag) <= SMALL_OFFSET else {lag - 1, lag + 1}
+    search.find_offset([StaticPhasers(dry, wet, sample_rate, other) for other in sorted(others - {offset})])
+    return search
+
+
+def _share(report: Progress, number: int, count: int) -> Progress:
+    """The progress of one of several searches."""
+    return lambda stage, done: report(stage, (number + done) / count)
 
 
 def _explaining(lags: list[int], dry: Tensor, wet: Tensor, sample_rate: float, structure: Structure) -> int:

@@ -48,7 +48,7 @@ class PhaserSearch:
     """
 
     def __init__(self, phasers: StaticPhasers, report: Progress):
-        self.phasers, self.report = phasers, report
+        self.phasers, self.report, self.done = phasers, report, 0.0
         self.coarse: list[Candidate] = []
         self.tried: list[Candidate] = []
 
@@ -60,7 +60,7 @@ class PhaserSearch:
         """Tries the coarse feedbacks with each structure; rate, curve and gains are found anew in each trial."""
         trials = [(structure, feedback) for structure in structures for feedback in FEEDBACKS]
         for number, (structure, feedback) in enumerate(trials):
-            self.report(f"{structure.stages} stages, feedback {feedback:+.2f}", 0.05 + 0.55 * number / len(trials))
+            self._tell(f"{structure.stages} stages, feedback {feedback:+.2f}", 0.05 + 0.55 * number / len(trials))
             volume = self.phasers.volume(structure, feedback)
             sweep, even = find_sweep(volume)
             self.coarse.append(Candidate(structure, feedback, sweep, even, fixed_residuals(volume)))
@@ -91,7 +91,7 @@ class PhaserSearch:
         best = self.best
         for phasers in others:
             phasers.grid(self.phasers.log_lowest, self.phasers.log_highest)
-            self.report(f"offset of {phasers.offset} samples", 0.9)
+            self._tell(f"offset of {phasers.offset} samples", 0.9)
             sweep = polish(phasers.volume(best.structure, best.feedback), best.sweep.curve, best.even)
             if sweep.residual < self.best.residual * (BETTER if phasers.offset else 1 / BETTER):
                 self.phasers = phasers
@@ -105,10 +105,14 @@ class PhaserSearch:
         if any((known.structure, known.feedback) == (structure, feedback) for known in self.tried):
             return
         delayed = " a sample late" if structure.loop_delay else ""
-        self.report(f"feedback {feedback:+.3f}{delayed}", 0.6 + 0.025 * min(len(self.tried), 12))
+        self._tell(f"feedback {feedback:+.3f}{delayed}", 0.6 + 0.025 * min(len(self.tried), 12))
         volume = self.phasers.volume(structure, feedback)
         sweep = polish(volume, near.sweep.curve, near.even)
         self.tried.append(Candidate(structure, feedback, sweep, near.even, fixed_residuals(volume)))
+
+    def _tell(self, trial: str, done: float) -> None:
+        self.done = max(self.done, done)  # another offset's feedbacks are tried last
+        self.report(trial, self.done)
 
     def _both_sides(self, step: float) -> None:
         """Tries both sides of the best, and goes on until both its neighbours are worse."""

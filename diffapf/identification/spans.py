@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from diffapf.identification.lateness import advanced
+
 BLOCK = 32_768  # samples: with fewer Python takes its share of the time, with more the derivatives leave the cache
+
+
+AnyPair = TypeVar("AnyPair", bound="Pair")
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,10 @@ class Pair:
         """How many samples of the dry signal have one of the wet signal."""
         return min(self.dry.shape[-1], self.wet.shape[-1] - self.offset)
 
+    def read_later(self: AnyPair, samples: float) -> AnyPair:
+        """The pair with a wet signal that was late by so many samples, a part of one as well."""
+        return replace(self, wet=advanced(self.wet, samples))
+
     def _between(self, start_s: float, stop_s: float) -> tuple[int, int]:
         """The first sample and the one after the last, as far as there are samples of both."""
         first, last = (round(time * self.sample_rate) for time in (start_s, stop_s))
@@ -41,9 +50,6 @@ def channels_of(name: str, signal: Tensor, most: int = 2) -> Tensor:
     if not signal.isfinite().all():
         raise ValueError(f"{name} must be finite, but has samples that are not")
     return signal
-
-
-AnyPair = TypeVar("AnyPair", bound=Pair)
 
 
 @dataclass(frozen=True)

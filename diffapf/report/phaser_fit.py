@@ -10,6 +10,7 @@ from torch import Tensor
 
 from diffapf.effects.phaser import Phaser
 from diffapf.identification.aligned_pair import Stretch
+from diffapf.identification.lateness import words_of
 from diffapf.identification.phaser_fit import PhaserFit, Row
 from diffapf.modulation import FourierLFO
 from diffapf.report.curves import HERTZ, TIME, notch_curve, series
@@ -136,7 +137,7 @@ def _drift(fit: PhaserFit, seconds: Tensor) -> Tensor:
 def _description(
     fit: PhaserFit, test: Stretch, title: str, command: str, seconds: float, notes: list[str]
 ) -> dict[str, Any]:
-    late = f"The wet file is {fit.pair.offset} samples late; compensated." if fit.pair.offset else ""
+    late = words_of(fit.pair.offset) if fit.pair.offset else ""
     return run_record(
         title,
         fit_subtitle(fit.train, test),

@@ -33,6 +33,7 @@ class Kind:
     """How an effect is found in recordings, and how that becomes a page; for what the functions take, see each of them.
 
     stereo: whether both channels of a stereo pair are fitted, `(2, time)`; otherwise the first, `(time,)`.
+    late: whether it is late itself, so that a recording's latency is not taken out.
     """
 
     fit: Callable[..., Any]
@@ -41,6 +42,7 @@ class Kind:
     write: Callable[..., Path]
     summary: Callable[..., str]
     stereo: bool = False
+    late: bool = False
 
 
 KINDS = {
@@ -68,6 +70,7 @@ KINDS = {
         of_delay.write_delay_fit,
         of_equalizer.summary,
         stereo=True,
+        late=True,
     ),
     "la2a": Kind(
         fit_levelling_amplifier,

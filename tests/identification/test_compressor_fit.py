@@ -14,6 +14,7 @@ from diffapf.identification import compressor_fit, spans
 from diffapf.identification.compressor_fit import NotACompressorError, begin, descend, fit_compressor, search
 from diffapf.identification.compressor_structures import structures
 from diffapf.identification.finished_stages import FinishedStages
+from diffapf.identification.lateness import advanced
 from diffapf.identification.prefiltered_pair import MonoPair
 from tests.identification import ladspa
 from tests.identification.synthetic import plucks
@@ -41,6 +42,17 @@ def some(*names):
 
 
 GAIN, LEVEL = "mean square → curve → smoothed gain", "smoothed |x| → curve"
+
+
+def test_a_part_of_a_sample_is_fitted_too(dry):
+    spectrum = torch.fft.rfft(dry)
+    spectrum[round(0.9 * len(spectrum)) :] = 0.0  # at half the sample rate no part of a sample can be undone
+    muffled = torch.fft.irfft(spectrum, len(dry))
+    wet = advanced(compressed(muffled, **structures(RATE)[GAIN]), -0.2)
+    fit = fit_compressor(muffled, wet, RATE, (0.0, 3.0), structures=some(GAIN), knees=("hard",))
+    as_it_is = MonoPair(muffled, wet, RATE).part(3.0, 4.0, 9.0)
+    assert "0.2 samples late" in fit.findings[-1]
+    assert fit.pair.part(3.0, 4.0, 9.0).esr(fit.compressor) < 2e-3 * as_it_is.esr(fit.compressor)
 
 
 @pytest.mark.parametrize("name", [GAIN, LEVEL, "smoothed RMS of 256 samples → curve"])

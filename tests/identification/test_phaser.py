@@ -9,6 +9,9 @@ import pytest
 import torch
 
 from diffapf.identification import PhaserStart, identify_phaser
+from diffapf.identification.offset import offset_candidates
+from diffapf.identification.phaser import SMALL_OFFSET
+from diffapf.identification.static_phasers import preemphasised
 from tests.identification.battery import errors
 from tests.identification.synthetic import Truth, chirps, plucks
 
@@ -76,6 +79,17 @@ def test_an_offset_between_the_files_is_compensated(late):
     start = identify_phaser(dry, wet, RATE, stages=4, loop_delay=0)
     assert start.offset == late
     check(truth, start, 4.0)  # its phase is that of the dry file's first sample
+
+
+def test_all_passes_without_a_dry_path_are_no_delay():
+    truth = Truth(1.1, 0.25, 2000, 4000, stages=6, loop_delay=1, feedback=0.3, through=0.0)
+    dry, shares = plucks(4, RATE), []
+    wet = truth.apply(dry, RATE)
+    start = identify_phaser(dry, wet, RATE, (4, 6), 1, progress=lambda stage, done: shares.append(done))
+    assert offset_candidates(preemphasised(dry, RATE), preemphasised(wet, RATE), 100)[0] > SMALL_OFFSET
+    assert (start.offset, start.stages) == (0, 6)
+    check(truth, start, 4.0)
+    assert shares == sorted(shares)
 
 
 def test_of_a_long_recording_the_loudest_stretch_is_looked_at():

@@ -83,6 +83,20 @@ def test_mistakes_in_recordings(command, tmp_path, kind, words):
     fails(command("train.py", *overrides, f"run={tmp_path / 'run'}"), *words)
 
 
+def test_mistakes_in_a_folder_of_pairs(command, tmp_path):
+    takes = tmp_path / "takes"
+    takes.mkdir()
+    overrides = ["experiment=phaser", "data=recordings", f"data.folder={takes}", f"run={tmp_path / 'run'}"]
+    fails(command("train.py", *overrides), "has no pairs")
+    tone(takes / "a_dry.wav"), tone(takes / "a_wet.wav", rate=48_000)
+    fails(command("train.py", *overrides), "a_wet.wav", "48000")
+    fails(command("train.py", *overrides, f"data.dry={takes / 'a_dry.wav'}"), "leave out data.dry")
+
+
+def test_a_format_that_there_is_not(command, tmp_path):
+    fails(command("train.py", "experiment=phaser", "export=[vst2]", f"run={tmp_path / 'run'}"), "vst2", "vst3")
+
+
 def test_a_part_beyond_the_file(command, tmp_path):
     dry, wet = tone(tmp_path / "dry.wav"), tone(tmp_path / "wet.wav", seconds=2.0)
     overrides = ["experiment=phaser", "data=recordings", f"data.dry={dry}", f"data.wet={wet}", "data.train=[0,16]"]

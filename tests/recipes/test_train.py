@@ -28,9 +28,9 @@ def test_a_run_leaves_metrics_preset_report_and_checkpoints(short_fit):
     for name in ("report.html", "model.yaml", "model.pt", "history.csv", "audio/test/prediction.wav"):
         assert (folder / name).is_file(), name
     assert {path.name for path in (folder / "checkpoints" / "td").iterdir()} == {"best.ckpt", "last.ckpt"}
-    last = result.stdout.strip().splitlines()[-3:]
-    assert last[0].startswith("Next, try:")
-    assert last[1].endswith("metrics.json") and last[2].endswith("report.html")
+    last = result.stdout.strip().splitlines()[-4:]
+    assert last[0].startswith("Next, try:") and last[1].endswith("plugins/diffapf_phaser")
+    assert last[2].endswith("metrics.json") and last[3].endswith("report.html")
 
 
 def test_the_saved_model_is_what_was_tested(short_fit, recording):
@@ -103,6 +103,22 @@ def test_ctrl_c_tests_and_reports_the_best_so_far(recording, tmp_path):
     assert "Stopping after this step" in output
     assert "interrupted" in (tmp_path / "run" / "run.json").read_text()
     assert (tmp_path / "run" / "report.html").is_file()
+    assert (tmp_path / "run" / "plugins" / "diffapf_phaser" / "phaser.c").is_file()
+
+
+def test_a_folder_of_pairs_is_trained_pair_by_pair(short_fit, recording, tmp_path):
+    takes = tmp_path / "takes"
+    takes.mkdir()
+    for name in ("dry", "wet_depth=1", "wet_depth=2"):
+        (takes / f"{name}.wav").symlink_to(recording / f"{name[:3]}.wav")
+    few = ["trainer.max_steps=2", "trainer.validate_every=2", "start.trials=0", "export=[]"]
+    result, folder = short_fit("data.dry=", "data.wet=", f"data.folder={takes}", *few)
+    assert result.returncode == 0, result.stderr
+    for take in ("wet_depth=1", "wet_depth=2"):
+        assert (folder / take / "model.yaml").is_file() and (folder / take / "checks.json").is_file()
+        assert not (folder / take / "plugins").exists()
+    assert json.loads((folder / "metrics.json").read_text())["takes"] == 2
+    assert result.stdout.strip().splitlines()[-1].endswith("run/report.html")
 
 
 def test_a_run_that_is_killed_at_any_moment_goes_on_to_the_same_end(recording, short_fit, tmp_path):

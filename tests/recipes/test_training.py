@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from recipes.data import Tracks
+from diffapf import Equalizer, TimeDomain
+from diffapf.identification.lateness import advanced
+from recipes.data import Excerpt, Tracks
 from recipes.optimizers import adam, sgd
-from recipes.training import Curriculum
+from recipes.training import Curriculum, EffectTraining, LeastSquaresTraining
 
 
 def test_the_window_grows_from_periods_of_the_lfo_to_the_part():
@@ -45,6 +47,40 @@ def test_an_evaluated_part_is_run_in_and_scored_whole(tracks):
 def test_wrong_optimiser_settings_are_named(settings, word):
     with pytest.raises(ValueError, match=word):
         adam([torch.nn.Parameter(torch.zeros(1))], 10, **settings)
+
+
+def late_excerpt(samples: float) -> tuple[Equalizer, Excerpt]:
+    effect = Equalizer(44_100).double()
+    dry = torch.randn(1, 8000, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).cumsum(-1)
+    with torch.no_grad():
+        wet = advanced(effect(dry), -samples)
+    return effect, Excerpt(dry, wet, 0, 600)
+
+
+def test_a_part_of_a_sample_is_learned_beside_the_effect():
+    effect, excerpt = late_excerpt(0.3)
+    recipe = EffectTraining(effect, TimeDomain(), adam, 44_100, delay_is_learned=True)
+    assert any(parameter is recipe.late for parameter in recipe._by_gradients())
+    optimizer = torch.optim.Adam([recipe.late], 0.03)
+    for _ in range(60):
+        optimizer.zero_grad()
+        recipe.loss(*recipe.prediction_and_target(excerpt, recipe.method)).backward()
+        optimizer.step()
+    assert recipe.late.item() == pytest.approx(0.3, abs=0.02)
+
+
+def test_steps_of_the_effect_alone_solve_for_it():
+    effect, excerpt = late_excerpt(-0.2)
+    recipe = LeastSquaresTraining(effect, TimeDomain(), adam, 44_100, delay_is_learned=True)
+    recipe._settled(excerpt)
+    assert recipe.late.item() == pytest.approx(-0.2, abs=1e-3)
+    assert not any(parameter is recipe.late for parameter in recipe._by_gradients())
+
+
+def test_simulations_are_not_late():
+    effect, excerpt = late_excerpt(0.0)
+    recipe = EffectTraining(effect, TimeDomain(), adam, 44_100)
+    assert recipe.late is None and recipe.target(excerpt) is excerpt.wet
 
 
 def test_a_wrong_momentum_is_named():

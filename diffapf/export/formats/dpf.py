@@ -68,7 +68,8 @@ def _compile(job: Job, kind: str, binary: Path) -> None:
     plugin.write_text(
         f'#define DISTRHO_PLUGIN_TARGET_{kind}\n#include "dpf.cpp"\n#include "{MAIN.name}"\n', encoding="utf-8"
     )
-    job.library([kernel, plugin], binary, WRAPPERS, job.dpf / "distrho")
+    runtime = [WRAPPERS / "runtime.cpp"] if job.target.triples else []
+    job.library([kernel, plugin, *runtime], binary, WRAPPERS, job.dpf / "distrho")
 
 
 def _describe_bundle(description: Description, bundle: Path) -> None:

@@ -1,4 +1,16 @@
 /* The kernel as a plugin of DPF, which makes VST3 and CLAP of it. */
+#if !defined __cpp_exceptions
+/* DPF's few handlers catch what cannot be thrown then; the library's own headers come first. */
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+#define try if (true)
+#define catch(...) if (false)
+#endif
+
 #include <DistrhoPlugin.hpp>
 
 #if defined __linux__
