@@ -33,23 +33,26 @@ PUBLISHED_FFTS, PUBLISHED_FLOOR = (509, 1021, 2053), 1e-8
 def voice_scores(sung: Sequence[Tensor], target: Tensor, sample_rate: float) -> dict[str, float]:
     """All that is said of a resynthesis `(time,)`, of which `sung` has several, each with another noise.
 
-    `mss` is the mean of all, the rest is of the first. The Fréchet audio distances and PESQ are left out where their
-    packages, or VGGish's weights, are not at hand, or the recording is too short.
+    `mss` is the mean of all, the rest is of the first. The mel-cepstral and Fréchet audio distances and PESQ are left out
+    where their packages, or VGGish's weights, are not at hand, or the recording is too short.
     """
     loss, first = MultiResolutionLoss(), sung[0]
     pitch = pitch_error(first, target, sample_rate)
     found = {
         "mss": float(torch.stack([loss(each, target) for each in sung]).mean()),
         "mss_published": published_mss(first, target),
-        "mcd_db": mel_cepstral_distortion(first, target),
         "f0_cents": pitch.mean,
+        "f0_cents_median": pitch.median,
         "f0_cents_published": pitch.published,
+        "voicing_errors": pitch.voicing,
         "snr_db": float(-10 * torch.log10((first - target).square().mean() / target.square().mean())),
     }
     for name, distance in (("fad_log_mel", fad_log_mel), ("fad_vggish", fad_vggish)):
         value = distance(first[None], target[None], sample_rate).value
         if value is not None:
             found[name] = value
+    with suppress(ValueError):
+        found["mcd_db"] = mel_cepstral_distortion(first, target)
     with suppress(ValueError):
         found["pesq"] = perceptual_quality(first, target, sample_rate)
     return found

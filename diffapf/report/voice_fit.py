@@ -17,7 +17,7 @@ from diffapf.needs import needed
 from diffapf.report.curves import HERTZ, TIME, series
 from diffapf.report.folder import parameter_record, run_record, write_folder
 from diffapf.synths.vocoder import RD_FRAMES, SAMPLE_RATE, Vocoder, Voice
-from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error, real_time_factor
+from diffapf.voice_metrics import real_time_factor, voice_scores
 
 PACKAGES = ("pyworld", "auraloss", "pysptk")
 UNSEEN_SEED = 10_000
@@ -108,23 +108,17 @@ def write_voice_fit(
 
 def metrics(fit: VoiceFit, prediction: Tensor) -> tuple[dict[str, float], list[str]]:
     """Of noise that was not fitted; and what could not be measured."""
-    rate, target = fit.patch.sample_rate, fit.audio.float()
-    pitch = pitch_error(prediction, target, rate)
-    found = {
+    rate = fit.patch.sample_rate
+    found = {f"voice/{name}": value for name, value in voice_scores([prediction], fit.audio.float(), rate).items()}
+    found |= {
         "voice/mss": fit.after,
         "voice/mss_start": fit.before,
-        "voice/f0_cents": pitch.mean,
-        "voice/f0_cents_median": pitch.median,
-        "voice/f0_cents_published": pitch.published,
-        "voice/voicing_errors": pitch.voicing,
         "voice/real_time_factor": real_time_factor(lambda: fit.patch(UNSEEN_SEED), rate),
         "train/seconds": round(fit.seconds, 1),
     }
     remarks = []
-    try:
-        found["voice/mcd_db"] = mel_cepstral_distortion(prediction, target)
-    except ValueError as error:
-        remarks.append(f"The mel-cepstral distortion is left out: {error}")
+    if "voice/mcd_db" not in found:
+        remarks.append("The mel-cepstral distortion is left out: it needs pysptk, pip install 'diffapf[voices]'")
     if fit.interrupted:
         remarks.append("The fit was interrupted; this is what it had then.")
     return found, remarks
