@@ -202,13 +202,15 @@ def measure(part: Part, sample_rate: float) -> Measured:
 
 
 def above_rounding(measured: Measured, part: Part) -> Measured:
-    """Without the bands that are mostly what rounding to 16 bits leaves, if there are others."""
-    used = measured.used
-    for signal in (part.dry, part.wet):
-        steps = signal * SIXTEEN_BITS
-        if torch.equal(steps, steps.round()):
-            level = decibels(measured.bands.powers(signal))
-            used = used & (level > rounding_db(signal, measured.bands) + ABOVE_ROUNDING_DB)
+    """Without the bands that are mostly what rounding the wet signal to 16 bits leaves, if there are others.
+
+    What rounding the dry one left was played: the equaliser has shaped it, and it says as much as the rest.
+    """
+    steps = part.wet * SIXTEEN_BITS
+    if not torch.equal(steps, steps.round()):
+        return measured
+    level = decibels(measured.bands.powers(part.wet))
+    used = measured.used & (level > rounding_db(part.wet, measured.bands) + ABOVE_ROUNDING_DB)
     return replace(measured, used=used) if used.any() else measured
 
 
