@@ -48,6 +48,7 @@ SHORTEST_S = 0.5
 LONGEST_OFFSET_S = 0.1
 UNEXPLAINED_DB = 1.0
 NEEDLESS = (("lowpass",), ("lowpass", "highpass"), ("highpass",))
+NEEDLESS_ROUNDS, AS_NEAR = 3, 1.2  # as near: times the error in dB with all bands
 FAITHFUL = 1e-5  # an ESR with which no band is needless
 WORTH_A_GAIN = 0.7  # of the error without
 
@@ -120,20 +121,21 @@ def fit_equalizer(
     measured = above_rounding(measure(whole, sample_rate), whole)
     kept = finished or FinishedStages()
 
-    def found(stage: str, bands: Mapping[str, Band | Mapping[str, Any]] | None) -> EqualizerFit:
+    def found(stage: str, bands: Mapping[str, Band | Mapping[str, Any]] | None, rounds: int) -> EqualizerFit:
         make = partial(Equalizer, sample_rate, bands)
-        equalizer = kept.effect(stage, lambda: search(make, whole, measured, report))
+        equalizer = kept.effect(stage, lambda: search(make, whole, measured, report, rounds))
         report("compared with the recording", 0.95)
         return _result(equalizer, whole, measured)
 
-    fit = found("search", bands)
+    fit = found("search", bands, ROUNDS)
     return fit if bands is not None else _without_needless_bands(fit, found)
 
 
 def _without_needless_bands(fit: EqualizerFit, found: Callable[..., EqualizerFit]) -> EqualizerFit:
     """Where all six bands have the magnitude but not the signal: the best without a low-pass, a high-pass, or both.
 
-    What has no low-pass is matched, as far as it is measured, by one that a shelf of 100 dB undoes; beyond, it is not.
+    What has no low-pass is matched, as far as it is measured, by one that a shelf of 100 dB undoes; beyond, it is not. A
+    band is needless where the others have the magnitude as well, which few starts tell.
     """
     lowest = fit.train.esr(fit.equalizer, plain=True)
     for needless in NEEDLESS:
@@ -144,9 +146,9 @@ def _without_needless_bands(fit: EqualizerFit, found: Callable[..., EqualizerFit
             for name, band in within_reach(SIX_BANDS, fit.equalizer.sample_rate).items()
             if name not in needless
         }
-        other = found(f"search without {' and '.join(needless)}", bands)
+        other = found(f"search without {' and '.join(needless)}", bands, NEEDLESS_ROUNDS)
         esr = other.train.esr(other.equalizer, plain=True)
-        if esr < WORTH_A_GAIN * lowest:
+        if other.rms_db < max(AS_NEAR * fit.rms_db, SOLVED_DB) and esr < WORTH_A_GAIN * lowest:
             fit, lowest = other, esr
     return fit
 
@@ -224,19 +226,21 @@ def rounding_db(signal: Tensor, bands: Bands) -> Tensor:
 # -------------------------------------------------------------------------------------------------------------- search
 
 
-def search(make: Callable[..., Equalizer], part: Part, measured: Measured, report: Progress) -> Equalizer:
+def search(make: Callable[..., Equalizer], part: Part, measured: Measured, report: Progress, rounds: int) -> Equalizer:
     """Without an overall gain; with one, where that leaves much less."""
-    plain, plain_rms = best_of_rounds(make().double(), part, measured, lambda done: report("many starts", 0.5 * done))
+    plain, plain_rms = best_of_rounds(
+        make().double(), part, measured, lambda done: report("many starts", 0.5 * done), rounds
+    )
     if plain_rms <= SOLVED_DB:
         return plain
     gained, rms = best_of_rounds(
-        make(gain_db=0.0).double(), part, measured, lambda done: report("with a gain", 0.5 + 0.4 * done)
+        make(gain_db=0.0).double(), part, measured, lambda done: report("with a gain", 0.5 + 0.4 * done), rounds
     )
     return gained if rms < WORTH_A_GAIN * plain_rms else plain
 
 
 def best_of_rounds(
-    equalizer: Equalizer, part: Part, measured: Measured, report: Callable[[float], None]
+    equalizer: Equalizer, part: Part, measured: Measured, report: Callable[[float], None], rounds: int
 ) -> tuple[Equalizer, float]:
     """The best of rounds of starts, and its rms error in dB over the measured bands; the equaliser is moved there.
 
@@ -246,8 +250,8 @@ def best_of_rounds(
     problem, coarse = _Problem(equalizer, measured), _Problem(equalizer, measured, every=COARSE)
     pool, costs = _no_minima(problem)
     best, lowest, in_vain = problem.present(), math.inf, 0
-    for number in range(ROUNDS):
-        report(number / ROUNDS)
+    for number in range(rounds):
+        report(number / rounds)
         reached, reached_costs = descend_together(problem.linearise, _from_many(coarse, pool, number), ITERATIONS)
         improved = number == 0 or bool(reached_costs[0] < DISTINCT * costs[0])
         pool, costs = _best_distinct(torch.cat([pool, reached]), torch.cat([costs, reached_costs]))
