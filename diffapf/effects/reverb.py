@@ -136,14 +136,14 @@ class Reverb(Effect):
         """The time in which the sound comes down by 60 dB, at each of the frequencies."""
         return -3 * self.lines_s[0] / torch.log10(self.longest_gain * self.decay())
 
-    def network(self) -> DelayNetwork:
-        """The delay lines, their filters and matrices, with gradients, in float64."""
+    def network(self, absorption: Sequence[Tensor] | None = None) -> DelayNetwork:
+        """The delay lines, their filters and matrices, with gradients, in float64; absorption: if it is designed already."""
         lines = len(self.delays)
         U = torch.zeros(lines, lines, dtype=torch.float64, device=self.mixing.reference.device)
         U = U.index_put(tuple(torch.triu_indices(lines, lines, 1, device=U.device)), self.mixing())
         U = torch.matrix_exp(U - U.mT)
         B, C = self.entering().reshape(lines, CHANNELS), self.leaving().reshape(CHANNELS, lines)
-        return DelayNetwork(self.delays, U, self._absorption(), B, C)
+        return DelayNetwork(self.delays, U, absorption or self._absorption(), B, C)
 
     def _absorption(self) -> list[Tensor]:
         room = [2 * m - 1 for m in self.delays]

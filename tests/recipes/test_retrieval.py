@@ -152,6 +152,7 @@ def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
         ("data.presets is missing", ["data=vocal_preset"]),
         ("retrieve.delay_at must be shares", ["retrieve.delay_at=[1]"]),
         ("retrieve.equalizer_at must be shares", ["retrieve.equalizer_at=[-0.1]"]),
+        ("retrieve.reverb_at must be shares", ["retrieve.reverb_at=[2]"]),
         ("retrieve.matrices must be a positive whole", ["retrieve.matrices=0"]),
         ("retrieve.decibels must be positive", ["retrieve.decibels=0"]),
         ("retrieve.waveform_first must be a share", ["retrieve.waveform_first=2"]),
