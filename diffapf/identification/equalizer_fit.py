@@ -37,7 +37,7 @@ PRIOR_DB = 0.02  # what a start pays for each number's distance from the middle 
 REMATCHED_ROUNDS, REMATCHED_PRIOR_DB, MUCH_NEARER = 3, 0.1, 0.7  # in a chain; nearer: times the cost
 SIXTEEN_BITS, ABOVE_ROUNDING_DB = 32_768, 23.0  # steps to full scale; noise so far below adds 0.02 dB
 ROUNDS, LONGEST_IN_VAIN = 25, 10
-SOLVED_DB = 0.004  # rms of the filtered signal's bands: that of no wrong minimum
+SOLVED_DB = 0.004  # rms of the bands that no wrong minimum comes down to, but for rounding
 DISTINCT = 0.99  # times a cost: below, it is another minimum's
 POLISHED, POLISHING_ITERATIONS, CLOSER = 8, 20, 0.9
 GAIN_UNIT_DB = 6.0
@@ -48,7 +48,8 @@ SHORTEST_S = 0.5
 LONGEST_OFFSET_S = 0.1
 UNEXPLAINED_DB = 1.0
 NEEDLESS = (("lowpass",), ("lowpass", "highpass"), ("highpass",))
-NEEDLESS_ROUNDS, AS_NEAR = 3, 1.2  # as near: times the error in dB with all bands
+NEEDLESS_ROUNDS = 3
+AS_NEAR = 1.2  # as near: times an error in dB
 FAITHFUL = 1e-5  # an ESR with which no band is needless
 WORTH_A_GAIN = 0.7  # of the error without
 
@@ -57,11 +58,15 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Measured:
-    """What the bands say: `gain_db` from dry to wet in each, and in which of them there is something to measure."""
+    """What the bands say: `gain_db` from dry to wet in each, and in which of them there is something to measure.
+
+    solved_db: the rms of the filtered signal's bands that no wrong minimum comes down to.
+    """
 
     bands: Bands
     gain_db: Tensor
     used: Tensor  # bool
+    solved_db: float = SOLVED_DB
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ def _without_needless_bands(fit: EqualizerFit, found: Callable[..., EqualizerFit
         }
         other = found(f"search without {' and '.join(needless)}", bands, NEEDLESS_ROUNDS)
         esr = other.train.esr(other.equalizer, plain=True)
-        if other.rms_db < max(AS_NEAR * fit.rms_db, SOLVED_DB) and esr < WORTH_A_GAIN * lowest:
+        if other.rms_db < max(AS_NEAR * fit.rms_db, fit.measured.solved_db) and esr < WORTH_A_GAIN * lowest:
             fit, lowest = other, esr
     return fit
 
@@ -206,14 +211,20 @@ def measure(part: Part, sample_rate: float) -> Measured:
 def above_rounding(measured: Measured, part: Part) -> Measured:
     """Without the bands that are mostly what rounding the wet signal to 16 bits leaves, if there are others.
 
-    What rounding the dry one left was played: the equaliser has shaped it, and it says as much as the rest.
+    A band of M bins, to whose power P noise adds N, has an rms error of 10/ln 10 · √(3 N/(M P) + (N/P)²) dB under a Hann
+    window: no fit comes nearer. What rounding the dry one left was played: the equaliser has shaped it like the rest.
     """
-    steps = part.wet * SIXTEEN_BITS
+    bands, steps = measured.bands, part.wet * SIXTEEN_BITS
     if not torch.equal(steps, steps.round()):
         return measured
-    level = decibels(measured.bands.powers(part.wet))
-    used = measured.used & (level > rounding_db(part.wet, measured.bands) + ABOVE_ROUNDING_DB)
-    return replace(measured, used=used) if used.any() else measured
+    noise_db = rounding_db(part.wet, bands) - decibels(bands.powers(part.wet))
+    used = measured.used & (noise_db < -ABOVE_ROUNDING_DB)
+    if not used.any():
+        return measured
+    noise = 10 ** (noise_db[used] / 10)
+    bins = (bands.edges.diff() * (part.wet.shape[-1] / bands.sample_rate))[used]
+    expected = DECIBELS_OF_E * (3 * noise / bins + noise.square()).mean().sqrt().item()
+    return replace(measured, used=used, solved_db=max(SOLVED_DB, AS_NEAR * expected))
 
 
 def rounding_db(signal: Tensor, bands: Bands) -> Tensor:
@@ -231,7 +242,7 @@ def search(make: Callable[..., Equalizer], part: Part, measured: Measured, repor
     plain, plain_rms = best_of_rounds(
         make().double(), part, measured, lambda done: report("many starts", 0.5 * done), rounds
     )
-    if plain_rms <= SOLVED_DB:
+    if plain_rms <= measured.solved_db:
         return plain
     gained, rms = best_of_rounds(
         make(gain_db=0.0).double(), part, measured, lambda done: report("with a gain", 0.5 + 0.4 * done), rounds
@@ -261,7 +272,7 @@ def best_of_rounds(
             rms = polish(equalizer, part, measured)
             if rms < lowest:
                 best, lowest = problem.present(), rms
-        if lowest <= SOLVED_DB or in_vain == LONGEST_IN_VAIN:
+        if lowest <= measured.solved_db or in_vain == LONGEST_IN_VAIN:
             break
     problem.set(best)
     return equalizer, lowest
