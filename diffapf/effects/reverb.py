@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from diffapf.effects.effect import Effect
+from diffapf.effects.rotation import numbers_above_diagonal
 from diffapf.filters._rows import REAL, check_signal
 from diffapf.filters.absorption import below_one, interpolated, linear_phase
 from diffapf.filters.circle_sampling import CircleSampling
@@ -59,7 +60,8 @@ class Reverb(Effect):
         sample_rate: in Hz.
         decay_s: the time in which the sound comes down by 60 dB: a number, or one for each of `gains` frequencies, evenly
             from 0 to 22.05 kHz; below `longest_decay_s`, two ninths of which is the default.
-        mixing: the numbers above the diagonal of T, row by row, where U = exp(T − Tᵀ); random, always the same, by default.
+        mixing: the numbers above the diagonal of T, row by row, where U = exp(T − Tᵀ), or U itself, `(lines, lines)`,
+            orthogonal with the determinant 1: any other may be unstable. Random, always the same, by default.
         entering: B, from two channels into the lines, line by line; 1/6 each by default.
         leaving: C, from the lines into two channels, channel by channel; by default every other line is heard left.
         lines_s: the lines' delays in seconds, which are rounded to samples.
@@ -80,7 +82,7 @@ class Reverb(Effect):
         self,
         sample_rate: float,
         decay_s: float | Sequence[float] | None = None,
-        mixing: Sequence[float] | None = None,
+        mixing: Sequence[float] | Tensor | None = None,
         entering: Sequence[float] | None = None,
         leaving: Sequence[float] | None = None,
         lines_s: Sequence[float] = LINES_S,
@@ -106,6 +108,8 @@ class Reverb(Effect):
         lines = len(lines_s)
         drawn = torch.randn(lines * (lines - 1) // 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         mixing = (drawn / math.sqrt(lines)).tolist() if mixing is None else mixing
+        if isinstance(mixing, Tensor):
+            mixing = numbers_above_diagonal(mixing, lines)
         entering = [1 / lines] * (lines * CHANNELS) if entering is None else entering
         alternating = [float(i % 2 == side) for side in range(CHANNELS) for i in range(lines)]
         leaving = alternating if leaving is None else leaving
