@@ -21,17 +21,18 @@ from torch import Tensor
 from torch.nn.functional import avg_pool1d, pad
 
 from diffapf.effects.chain import Stage, VocalChain
-from diffapf.effects.reverb import Reverb
+from diffapf.effects.reverb import CHANNELS, Reverb
 from diffapf.filters._fft import fast_length, real_fft
 from diffapf.filters.circle_sampling import CircleSampling
 from diffapf.filters.network_response import DelayNetwork
+from diffapf.parameters import NamedSeries
 
 EARLY_S = 0.4
 SMOOTHED_HZ, FAINTEST = 22.0, 1e-3  # how finely v is whitened, and what of its mean power is added before
-MATRICES, KEPT = 16, (6, 2, 1)  # random ones, and how many are left after each of
-STEPS = (25, 25, 70)  # these
+MATRICES, KEPT = 10, (4, 1)  # random ones, and how many are left after each of
+STEPS = (40, 70)  # these
 SPREAD = 0.6  # standard deviation of a matrix's numbers
-RATE, GAIN_RATE = 0.06, 0.05  # of Adam: of a matrix's numbers, and of gains, times their rms
+RATE = 0.1  # of Adam: of a matrix's numbers, and of gains, times their rms
 MUCH_NEARER = 0.97  # times what the present matrix leaves
 
 
@@ -94,8 +95,8 @@ def rematched_reverb(chain: VocalChain, voice: Tensor, wet: Tensor) -> Reverb | 
     with torch.no_grad():
         stage = chain.stage()
     early = EarlyResponse.of(stage, voice.double(), wet.double(), chain.sample_rate)
-    present = _Candidate(copy.deepcopy(chain.reverb), early)
-    others = [_Candidate(_redrawn(chain.reverb, seed), early) for seed in range(MATRICES)]
+    present = _Candidate(copy.deepcopy(chain.reverb), early, chain.reverb)
+    others = [_Candidate(_redrawn(chain.reverb, seed), early, chain.reverb) for seed in range(MATRICES)]
     for steps, kept in zip(STEPS, KEPT, strict=True):
         for candidate in (present, *others):
             candidate.descend(steps)
@@ -104,22 +105,31 @@ def rematched_reverb(chain: VocalChain, voice: Tensor, wet: Tensor) -> Reverb | 
 
 
 def _redrawn(reverb: Reverb, seed: int) -> Reverb:
+    """With another matrix, fed at random and not yet heard: the gains of a wrong minimum lead back to it."""
     other, generator = copy.deepcopy(reverb), torch.Generator().manual_seed(seed)
-    other.mixing.set(SPREAD * torch.randn(len(other.mixing), generator=generator, dtype=torch.float64))
+    numbers = torch.randn(len(other.mixing), generator=generator, dtype=torch.float64)
+    fed = torch.randn(len(other.delays), generator=generator, dtype=torch.float64)
+    other.mixing.set(SPREAD * numbers)
+    other.entering.set(_rms(reverb.entering) * fed.repeat_interleave(CHANNELS))
+    other.leaving.set(torch.zeros(len(other.leaving)))
     return other
+
+
+def _rms(series: NamedSeries) -> float:
+    return float(series().detach().square().mean().sqrt())
 
 
 class _Candidate:
     """A reverberator, and where its descent is: its matrix and gains move, its decay stays."""
 
-    def __init__(self, reverb: Reverb, early: EarlyResponse):
+    def __init__(self, reverb: Reverb, early: EarlyResponse, like: Reverb):
         self.reverb, self.early, self.left = reverb, early, math.inf
-        rates = {reverb.mixing: RATE}
-        rates |= {
-            gains: GAIN_RATE * float(gains().detach().square().mean().sqrt())
-            for gains in (reverb.entering, reverb.leaving)
-        }
-        self.optimizer = torch.optim.Adam([{"params": [series.step], "lr": rate} for series, rate in rates.items()])
+        moving = (
+            (reverb.mixing, RATE),
+            (reverb.entering, RATE * _rms(like.entering)),
+            (reverb.leaving, RATE * _rms(like.leaving)),
+        )
+        self.optimizer = torch.optim.Adam([{"params": [series.step], "lr": rate} for series, rate in moving])
 
     @torch.enable_grad()
     def descend(self, steps: int) -> None:
