@@ -3,9 +3,9 @@
 The recording is cut into chunks, each with a lead-in that counts for nothing, in which compressor, delay and reverberator
 reach the state that they had there. A step is of some chunks, drawn at random.
 
-Descent alone ends in wrong minima of two kinds: the equaliser is matched again by the bands' powers, from many starts, and
-the delay is looked for where repeats stand out. Where the chain may come near the waveform itself, the first steps are by
-its error alone, which costs a quarter.
+Descent alone ends in wrong minima of three kinds: the equaliser is matched again by the bands' powers, from many starts, the
+delay is looked for where repeats stand out, and the reverberator is matched again, from many matrices. Where the chain may
+come near the waveform itself, the first steps are by its error alone, which costs a quarter.
 
 Source: Yu et al., "DiffVox: A Differentiable Model for Capturing and Analysing Vocal Effects Distributions", DAFx 2025.
 """
@@ -33,6 +33,7 @@ from diffapf.filters.circle_sampling import CircleSampling
 from diffapf.filters.methods import TimeDomain
 from diffapf.identification.echo_times import echo_envelope, prominent_times
 from diffapf.identification.equalizer_fit import rematched
+from diffapf.identification.reverb_match import rematched_reverb
 from diffapf.losses import GaussianPrior, LogESR, StereoLoss, StyleLoss
 from diffapf.loudness import at_loudness
 from diffapf.parameters import Named, named_parameters
@@ -120,6 +121,7 @@ class Retrieval(LightningModule):
             Descent finds a time only from within a period of what repeats.
         equalizer_at: those before which the equaliser is matched again, from many starts: its bands' frequencies have wrong
             minima.
+        reverb_at: those before which the reverberator is matched again, from many matrices.
         first, steps_of_first: a loss of waveforms in place of the other, and for how many steps; None: none.
         kept: how many chunks' targets are heard once and kept.
     """
@@ -133,6 +135,7 @@ class Retrieval(LightningModule):
         prior_weight: float = 0.1,
         delay_at: Collection[int] = (),
         equalizer_at: Collection[int] = (),
+        reverb_at: Collection[int] = (),
         first: LogESR | None = None,
         steps_of_first: int = 0,
         kept: int = KEPT,
@@ -142,6 +145,7 @@ class Retrieval(LightningModule):
         self.chain, self.make_optimizer, self.loss = chain, optimizer, loss
         self.prior, self.prior_weight, self.kept = prior, prior_weight, kept
         self.delay_at, self.equalizer_at = frozenset(delay_at), frozenset(equalizer_at)
+        self.reverb_at = frozenset(reverb_at)
         self.heard: dict[int, Any] = {}
 
     def watched(self) -> dict[str, float]:
@@ -158,6 +162,8 @@ class Retrieval(LightningModule):
             self.match_equalizer(chunks[0])
         if self.global_step in self.delay_at:
             self.look_for_delay(chunks[0])
+        if self.global_step in self.reverb_at:
+            self.match_reverb(chunks[0])
         loss = torch.stack([self._of_chunk(chunk) for chunk in chunks]).mean()
         self.log("train/loss", loss.detach(), batch_size=1)
         return loss + self.price()
@@ -176,6 +182,15 @@ class Retrieval(LightningModule):
         if found is not None:
             values = {spec.name: spec.value for spec in found.parameters_spec() if spec.name != "gain_db"}
             self.chain.equalizer.set_parameters(values)
+
+    def match_reverb(self, chunk: Chunk) -> None:
+        """Sets the reverberator to what is nearer by its early response than where descent leads from here."""
+        with torch.no_grad():
+            voice = self.chain.dynamics(chunk.dry)[0, self.chain.latency :]
+        found = rematched_reverb(self.chain, voice, chunk.wet)
+        if found is not None:
+            for name in ("mixing", "entering", "leaving"):
+                getattr(self.chain.reverb, name).set(getattr(found, name)().detach())
 
     def price(self) -> Tensor:
         """Of the delay's damping, and of unlikely parameters."""
@@ -278,6 +293,7 @@ def _by_chunks(
         retrieve.prior_weight,
         _steps_at(cfg, "delay_at"),
         _steps_at(cfg, "equalizer_at"),
+        _steps_at(cfg, "reverb_at"),
         LogESR(loss.waveform) if loss.waveform else None,
         round(retrieve.waveform_first * cfg.trainer.max_steps),
     )
@@ -373,7 +389,7 @@ def _check(cfg: DictConfig) -> None:
     for name in ("decibels", "times"):
         if not cfg.retrieve[name] > 0:
             raise ValueError(f"retrieve.{name} must be positive, got {cfg.retrieve[name]}")
-    for name in ("delay_at", "equalizer_at"):
+    for name in ("delay_at", "equalizer_at", "reverb_at"):
         if not all(0 <= share < 1 for share in cfg.retrieve[name]):
             raise ValueError(f"retrieve.{name} must be shares of all steps, 0 to 1, got {list(cfg.retrieve[name])}")
     if not 0 <= cfg.retrieve.waveform_first <= 1:

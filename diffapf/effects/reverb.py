@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from diffapf.effects.effect import Effect
+from diffapf.effects.rotation import numbers_above_diagonal
 from diffapf.filters._rows import REAL, check_signal
 from diffapf.filters.absorption import below_one, interpolated, linear_phase
 from diffapf.filters.circle_sampling import CircleSampling
@@ -59,7 +60,8 @@ class Reverb(Effect):
         sample_rate: in Hz.
         decay_s: the time in which the sound comes down by 60 dB: a number, or one for each of `gains` frequencies, evenly
             from 0 to 22.05 kHz; below `longest_decay_s`, two ninths of which is the default.
-        mixing: the numbers above the diagonal of T, row by row, where U = exp(T − Tᵀ); random, always the same, by default.
+        mixing: the numbers above the diagonal of T, row by row, where U = exp(T − Tᵀ), or U itself, `(lines, lines)`,
+            orthogonal with the determinant 1: any other may be unstable. Random, always the same, by default.
         entering: B, from two channels into the lines, line by line; 1/6 each by default.
         leaving: C, from the lines into two channels, channel by channel; by default every other line is heard left.
         lines_s: the lines' delays in seconds, which are rounded to samples.
@@ -80,7 +82,7 @@ class Reverb(Effect):
         self,
         sample_rate: float,
         decay_s: float | Sequence[float] | None = None,
-        mixing: Sequence[float] | None = None,
+        mixing: Sequence[float] | Tensor | None = None,
         entering: Sequence[float] | None = None,
         leaving: Sequence[float] | None = None,
         lines_s: Sequence[float] = LINES_S,
@@ -106,6 +108,8 @@ class Reverb(Effect):
         lines = len(lines_s)
         drawn = torch.randn(lines * (lines - 1) // 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         mixing = (drawn / math.sqrt(lines)).tolist() if mixing is None else mixing
+        if isinstance(mixing, Tensor):
+            mixing = numbers_above_diagonal(mixing, lines)
         entering = [1 / lines] * (lines * CHANNELS) if entering is None else entering
         alternating = [float(i % 2 == side) for side in range(CHANNELS) for i in range(lines)]
         leaving = alternating if leaving is None else leaving
@@ -136,14 +140,14 @@ class Reverb(Effect):
         """The time in which the sound comes down by 60 dB, at each of the frequencies."""
         return -3 * self.lines_s[0] / torch.log10(self.longest_gain * self.decay())
 
-    def network(self) -> DelayNetwork:
-        """The delay lines, their filters and matrices, with gradients, in float64."""
+    def network(self, absorption: Sequence[Tensor] | None = None) -> DelayNetwork:
+        """The delay lines, their filters and matrices, with gradients, in float64; absorption: if it is designed already."""
         lines = len(self.delays)
         U = torch.zeros(lines, lines, dtype=torch.float64, device=self.mixing.reference.device)
         U = U.index_put(tuple(torch.triu_indices(lines, lines, 1, device=U.device)), self.mixing())
         U = torch.matrix_exp(U - U.mT)
         B, C = self.entering().reshape(lines, CHANNELS), self.leaving().reshape(CHANNELS, lines)
-        return DelayNetwork(self.delays, U, self._absorption(), B, C)
+        return DelayNetwork(self.delays, U, absorption or self._absorption(), B, C)
 
     def _absorption(self) -> list[Tensor]:
         room = [2 * m - 1 for m in self.delays]

@@ -38,7 +38,7 @@ PRIOR_DB = 0.02  # what a start pays for each number's distance from the middle 
 REMATCHED_ROUNDS, REMATCHED_PRIOR_DB, MUCH_NEARER = 3, 0.1, 0.7  # in a chain; nearer: times the cost
 SIXTEEN_BITS, ABOVE_ROUNDING_DB = 32_768, 23.0  # steps to full scale; noise so far below adds 0.02 dB
 ROUNDS, LONGEST_IN_VAIN = 25, 10
-SOLVED_DB = 0.004  # rms of the filtered signal's bands: that of no wrong minimum
+SOLVED_DB = 0.004  # rms of the bands that no wrong minimum comes down to, but for rounding
 DISTINCT = 0.99  # times a cost: below, it is another minimum's
 POLISHED, POLISHING_ITERATIONS, CLOSER = 8, 20, 0.9
 GAIN_UNIT_DB = 6.0
@@ -49,6 +49,8 @@ SHORTEST_S = 0.5
 LONGEST_OFFSET_S = 0.1
 UNEXPLAINED_DB = 1.0
 NEEDLESS = (("lowpass",), ("lowpass", "highpass"), ("highpass",))
+NEEDLESS_ROUNDS = 3
+AS_NEAR = 1.2  # as near: times an error in dB
 FAITHFUL = 1e-5  # an ESR with which no band is needless
 WORTH_A_GAIN = 0.7  # of the error without
 
@@ -57,11 +59,15 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Measured:
-    """What the bands say: `gain_db` from dry to wet in each, and in which of them there is something to measure."""
+    """What the bands say: `gain_db` from dry to wet in each, and in which of them there is something to measure.
+
+    solved_db: the rms of the filtered signal's bands that no wrong minimum comes down to.
+    """
 
     bands: Bands
     gain_db: Tensor
     used: Tensor  # bool
+    solved_db: float = SOLVED_DB
 
 
 @dataclass(frozen=True)
@@ -121,20 +127,21 @@ def fit_equalizer(
     measured = above_rounding(measure(whole, sample_rate), whole)
     kept = finished or FinishedStages()
 
-    def found(stage: str, bands: Mapping[str, Band | Mapping[str, Any]] | None) -> EqualizerFit:
+    def found(stage: str, bands: Mapping[str, Band | Mapping[str, Any]] | None, rounds: int) -> EqualizerFit:
         make = partial(Equalizer, sample_rate, bands)
-        equalizer = kept.effect(stage, lambda: search(make, whole, measured, report))
+        equalizer = kept.effect(stage, lambda: search(make, whole, measured, report, rounds))
         report("compared with the recording", 0.95)
         return _result(equalizer, whole, measured)
 
-    fit = found("search", bands)
+    fit = found("search", bands, ROUNDS)
     return fit if bands is not None else _without_needless_bands(fit, found)
 
 
 def _without_needless_bands(fit: EqualizerFit, found: Callable[..., EqualizerFit]) -> EqualizerFit:
     """Where all six bands have the magnitude but not the signal: the best without a low-pass, a high-pass, or both.
 
-    What has no low-pass is matched, as far as it is measured, by one that a shelf of 100 dB undoes; beyond, it is not.
+    What has no low-pass is matched, as far as it is measured, by one that a shelf of 100 dB undoes; beyond, it is not. A
+    band is needless where the others have the magnitude as well, which few starts tell.
     """
     lowest = fit.train.esr(fit.equalizer, plain=True)
     for needless in NEEDLESS:
@@ -145,9 +152,9 @@ def _without_needless_bands(fit: EqualizerFit, found: Callable[..., EqualizerFit
             for name, band in within_reach(SIX_BANDS, fit.equalizer.sample_rate).items()
             if name not in needless
         }
-        other = found(f"search without {' and '.join(needless)}", bands)
+        other = found(f"search without {' and '.join(needless)}", bands, NEEDLESS_ROUNDS)
         esr = other.train.esr(other.equalizer, plain=True)
-        if esr < WORTH_A_GAIN * lowest:
+        if other.rms_db < max(AS_NEAR * fit.rms_db, fit.measured.solved_db) and esr < WORTH_A_GAIN * lowest:
             fit, lowest = other, esr
     return fit
 
@@ -203,14 +210,22 @@ def measure(part: Part, sample_rate: float) -> Measured:
 
 
 def above_rounding(measured: Measured, part: Part) -> Measured:
-    """Without the bands that are mostly what rounding to 16 bits leaves, if there are others."""
-    used = measured.used
-    for signal in (part.dry, part.wet):
-        steps = signal * SIXTEEN_BITS
-        if torch.equal(steps, steps.round()):
-            level = decibels(measured.bands.powers(signal))
-            used = used & (level > rounding_db(signal, measured.bands) + ABOVE_ROUNDING_DB)
-    return replace(measured, used=used) if used.any() else measured
+    """Without the bands that are mostly what rounding the wet signal to 16 bits leaves, if there are others.
+
+    A band of M bins, to whose power P noise adds N, has an rms error of 10/ln 10 · √(3 N/(M P) + (N/P)²) dB under a Hann
+    window: no fit comes nearer. What rounding the dry one left was played: the equaliser has shaped it like the rest.
+    """
+    bands, steps = measured.bands, part.wet * SIXTEEN_BITS
+    if not torch.equal(steps, steps.round()):
+        return measured
+    noise_db = rounding_db(part.wet, bands) - decibels(bands.powers(part.wet))
+    used = measured.used & (noise_db < -ABOVE_ROUNDING_DB)
+    if not used.any():
+        return measured
+    noise = 10 ** (noise_db[used] / 10)
+    bins = (bands.edges.diff() * (part.wet.shape[-1] / bands.sample_rate))[used]
+    expected = DECIBELS_OF_E * (3 * noise / bins + noise.square()).mean().sqrt().item()
+    return replace(measured, used=used, solved_db=max(SOLVED_DB, AS_NEAR * expected))
 
 
 def rounding_db(signal: Tensor, bands: Bands) -> Tensor:
@@ -223,19 +238,21 @@ def rounding_db(signal: Tensor, bands: Bands) -> Tensor:
 # -------------------------------------------------------------------------------------------------------------- search
 
 
-def search(make: Callable[..., Equalizer], part: Part, measured: Measured, report: Progress) -> Equalizer:
+def search(make: Callable[..., Equalizer], part: Part, measured: Measured, report: Progress, rounds: int) -> Equalizer:
     """Without an overall gain; with one, where that leaves much less."""
-    plain, plain_rms = best_of_rounds(make().double(), part, measured, lambda done: report("many starts", 0.5 * done))
-    if plain_rms <= SOLVED_DB:
+    plain, plain_rms = best_of_rounds(
+        make().double(), part, measured, lambda done: report("many starts", 0.5 * done), rounds
+    )
+    if plain_rms <= measured.solved_db:
         return plain
     gained, rms = best_of_rounds(
-        make(gain_db=0.0).double(), part, measured, lambda done: report("with a gain", 0.5 + 0.4 * done)
+        make(gain_db=0.0).double(), part, measured, lambda done: report("with a gain", 0.5 + 0.4 * done), rounds
     )
     return gained if rms < WORTH_A_GAIN * plain_rms else plain
 
 
 def best_of_rounds(
-    equalizer: Equalizer, part: Part, measured: Measured, report: Callable[[float], None]
+    equalizer: Equalizer, part: Part, measured: Measured, report: Callable[[float], None], rounds: int
 ) -> tuple[Equalizer, float]:
     """The best of rounds of starts, and its rms error in dB over the measured bands; the equaliser is moved there.
 
@@ -245,8 +262,8 @@ def best_of_rounds(
     problem, coarse = _Problem(equalizer, measured), _Problem(equalizer, measured, every=COARSE)
     pool, costs = _no_minima(problem)
     best, lowest, in_vain = problem.present(), math.inf, 0
-    for number in range(ROUNDS):
-        report(number / ROUNDS)
+    for number in range(rounds):
+        report(number / rounds)
         reached, reached_costs = descend_together(problem.linearise, _from_many(coarse, pool, number), ITERATIONS)
         improved = number == 0 or bool(reached_costs[0] < DISTINCT * costs[0])
         pool, costs = _best_distinct(torch.cat([pool, reached]), torch.cat([costs, reached_costs]))
@@ -256,7 +273,7 @@ def best_of_rounds(
             rms = polish(equalizer, part, measured)
             if rms < lowest:
                 best, lowest = problem.present(), rms
-        if lowest <= SOLVED_DB or in_vain == LONGEST_IN_VAIN:
+        if lowest <= measured.solved_db or in_vain == LONGEST_IN_VAIN:
             break
     problem.set(best)
     return equalizer, lowest

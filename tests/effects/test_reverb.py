@@ -256,6 +256,21 @@ def test_fitted_presets_are_the_published_response_and_the_same_in_both_domains(
         assert float(torch.fft.rfft(taps.detach(), 1 << 18).abs().max()) < 1
 
 
+@pytest.mark.parametrize(
+    "U",
+    [
+        torch.eye(6, dtype=torch.float64),
+        torch.diag(torch.tensor([-1.0, 1.0, -1.0, -1.0, -1.0, 1.0], dtype=torch.float64)),
+        torch.eye(6, dtype=torch.float64)[[1, 2, 0, 4, 5, 3]],
+        torch.matrix_exp(torch.arange(36.0, dtype=torch.float64).reshape(6, 6) - torch.arange(36.0).reshape(6, 6).T),
+    ],
+    ids=["identity", "half turns", "permutation", "any"],
+)
+def test_a_matrix_may_be_given_itself(U):
+    assert float(U.det()) == pytest.approx(1.0)
+    torch.testing.assert_close(Reverb(44_100, mixing=U, taps=3).network().U, U, rtol=0, atol=1e-9)
+
+
 # ------------------------------------------------------------------------------------------------------------ wrong calls
 
 
@@ -267,6 +282,9 @@ def test_fitted_presets_are_the_published_response_and_the_same_in_both_domains(
         ("decay_s must lie between 0 and longest_decay_s = 9.0", {"decay_s": 9.0}),
         ("decay_s must be 49 finite numbers", {"decay_s": [1.0, 2.0]}),
         ("mixing must be 15 finite numbers", {"mixing": [0.0] * 36}),
+        ("orthogonal, or the network may be unstable.* off the identity by 0.21", {"mixing": 1.1 * torch.eye(6)}),
+        ("determinant 1, got −1", {"mixing": torch.eye(6)[[1, 0, 2, 3, 4, 5]]}),
+        ("matrix of 6 by 6", {"mixing": torch.eye(5)}),
         ("entering must be 12 finite numbers", {"entering": [math.nan] * 12}),
         ("leaving must be 12", {"leaving": [1.0]}),
         ("longest_decay_s must be positive", {"longest_decay_s": 0.0}),

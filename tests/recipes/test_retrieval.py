@@ -118,6 +118,19 @@ def test_the_equaliser_is_matched_again_by_what_the_chain_plays():
     assert all(name.startswith("equalizer") for name in moved)
 
 
+def test_the_reverberator_takes_what_is_nearer_but_for_its_decay(monkeypatch):
+    """What is nearer is found in tests/identification/test_reverb_match.py."""
+    chain, heard = VocalChain(RATE), []
+    other = VocalChain(RATE, reverb={"mixing": [0.1] * 15, "leaving": [0.2] * 12, "decay_s": 1.0}).reverb
+    monkeypatch.setattr("recipes.retrieval.rematched_reverb", lambda *given: heard.extend(given) or other)
+    recipe = Retrieval(chain, lambda parameters, steps: None, StereoLoss(RATE))
+    dry, decay = torch.randn(1, 4096), chain.reverb.decay_s()
+    recipe.match_reverb(Chunk(0, pad(dry, (0, chain.latency)), torch.randn(2, 4096), 0))
+    assert heard[1].shape == (4096,) and heard[2].shape == (2, 4096)
+    assert torch.equal(chain.reverb.mixing(), other.mixing()) and torch.equal(chain.reverb.leaving(), other.leaving())
+    assert torch.equal(chain.reverb.decay_s(), decay)
+
+
 def test_waveforms_alone_are_compared_at_first():
     torch.manual_seed(0)
     chunk = Chunk(0, torch.randn(1, 4096 + 670), torch.randn(2, 4096), 0)
@@ -152,6 +165,7 @@ def test_a_prior_is_where_it_starts_and_what_it_stays_near(tmp_path):
         ("data.presets is missing", ["data=vocal_preset"]),
         ("retrieve.delay_at must be shares", ["retrieve.delay_at=[1]"]),
         ("retrieve.equalizer_at must be shares", ["retrieve.equalizer_at=[-0.1]"]),
+        ("retrieve.reverb_at must be shares", ["retrieve.reverb_at=[2]"]),
         ("retrieve.matrices must be a positive whole", ["retrieve.matrices=0"]),
         ("retrieve.decibels must be positive", ["retrieve.decibels=0"]),
         ("retrieve.waveform_first must be a share", ["retrieve.waveform_first=2"]),
