@@ -89,6 +89,10 @@ class Pair(LightningDataModule):
     def sample_rate(self) -> int:
         return self.tracks.sample_rate
 
+    @property
+    def title(self) -> str:
+        return self.tracks.title
+
     def seconds(self, part: str) -> tuple[float, float]:
         span = self.tracks.parts[part]
         return span.start / self.sample_rate, span.stop / self.sample_rate

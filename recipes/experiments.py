@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from recipes.start_from import SETTINGS
@@ -21,66 +23,39 @@ class Outcome:
     show: Callable[[], None]
 
 
+@dataclass(frozen=True)
+class Training:
+    """A kind of it, by the names of functions: each is imported when it is needed."""
+
+    run: str
+    """(config, folder) → data, which have a title, and one result or several, which know whether Ctrl-C ended them."""
+    write: str
+    """(folder, data, results, seconds, title) → the page's path"""
+    show: str
+    """(data, results)"""
+
+
+DESCENT = Training("recipes.fit.run", "recipes.results.write_results", "recipes.tables.print_run")
+OTHERS = {  # by the setting of their protocol
+    "retrieve": Training("recipes.retrieval.run", "recipes.retrieved.write_results", "recipes.retrieved.print_run"),
+    "analyse": Training(
+        "recipes.resynthesis.run", "recipes.resynthesised.write_results", "recipes.resynthesised.print_run"
+    ),
+    "match": Training("recipes.sound_matching.run", "recipes.matched.write_results", "recipes.matched.print_run"),
+}
+
+
 def carry_out(cfg: DictConfig, folder: Path) -> Outcome:
     """Raises ValueError for settings of another kind of training, and as the training does."""
+    training = next((training for setting, training in OTHERS.items() if cfg[setting]), DESCENT)
     given = [name for name in SETTINGS if cfg[name]]
-    if given and (cfg.retrieve or cfg.analyse or cfg.match):
+    if given and training is not DESCENT:
         raise ValueError(f"{' and '.join(given)} belong to effects that are trained by descent: protocol=descent")
-    if cfg.retrieve:
-        return _retrieve(cfg, folder)
-    if cfg.analyse:
-        return _analyse(cfg, folder)
-    return _match(cfg, folder) if cfg.match else _descend(cfg, folder)
-
-
-def _descend(cfg: DictConfig, folder: Path) -> Outcome:
-    from recipes.fit import timed_run
-    from recipes.results import write_results
-    from recipes.tables import print_run
-
-    pair, results, seconds = timed_run(cfg, folder)
-    title = f"{cfg.name}: {pair.tracks.title}"
+    began = time.perf_counter()
+    data, results = get_method(training.run)(cfg, folder)
+    seconds, title = time.perf_counter() - began, f"{cfg.name}: {data.title}"
     return Outcome(
-        any(trained.interrupted for trained in results),
-        lambda: write_results(folder, pair, results, seconds, title),
-        lambda: print_run(pair, results),
-    )
-
-
-def _match(cfg: DictConfig, folder: Path) -> Outcome:
-    from recipes.matched import print_run, write_results
-    from recipes.sound_matching import timed_run
-
-    data, results, seconds = timed_run(cfg, folder)
-    title = f"{cfg.name}: {data.title}"
-    return Outcome(
-        any(matched.course.interrupted for matched in results),
-        lambda: write_results(folder, data, results, seconds, title),
-        lambda: print_run(data, results),
-    )
-
-
-def _retrieve(cfg: DictConfig, folder: Path) -> Outcome:
-    from recipes.retrieval import timed_run
-    from recipes.retrieved import print_run, write_results
-
-    pair, found, seconds = timed_run(cfg, folder)
-    title = f"{cfg.name}: {pair.tracks.title}"
-    return Outcome(
-        found.course.interrupted,
-        lambda: write_results(folder, pair, found, seconds, title),
-        lambda: print_run(pair, found),
-    )
-
-
-def _analyse(cfg: DictConfig, folder: Path) -> Outcome:
-    from recipes.resynthesis import timed_run
-    from recipes.resynthesised import print_run, write_results
-
-    data, result, seconds = timed_run(cfg, folder)
-    title = f"{cfg.name}: {data.title}, {result.model.name}"
-    return Outcome(
-        result.course.interrupted,
-        lambda: write_results(folder, data, result, seconds, title),
-        lambda: print_run(data, result),
+        any(each.interrupted for each in (results if isinstance(results, list) else [results])),
+        lambda: get_method(training.write)(folder, data, results, seconds, title),
+        lambda: get_method(training.show)(data, results),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,9 +212,3 @@ def _test(trained: Trained, pair: Pair, metric: torch.nn.Module) -> dict[str, fl
         for name in kind.methods(trained.effect):
             metrics[f"{part}/esr_{name}"] = float(metric(*predict(trained, pair, span, METHODS[name]())))
     return metrics
-
-
-def timed_run(cfg: DictConfig, folder: Path) -> tuple[Pair, list[Trained], float]:
-    began = time.perf_counter()
-    pair, results = run(cfg, folder)
-    return pair, results, time.perf_counter() - began

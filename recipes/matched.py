@@ -116,7 +116,7 @@ def _description(data: MatchedNotes, results: list[Matched], seconds: float, tit
     missing = metrics.fad_vggish(data.notes.audio[:1], data.notes.audio[:1], data.notes.sample_rate)
     if "test/fad_vggish_td" not in main.metrics:
         notes.append(f"{missing.name} is left out: {missing.why}.")
-    if any(each.course.interrupted for each in results):
+    if any(each.interrupted for each in results):
         notes.append("The training was interrupted; this is the best model until then.")
     return run_record(
         title,

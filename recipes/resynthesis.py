@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +18,14 @@ from diffapf.synths.vocoder import SAMPLE_WISE, vocoder
 from diffapf.synths.voice_encoder import AnalysisBySynthesis, Sung
 from diffapf.voice_metrics import real_time_factor, voice_scores
 from recipes.fit import quiet
-from recipes.trainer import Course, train
+from recipes.trainer import Course, WithCourse, train
 from recipes.voices import Recorded, Voices
 
 SEEDS = range(10_000, 10_003)  # of the noises of a test
 
 
 @dataclass
-class Resynthesised:
+class Resynthesised(WithCourse):
     """A model, how its training went, and what is known of it."""
 
     model: AnalysisBySynthesis
@@ -63,12 +62,6 @@ class Resynthesis(LightningModule):
 
     def watched(self) -> dict[str, float]:
         return {}
-
-
-def timed_run(cfg: DictConfig, folder: Path) -> tuple[Voices, Resynthesised, float]:
-    began = time.perf_counter()
-    data, result = run(cfg, folder)
-    return data, result, time.perf_counter() - began
 
 
 def run(cfg: DictConfig, folder: Path) -> tuple[Voices, Resynthesised]:

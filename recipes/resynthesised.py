@@ -38,7 +38,7 @@ def write_results(folder: Path, data: Voices, result: Resynthesised, seconds: fl
         curves=_curves(result, heard["test"]),
         tracks={part: _tracks(result, sung) for part, sung in heard.items()},
         sample_rate=round(model.sample_rate),
-        run=_description(data, result, seconds, title),
+        run=_description(data, result, seconds, f"{title}, {model.name}"),
         history=side_by_side({"td": result.course.history}),
     )
 
@@ -80,7 +80,7 @@ def _curves(result: Resynthesised, sung: Sung) -> list[dict[str, Any]]:
 
 def _description(data: Voices, result: Resynthesised, seconds: float, title: str) -> dict[str, Any]:
     counts = ", ".join(f"{name} {len(recordings)}" for name, recordings in data.of_part.items())
-    notes = ["The training was interrupted; this is the best model until then."] if result.course.interrupted else []
+    notes = ["The training was interrupted; this is the best model until then."] if result.interrupted else []
     return run_record(
         title,
         f"{data.title} · recordings: {counts} · {result.course.steps} steps",

@@ -13,7 +13,6 @@ Source: Yu et al., "DiffVox: A Differentiable Model for Capturing and Analysing 
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,7 +39,7 @@ from diffapf.parameters import Named, named_parameters
 from recipes.data import Pair
 from recipes.fit import quiet
 from recipes.style import Excerpts, StyleTransfer, embedding
-from recipes.trainer import Course, train
+from recipes.trainer import Course, WithCourse, train
 
 METHOD = "circle"
 NEAR_MS = 1.0
@@ -215,7 +214,7 @@ class Retrieval(LightningModule):
 
 
 @dataclass
-class Retrieved:
+class Retrieved(WithCourse):
     """A chain, as it began and as it was found, and what is known of it."""
 
     start: VocalChain
@@ -272,7 +271,7 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved]:
         found = Retrieved(start, other, course, dry, wet)
         found.metrics = {"train/seconds": course.history.seconds, "train/steps": course.steps, **scores(found, pair)}
         tried.append(found)
-        if course.interrupted or found.share <= ENOUGH:
+        if found.interrupted or found.share <= ENOUGH:
             break
     return pair, min(tried, key=lambda found: found.share)
 
@@ -336,12 +335,6 @@ def delay_time_ms(chain: VocalChain, chunk: Chunk) -> float | None:
     lowest, highest = chain.delay.times_ms
     found = prominent_times(envelope, chain.sample_rate, (lowest / 1000, highest / 1000), 1)
     return min(max(1000 * found[0], lowest), highest) if found else None
-
-
-def timed_run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved, float]:
-    began = time.perf_counter()
-    pair, found = run(cfg, folder)
-    return pair, found, time.perf_counter() - began
 
 
 @torch.no_grad()

@@ -106,7 +106,7 @@ def _tracks(found: Retrieved, pair: Pair, part: str) -> dict[str, Tensor]:
 
 def _description(pair: Pair, found: Retrieved, seconds: float, title: str) -> dict[str, Any]:
     notes = list(pair.tracks.remarks)
-    if found.course.interrupted:
+    if found.interrupted:
         notes.append("The training was interrupted; this is the chain as it was then.")
     parts = ", ".join("{} {:g}–{:g} s".format(name, *pair.seconds(name)) for name in ("train", "test"))
     return run_record(

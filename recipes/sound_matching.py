@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +19,13 @@ from diffapf.filters.methods import FrequencySampling, TimeDomain
 from diffapf.synths.matcher import AcidMatcher, Batch
 from recipes.fit import quiet
 from recipes.notes import MatchedNotes
-from recipes.trainer import Course, train
+from recipes.trainer import Course, WithCourse, train
 
 WINDOWS = (128, 256, 512, 1024, 2048, 4096)  # samples, of frequency sampling: published
 
 
 @dataclass
-class Matched:
+class Matched(WithCourse):
     """A matcher, trained by one method, and what is known of it."""
 
     matcher: AcidMatcher
@@ -73,15 +72,9 @@ def run(cfg: DictConfig, folder: Path) -> tuple[MatchedNotes, list[Matched]]:
         matcher: AcidMatcher = hydra.utils.instantiate(cfg.model, sample_rate=data.notes.sample_rate)
         data.prepare(matcher, cfg.seed)
         results.append(_match(cfg, matcher, data, name, folder))
-        if results[-1].course.interrupted:
+        if results[-1].interrupted:
             break
     return data, results
-
-
-def timed_run(cfg: DictConfig, folder: Path) -> tuple[MatchedNotes, list[Matched], float]:
-    began = time.perf_counter()
-    data, results = run(cfg, folder)
-    return data, results, time.perf_counter() - began
 
 
 def _match(cfg: DictConfig, matcher: AcidMatcher, data: MatchedNotes, name: str, folder: Path) -> Matched:

@@ -24,6 +24,16 @@ class Course:
     steps: int
 
 
+class WithCourse:
+    """What has a course."""
+
+    course: Course
+
+    @property
+    def interrupted(self) -> bool:
+        return self.course.interrupted
+
+
 def last_checkpoint(folder: Path, method: str) -> Path:
     return folder / "checkpoints" / method / "last.ckpt"
 
