@@ -71,7 +71,7 @@ def harmonics_below(f0_hz: Tensor, sample_rate: float, count: int) -> Tensor:
     >>> harmonics_below(torch.tensor([100.0, 120.0, 7000.0]), 480.0, 155).tolist()
     [2.0, 1.0, 0.0]
     """
-    return torch.ceil(sample_rate / 2 / f0_hz.double() - 1).clamp(0, count)
+    return (torch.ceil(sample_rate / 2 / f0_hz.double()) - 1).clamp(0, count)
 
 
 def pulses(psi: Tensor, f0_hz: Tensor, sample_rate: float, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
