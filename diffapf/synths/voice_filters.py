@@ -27,6 +27,7 @@ FFT = 1024
 QUEFRENCIES = 240
 MELS = 80
 MEL_CEPSTRA, WARP = 25, 0.46
+LOUDEST = 8.0  # natural logarithm of a response's magnitude, 70 dB
 
 
 class VoiceFilter(Protocol):
@@ -100,7 +101,7 @@ class Cepstrum(_OfSpectra):
 
     def response(self, numbers: Tensor) -> Tensor:
         folded = torch.cat([numbers[..., :1], 2 * numbers[..., 1:]], -1)
-        return torch.exp(torch.fft.rfft(folded, FFT))
+        return _exponential(torch.fft.rfft(folded, FFT))
 
 
 class MelSpectrum(_OfSpectra):
@@ -127,4 +128,9 @@ class MelCepstrum(_OfSpectra):
         delay = torch.exp(-1j * omega)
         bent = torch.angle((delay - WARP) / (1 - WARP * delay))
         m = torch.arange(MEL_CEPSTRA, dtype=numbers.dtype, device=numbers.device)[:, None]
-        return torch.exp(torch.complex(numbers @ torch.cos(m * bent), numbers @ torch.sin(m * bent)))
+        return _exponential(torch.complex(numbers @ torch.cos(m * bent), numbers @ torch.sin(m * bent)))
+
+
+def _exponential(logarithm: Tensor) -> Tensor:
+    """e^logarithm, of a magnitude within e^±8: a network's cepstra may for once add up to any."""
+    return torch.exp(torch.complex(LOUDEST * torch.tanh(logarithm.real / LOUDEST), logarithm.imag))
