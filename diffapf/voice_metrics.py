@@ -111,12 +111,18 @@ def mel_cepstral_distortion(prediction: Tensor, target: Tensor) -> float:
 
 
 def perceptual_quality(prediction: Tensor, target: Tensor, sample_rate: float) -> float:
-    """PESQ, wide band (ITU-T P.862.2), after resampling to 16 kHz. Raises ValueError without pesq or librosa."""
+    """PESQ, wide band (ITU-T P.862.2), after resampling to 16 kHz.
+
+    Raises ValueError without pesq or librosa, and for what it does not take: shorter than 1/4 s, or without speech.
+    """
     pesq, resample = needed("pesq", "quality").pesq, needed("librosa").resample
     found, wanted = (
         resample(each.numpy(), orig_sr=sample_rate, target_sr=PESQ_RATE) for each in _pair(prediction, target)
     )
-    return float(pesq(PESQ_RATE, wanted, found, "wb"))
+    try:
+        return float(pesq(PESQ_RATE, wanted, found, "wb"))
+    except RuntimeError as error:  # its own: shorter than a quarter of a second, or nothing that it takes for speech
+        raise ValueError(f"PESQ cannot hear these: {error}") from error
 
 
 def real_time_factor(render: Callable[[], Tensor], sample_rate: float, repeats: int = 3) -> float:

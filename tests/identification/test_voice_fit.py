@@ -15,7 +15,7 @@ from diffapf.identification.voice_phase import in_phase
 from diffapf.identification.voice_start import as_loud
 from diffapf.modulation import upsample
 from diffapf.synths.oscillators import running_phase
-from diffapf.voice_metrics import mel_cepstral_distortion, pitch_error, voice_scores
+from diffapf.voice_metrics import mel_cepstral_distortion, perceptual_quality, pitch_error, voice_scores
 from tests.identification.synthetic import vowel
 
 pytest.importorskip("pyworld", reason="pyworld is not installed: pip install 'diffapf[voices]'")
@@ -85,6 +85,15 @@ def test_a_recording_scores_as_itself_and_worse_as_another():
     distances = same.keys() - {"snr_db", "pesq", "voicing_errors"}
     assert all(abs(same[key]) < 1e-4 and far[key] > 0.05 for key in distances), (same, far)
     assert "pesq" not in same or same["pesq"] > 4.5 > far["pesq"]
+
+
+def test_a_recording_too_short_for_some_scores_has_the_others():
+    pytest.importorskip("pesq")
+    short = vowel(0.2)
+    with pytest.raises(ValueError, match="PESQ cannot hear these"):
+        perceptual_quality(short, short, RATE)
+    scores = voice_scores([short], short, RATE)
+    assert "pesq" not in scores and scores["mss"] < 1e-4
 
 
 @pytest.mark.parametrize(
