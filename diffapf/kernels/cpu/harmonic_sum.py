@@ -16,6 +16,21 @@ QUARTERS = {0.0: (0.0, 1.0), 1.0: (1.0, 0.0), 2.0: (0.0, -1.0), 3.0: (-1.0, 0.0)
 
 
 @step
+def _hop(unit, length, time):
+    """(row, number of the hop in it, its first sample, its samples)."""
+    hops = (time + length - 1) // length
+    b, h = unit // hops, unit % hops
+    return b, h, h * length, min(length, time - h * length)
+
+
+@step
+def _units(part, rows, length, time):
+    """(the first of a part's hops, and where the next part's begin)."""
+    hops = (time + length - 1) // length
+    return part * HOPS_TOGETHER, min((part + 1) * HOPS_TOGETHER, rows * hops)
+
+
+@step
 def _begin(psi, top, b, begin, size, sine, cosine, scratch):
     """Writes order 0 and 1 of the hop's samples, and 2 cos ψ; the highest order that sounds."""
     highest = 0.0
@@ -39,14 +54,11 @@ def _advance(scratch, size):
 @jit
 def _harmonic_sum(first, last, weights, psi, top, hop, sine, cosine, scratches, y):
     time, frames = psi.shape[1], weights.shape[1]
-    length = int(hop)
-    hops = (time + length - 1) // length
     for part in range(first, last):
         scratch = scratches[part]
-        for unit in range(part * HOPS_TOGETHER, min((part + 1) * HOPS_TOGETHER, psi.shape[0] * hops)):
-            b, h = unit // hops, unit % hops
-            begin, left, right = h * length, min(h, frames - 1), min(h + 1, frames - 1)
-            size = min(length, time - begin)
+        for unit in range(*_units(part, psi.shape[0], int(hop), time)):
+            b, h, begin, size = _hop(unit, int(hop), time)
+            left, right = min(h, frames - 1), min(h + 1, frames - 1)
             highest = _begin(psi, top, b, begin, size, sine, cosine, scratch)
             for i in range(size):
                 scratch[3, i] = 0.0
@@ -79,13 +91,10 @@ def _projections(g, top, b, begin, size, k, scratch):
 @jit
 def _harmonic_sum_adjoint(first, last, g, psi, top, hop, sine, cosine, scratches, ends):
     time, orders = psi.shape[1], ends.shape[2]
-    length = int(hop)
-    hops = (time + length - 1) // length
     for part in range(first, last):
         scratch = scratches[part]
-        for unit in range(part * HOPS_TOGETHER, min((part + 1) * HOPS_TOGETHER, psi.shape[0] * hops)):
-            b, begin = unit // hops, unit % hops * length
-            size = min(length, time - begin)
+        for unit in range(*_units(part, psi.shape[0], int(hop), time)):
+            b, _, begin, size = _hop(unit, int(hop), time)
             highest = _begin(psi, top, b, begin, size, sine, cosine, scratch)
             for k in range(orders):
                 total, ramp = 0.0, 0.0
