@@ -18,12 +18,14 @@ from diffapf.synths.glottal import glottal_pulse
 from diffapf.synths.linear_prediction import predicted
 from diffapf.synths.vocal_tract import MARGIN
 from diffapf.synths.vocoder import NATURAL, Vocoder
+from diffapf.synths.voice_filters import SpectralFilter, at_bins
 
 NORMAL_RD = 1.0
 LAG_WINDOW_HZ = 90.0
 UNVOICED_LEVEL = -5.0  # natural logarithm
 LEAST_POWER = 1e-12
 HARMONICS = 400
+HOLE = 0.3  # natural logarithm: noise does not make up for more that a filter's response has too little
 HEADROOM = 0.7  # natural logarithm, of the loudest harmonic
 
 
@@ -57,6 +59,13 @@ def glottal_power(f0_hz: Tensor, bins: int, sample_rate: float) -> Tensor:
     return torch.exp(level) * (sample_rate / f0_hz[:, None]) ** 2
 
 
+def sawtooth_power(f0_hz: Tensor, bins: int, sample_rate: float) -> Tensor:
+    """The power density of Σ sin(kψ)/k at pitches `(frames,)`: 1/(2 k²) in each f₀ of frequency, `(frames, bins)`."""
+    frequency = torch.linspace(0, sample_rate / 2, bins, dtype=torch.float64)
+    k = (frequency / f0_hz[:, None]).clamp(min=1)
+    return sample_rate / f0_hz[:, None] / (2 * k.square())
+
+
 @torch.no_grad()
 def start_values(model: Vocoder, analysis: VoiceAnalysis) -> dict[str, Tensor]:
     """Values of a vocoder's controls, float32, at its frames."""
@@ -72,18 +81,19 @@ def start_values(model: Vocoder, analysis: VoiceAnalysis) -> dict[str, Tensor]:
         found |= _poles(model, flat, found["noise"])
     elif settings["source"] == "harmonics":
         found |= _harmonics(model, analysis, parts.voiced)
-    elif settings["filter"] == "zero-phase":
-        found["tract"] = _resampled(0.5 * torch.log(flat), model.filter.controls[0].channels)
-    found["noise"] = _resampled(found["noise"], model.noise.channels)
+    else:
+        found |= _spectra(model, 0.5 * torch.log(flat), found["noise"])
+    found["noise"] = at_bins(found["noise"], model.noise.channels)
     flat_controls = {c.name: torch.zeros(frames, c.channels).squeeze(-1) for c in model.controls}
     return {name: found.get(name, nothing).float() for name, nothing in flat_controls.items()}
 
 
 def _without_source(model: Vocoder, analysis: VoiceAnalysis, power: Tensor) -> Tensor:
     """The envelope over that of the source: pulses have none, nor harmonics all alike, nor noise."""
-    if model.settings["source"] != "glottal":
+    of_source = {"glottal": glottal_power, "sawtooth": sawtooth_power}.get(model.settings["source"])
+    if of_source is None:
         return power
-    source = glottal_power(analysis.f0_hz, power.shape[1], model.sample_rate)
+    source = of_source(analysis.f0_hz, power.shape[1], model.sample_rate)
     return torch.where(analysis.voiced[:, None], power / source, power)
 
 
@@ -96,6 +106,16 @@ def _poles(model: Vocoder, power: Tensor, log_noise: Tensor) -> dict[str, Tensor
     }
     if model.structure == "source-filter":
         found["noise"] = log_noise - 0.5 * torch.log(error[:, None] * _response_power(k, power.shape[1]))
+    return found
+
+
+def _spectra(model: Vocoder, log_magnitude: Tensor, log_noise: Tensor) -> dict[str, Tensor]:
+    """The filter whose response is nearest to that, and the noise before it."""
+    spectra: SpectralFilter = model.filter  # type: ignore[assignment]
+    found = {"tract": spectra.nearest(log_magnitude)}
+    if model.structure == "source-filter":
+        through = at_bins(spectra.log_magnitude(found["tract"]), log_noise.shape[-1])
+        found["noise"] = log_noise - through.maximum(log_magnitude - HOLE)
     return found
 
 
@@ -125,7 +145,3 @@ def _response_power(k: Tensor, bins: int) -> Tensor:
     """|1/A|² over the bins."""
     a = denominator_from_reflection(k)
     return 1 / torch.fft.rfft(a, 2 * (bins - 1)).abs().square()
-
-
-def _resampled(frames: Tensor, bins: int) -> Tensor:
-    return torch.nn.functional.interpolate(frames[:, None], bins, mode="linear", align_corners=True)[:, 0]

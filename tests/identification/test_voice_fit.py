@@ -15,6 +15,7 @@ from diffapf.identification.voice_phase import in_phase
 from diffapf.identification.voice_start import as_loud
 from diffapf.modulation import upsample
 from diffapf.synths.oscillators import running_phase
+from diffapf.synths.vocoder import VOCODERS
 from diffapf.voice_metrics import mel_cepstral_distortion, perceptual_quality, pitch_error, voice_scores
 from tests.identification.synthetic import vowel
 
@@ -42,6 +43,12 @@ def test_some_steps_are_nearer_than_the_start_and_sing_the_pitch(model):
     assert as_loud(prediction, target, 240, 80)[5:-5].abs().median() < 0.1
     again = fit_voice(target, RATE, model, steps=30)
     assert again.after == fit.after and len(fit.history) == 30
+
+
+@pytest.mark.parametrize("name", sorted(VOCODERS))
+def test_every_vocoder_sounds_like_the_voice_from_the_start(name):
+    start = fit_voice(vowel(1.0), RATE, name, steps=1)
+    assert start.before < 0.7
 
 
 def test_a_fit_of_the_waveform_keeps_the_phase():

@@ -9,6 +9,7 @@ from diffapf.filters.design import denominator_from_poles, reflection_from_denom
 from diffapf.model import Model
 from diffapf.synths.glottal import BREATHY, TENSE
 from diffapf.synths.vocoder import VOCODERS, Vocoder, Voice, vocoder
+from diffapf.synths.voice_filters import at_bins, voice_filter
 from diffapf.synths.voice_patch import VoicePatch
 
 RATE, HOP, FRAMES = 24_000.0, 240, 51
@@ -118,6 +119,15 @@ def test_formants_move_by_the_factor_and_the_level_stays():
         near = response.abs()[round(1.1 * hz) : round(1.4 * hz)]
         assert int(near.argmax()) + round(1.1 * hz) == pytest.approx(1.25 * hz, rel=0.04)
     assert abs(20 * torch.log10(patch(0).std() / before.std())) < 3
+
+
+@pytest.mark.parametrize("name", ["zero-phase", "cepstrum", "mel-spectrum", "mel-cepstrum"])
+def test_a_spectral_filter_is_found_for_a_response(name):
+    filter = voice_filter(name, 24_000.0, 240, 22, "reflection")
+    place = torch.linspace(0, 1, 513, dtype=torch.float64)
+    wanted = torch.stack([torch.sin(3 * place), 2 - 4 * place])
+    reached = at_bins(filter.log_magnitude(filter.nearest(wanted)), 513)
+    assert float((reached - wanted)[:, 8:-32].abs().max()) < 0.12  # 1 dB; bands of mels end below half the rate
 
 
 def test_shapes_stay_within_what_the_tables_have():
