@@ -45,7 +45,7 @@ def carry_out(cfg: DictConfig, folder: Path) -> tuple[Path, bool]:
     check_formats(cfg)
     report, interrupted = identify(cfg, folder) if cfg.identify else train(cfg, folder)
     for made in write_plugins(cfg, folder):
-        print(f"Plugin:     {relative(made)}")
+        print(f"Exported:   {relative(made)}")
     return report, interrupted
 
 
