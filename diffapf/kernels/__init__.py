@@ -78,9 +78,9 @@ SEGMENTS_AT_ONCE = 4  # of few rows together: two for each of two threads
 SHORTEST_SEGMENT = 4096  # samples, of which a carried state usually needs a part
 
 
-def segments_of(rows: int, time: int) -> int:
+def segments_of(rows: int, time: int, at_once: int = SEGMENTS_AT_ONCE) -> int:
     """Into how many segments in time kernels cut each row: the same on any number of threads, so that results are."""
-    return max(1, min(SEGMENTS_AT_ONCE // max(rows, 1), time // SHORTEST_SEGMENT))
+    return max(1, min(at_once // max(rows, 1), time // SHORTEST_SEGMENT))
 
 
 def samples_of_block(time: int, states: Tensor) -> int:

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffapf.filters.allpass import allpass_cascade
+from diffapf.filters.allpole import allpole
 from diffapf.filters.iir import FORMS
 from diffapf.kernels import reference
 
 cpu = pytest.importorskip("diffapf.kernels.cpu")
 kernels, iir = sys.modules["diffapf.kernels"], sys.modules["diffapf.kernels.cpu.iir"]
 ballistics = sys.modules["diffapf.kernels.cpu.ballistics"]
+allpole_segments = sys.modules["diffapf.kernels.cpu.allpole_segments"]
 
 LOOPS = {"open": (0.0, 0.0, 0.0), "gain": (0.7, 0.0, 0.0), "filter": (0.5, -0.4, 0.6)}
 
@@ -23,6 +25,8 @@ LOOPS = {"open": (0.0, 0.0, 0.0), "gain": (0.7, 0.0, 0.0), "filter": (0.5, -0.4,
 def short_segments(monkeypatch):
     monkeypatch.setattr(kernels, "SHORTEST_SEGMENT", 8)
     monkeypatch.setattr(iir, "LONG", 8)
+    monkeypatch.setattr(allpole_segments, "LONG", 8)
+    monkeypatch.setattr(allpole_segments, "LONG_IN_VECTORS", 8)
 
 
 @pytest.mark.usefixtures("short_segments")
@@ -93,6 +97,54 @@ def test_direct_forms_and_their_adjoints_equal_the_definition(form, fixed, rows,
 
     for ours, defined in zip(of_each(cpu), of_each(reference), strict=True):
         torch.testing.assert_close(ours, defined, rtol=1e-9, atol=1e-9)
+
+
+@pytest.fixture
+def segments_of_sixteen(short_segments, monkeypatch):
+    """Which have room for the past of thirteen taps."""
+    monkeypatch.setattr(kernels, "SHORTEST_SEGMENT", 16)
+
+
+@pytest.mark.usefixtures("segments_of_sixteen")
+@pytest.mark.parametrize(("taps", "fixed"), [(1, False), (2, False), (2, True), (13, False)])
+@given(
+    rows=st.integers(1, 5),
+    time=st.integers(8, 500),
+    shared=st.booleans(),
+    size=st.sampled_from([0.1, 0.9, 1.001]),
+    wanted=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+@settings(deadline=None, max_examples=40)
+def test_all_pole_filters_and_their_adjoints_equal_the_definition(taps, fixed, rows, time, shared, size, wanted, seed):
+    """Those that forget within a segment, and those that do not, or grow."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape):
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    frames, timing = (1, (0.0, 0.0)) if fixed else (time, None)
+    a = size / taps * torch.tanh(4 * random(1 if shared else rows, frames, taps))
+    x, g, zi = random(rows, time), random(rows, time), random(rows, taps)
+
+    def of_each(module):
+        y, dx, dzi = (torch.full_like(like, torch.nan) for like in (x, x, zi))
+        da = torch.full((rows, frames if wanted else 0, taps), torch.nan, dtype=torch.float64)
+        module.allpole(x, a, timing, zi, y)
+        module.allpole_adjoint(g, a, timing, y, zi, dx, da, dzi)
+        return y, dx, da, dzi
+
+    for ours, defined in zip(of_each(cpu), of_each(reference), strict=True):
+        torch.testing.assert_close(ours, defined, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("rows", "time", "count"), [(1, 100, 8), (1, 50, 6), (2, 64, 4), (2, 65, 1), (8, 640, 1)])
+def test_few_long_rows_of_an_all_pole_filter_are_cut(short_segments, rows, time, count):
+    x, a = torch.zeros(rows, time), torch.zeros(rows, time, 2)
+    assert allpole_segments.segments(x, a, None) == count
+    assert allpole_segments.segments(x, a[:1, :1], 0.0) == count
+    assert allpole_segments.segments(x.to(torch.complex64), a, None) == 1
+    assert rows == 1 or allpole_segments.segments(x, a[:1], None) == 1
 
 
 @given(
@@ -174,6 +226,14 @@ def test_what_is_not_a_number_stays_so(short_segments, at):
     x = torch.zeros(1, 80)
     x[0, at] = torch.nan
     y = allpass_cascade(x, torch.tensor(0.3), c0=0.5)
+    assert not y[:, :at].isnan().any() and y[:, at:].isnan().all()
+
+
+@pytest.mark.parametrize("at", [3, 40, 79])
+def test_what_is_not_a_number_stays_so_in_an_all_pole_filter(short_segments, at):
+    x = torch.ones(1, 80)
+    x[0, at] = torch.nan
+    y = allpole(x, torch.full((1, 80, 2), 0.1))
     assert not y[:, :at].isnan().any() and y[:, at:].isnan().all()
 
 

@@ -13,6 +13,7 @@ from diffapf.kernels.cpu.allpole_recursion import (
     allpole_of_any_order,
     allpole_rows_together,
 )
+from diffapf.kernels.cpu.allpole_segments import adjoint_in_segments, in_segments, segments
 from diffapf.kernels.cpu.coefficients import layout
 from diffapf.kernels.cpu.first_order import first_order, first_order_adjoint
 from diffapf.kernels.cpu.fixed_allpole import fixed_allpole, fixed_allpole_adjoint
@@ -37,8 +38,16 @@ def _in_vectors(x: Tensor, timing, taps: int) -> tuple[Callable, Callable] | Non
 
 
 def allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:
-    rows, taps = zi.shape
     timing = layout(a, timing)
+    count = segments(x, a, timing)
+    if count > 1:
+        in_segments(_allpole, count, x, a, timing, zi, y)
+    else:
+        _allpole(x, a, timing, zi, y)
+
+
+def _allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:
+    rows, taps = zi.shape
     if kernels := _in_vectors(x, timing, taps):
         kernels[0](x, a, zi, y)
         return
@@ -51,8 +60,16 @@ def allpole(x: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor) -> None:
 
 
 def allpole_adjoint(g: Tensor, a: Tensor, timing, y: Tensor, zi: Tensor, dx: Tensor, da: Tensor, dzi: Tensor) -> None:
-    rows, taps = zi.shape
     timing = layout(a, timing)
+    count = segments(g, a, timing)
+    if count > 1:
+        adjoint_in_segments(_allpole_adjoint, count, g, a, timing, y, zi, dx, da, dzi)
+    else:
+        _allpole_adjoint(g, a, timing, y, zi, dx, da, dzi)
+
+
+def _allpole_adjoint(g: Tensor, a: Tensor, timing, y: Tensor, zi: Tensor, dx: Tensor, da: Tensor, dzi: Tensor) -> None:
+    rows, taps = zi.shape
     if kernels := _in_vectors(g, timing, taps):
         kernels[1](g, a, y, zi, dx, da, dzi)
         return
