@@ -1,15 +1,16 @@
 """Few long rows of an all-pole filter, fixed or with a row of coefficients a sample, in segments of time; and its adjoint.
 
 Segments are rows to the kernel that filters them, each from rest; `segments.py` has the idea. The response to what is
-before a segment is added until as many samples as there are taps have not changed by it: from there on the recursion would
-continue from the very numbers that it has. Where a filter remembers for half a segment, the rest of the row is filtered
-again, in order.
+before a segment, in float64, is added until as many samples as there are taps have not changed by it: from there on the
+recursion would continue from the very numbers that it has. Where a filter remembers for half a segment, the rest of the row
+is filtered again, in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from numba import types
 from numba.extending import overload
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from diffapf.kernels import segments_of
 from diffapf.kernels.cpu.launch import jit, over_rows
-from diffapf.kernels.cpu.tuples import less_products, loaded, pushed, scattered, size, zeros
+from diffapf.kernels.cpu.tuples import doubles, less_products, loaded, pushed, scattered, size
 
 SEGMENTS_TOGETHER = 8  # of all rows: four interleaved on each of two threads
 LONG = 1 << 15  # samples: to cut fewer costs what it gains
@@ -125,10 +126,10 @@ def _carried_on(first, last, a, zi, y, segments, kept, taps):
     """How many segments of each row are right, after the response to what is before each is added to it."""
     count = int(segments)
     for row in range(first, last):
-        right, past = 0, loaded(zi, (row,), 0, taps)
+        right, past = 0, doubles(loaded(zi, (row,), 0, taps))
         while right < count and _forgets(row * count + right, a, y, past, taps):
             for n in range(y.shape[1] - len(taps), y.shape[1]):
-                past = pushed(y[row * count + right, n], past)
+                past = pushed(np.float64(y[row * count + right, n]), past)
             right += 1
         kept[row] = right
 
@@ -138,7 +139,7 @@ def _forgets(unit, a, y, past, taps):
     """Adds the response to the outputs before a segment, and says whether it is over within half of it."""
     unchanged, r = 0, unit % a.shape[0]
     for n in range(y.shape[1] // 2):
-        response = less_products(y.dtype.type(0), loaded(a, (r, min(n, a.shape[1] - 1)), 0, taps), past)
+        response = less_products(0.0, loaded(a, (r, min(n, a.shape[1] - 1)), 0, taps), past)
         before = y[unit, n]
         y[unit, n] += response
         unchanged = unchanged + 1 if y[unit, n] == before else 0
@@ -153,22 +154,21 @@ def _adjoint_carried_on(first, last, a, y, dx, da, of_before, after, segments, w
     """How many segments of each row are wrong, after the gradient that comes from behind each is carried into it."""
     count = int(segments)
     for row in range(first, last):
-        left, pending = count, loaded(after, (row,), 0, taps)
+        left, pending = count, doubles(loaded(after, (row,), 0, taps))
         while left > 0 and _forgets_backward(row * count + left - 1, a, y, dx, da, pending, taps):
             left -= 1
-            pending = loaded(of_before, (row * count + left,), 0, taps)
+            pending = doubles(loaded(of_before, (row * count + left,), 0, taps))
         wrong[row] = left
 
 
 @jit
 def _forgets_backward(unit, a, y, dx, da, pending, taps):
     """Adds what comes from `pending`, of the outputs before the segment behind, and says whether it is over halfway."""
-    unchanged, r, nothing = 0, unit % a.shape[0], zeros(taps[:1], y)
-    a1 = newer = nothing[0]
+    unchanged, r, a1, newer, nothing = 0, unit % a.shape[0], 0.0, 0.0, doubles(taps[:1])
     for n in range(y.shape[1] - 1, y.shape[1] // 2 - 1, -1):
         row = loaded(a, (r, min(n, a.shape[1] - 1)), 0, taps)
         newer = pending[0] - a1 * newer
-        a1 = row[0]
+        a1 = np.float64(row[0])
         pending = (pending[1:] + nothing)[:1] + scattered(pending[1:], row[1:], -newer)
         before = dx[unit, n]
         dx[unit, n] += newer

@@ -79,6 +79,15 @@ def _loaded(array, where, i, count):
     return unrolled("array, where, i, count", elements)
 
 
+def doubles(values):
+    """The values as float64."""
+
+
+@overload(doubles)
+def _doubles(values):
+    return unrolled("values", (f"np.float64(values[{i}])" for i in range(len(values))))
+
+
 def less_products(total, a, past):
     """total − Σᵢ aᵢ·pastᵢ, of tuples. The first enters last: it holds the newest output, all else is ready before."""
 
