@@ -173,8 +173,8 @@ def rematched(equalizer: Equalizer, dry: Tensor, played: Tensor, wet: Tensor) ->
         played, wet: `(channels, time)`, what the chain makes of it, and what it should.
 
     Returns:
-        None where no other equaliser is much nearer than this one, or descent from it leads as near: then the chain's own does,
-        and moves all else with it.
+        None where no other equaliser is much nearer than this one, or where descent from it leads as near: then the chain's
+        own does, and moves all else with it.
 
     Raises:
         ValueError: a silent signal.
