@@ -263,7 +263,7 @@ def run(cfg: DictConfig, folder: Path) -> tuple[Pair, Retrieved]:
         if retrieve.style:
             recipe, data = _by_style(cfg, other, prior, dry, wet, part)
         else:
-            # what descent finds by itself is at least as near, and mostly it does
+            # first what descent finds by itself
             reverb_at = _steps_at(cfg, "reverb_at") if number or retrieve.matrices == 1 else []
             recipe, data = _by_chunks(cfg, other, prior, dry, wet, part, reverb_at)
         method = METHOD if not number else f"{METHOD}-{number + 1}"

@@ -3,7 +3,8 @@
     python scripts/benchmark_reverb.py [--write]
 
 A step is 12 s of stereo at 44.1 kHz, forward and backward to all parameters. "network": the impulse response alone, 2^17
-points, by the library and by `torch.linalg.solve`. One thread; medians. `--write` records it in benchmarks/reverb.md.
+points, by the library and by `torch.linalg.solve`. "bank": 5 s of a plate's modes, and what memory that takes at its peak.
+One thread; medians. `--write` records it in benchmarks/reverb.md.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ from diffapf.filters.circle_sampling import CircleSampling
 from diffapf.filters.methods import TimeDomain
 from diffapf.kernels import cpu, reference
 from diffapf.report.folder import versions
+from scripts.benchmarking.memory import peak_memory, restart_peak
 from scripts.benchmarking.report import processor
 
 ROOT = Path(__file__).parent.parent
 SAMPLE_RATE, SECONDS, TURNS = 44_100, 12, 7
 POINTS = 1 << 17
-BLOCKS, MODES = (64, 512, 4096, 44_100), 4000
+BLOCKS, MODES, RINGING = (64, 512, 4096, 44_100), 4000, 5
 CHANNELS = {Reverb: 2, Plate: 1}
 
 
@@ -85,9 +87,13 @@ def streams() -> list[str]:
 
 
 def streamed() -> dict[str, Reverb | Plate]:
-    modes = Modes(torch.linspace(20.0, 0.4 * SAMPLE_RATE, MODES), torch.linspace(1.0, 900.0, MODES), torch.randn(MODES))
     reverbs = {f"reverb, {taps or '2m − 1'} taps": Reverb(SAMPLE_RATE, taps=taps) for taps in (None, 97)}
-    return {**reverbs, f"plate, {MODES} modes, mono": Plate(SAMPLE_RATE, modes)}
+    return {**reverbs, f"plate, {MODES} modes, mono": plate()}
+
+
+def plate() -> Plate:
+    modes = Modes(torch.linspace(20.0, 0.4 * SAMPLE_RATE, MODES), torch.linspace(1.0, 900.0, MODES), torch.randn(MODES))
+    return Plate(SAMPLE_RATE, modes)
 
 
 def _stream(name: str, effect: Reverb | Plate, block: Tensor) -> str:
@@ -115,9 +121,23 @@ def response() -> str:
     return f"{systems}: {1e3 * ours:.0f} ms; torch.linalg.solve {1e3 * theirs:.0f} ms."
 
 
+@torch.no_grad()
+def bank() -> str:
+    """The first call's memory, as long as nothing larger has run."""
+    sounding = plate()
+    before = restart_peak()
+    each = seconds(lambda: sounding.impulse_response(RINGING))
+    taken, naive = (peak_memory() - before) / 1e6, 16 * MODES * RINGING * SAMPLE_RATE / 1e9
+    return (
+        f"A bank of {MODES} modes × {RINGING} s, float64: {1e3 * each:.0f} ms, "
+        f"{taken:.0f} MB at most, with what libraries load. An array of modes × time would be {naive:.0f} GB."
+    )
+
+
 def table() -> str:
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    of_bank = bank()
     packages = ", ".join(f"{name} {version}" for name, version in versions(("torch", "numba")).items())
     return "\n".join(
         [
@@ -135,6 +155,8 @@ def table() -> str:
             *steps(torch.float64),
             "",
             response(),
+            "",
+            of_bank,
             "",
             "Blocks of a stream, float32, in CPU time:",
             "",

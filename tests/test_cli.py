@@ -212,7 +212,7 @@ def test_a_response_becomes_a_plate_and_a_report(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "a plate of" in said and "it rings for 3.00 s at 0 Hz and 0.50 s at 500 Hz" in said and "report.html" in said
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["response/esr"] < 1e-5 and metrics["modes"] <= 700
+    assert metrics["response/esr"] < 1e-5 and metrics["response/mss"] < 0.1 and metrics["modes"] <= 700
     plate = Effect.load(folder / "model.yaml")
     with torch.no_grad():
         assert (plate.impulse_response(1.5) - response).square().sum() < 1e-4 * response.square().sum()

@@ -35,7 +35,8 @@ STARTS, COARSE, FIRST_ITERATIONS = 48, 3, 14  # of a round: starts on every thir
 KEPT, ITERATIONS = 8, 60  # the best of them on all bands
 NEW_STARTS = 16  # of the later rounds'; the others are the best minima, changed
 PRIOR_DB = 0.02  # what a start pays for each number's distance from the middle of its range: large gains seldom help
-REMATCHED_ROUNDS, REMATCHED_PRIOR_DB, MUCH_NEARER = 3, 0.1, 0.7  # in a chain; nearer: times the cost
+REMATCHED_ROUNDS, REMATCHED_PRIOR_DB = 3, 0.1  # in a chain
+MUCH_NEARER, OUT_OF_REACH = 0.7, 0.9  # times what this one leaves, and what descent from it would leave
 SIXTEEN_BITS, ABOVE_ROUNDING_DB = 32_768, 23.0  # steps to full scale; noise so far below adds 0.02 dB
 ROUNDS, LONGEST_IN_VAIN = 25, 10
 SOLVED_DB = 0.004  # rms of the bands that no wrong minimum comes down to, but for rounding
@@ -172,7 +173,8 @@ def rematched(equalizer: Equalizer, dry: Tensor, played: Tensor, wet: Tensor) ->
         played, wet: `(channels, time)`, what the chain makes of it, and what it should.
 
     Returns:
-        None where no other equaliser is much nearer than this one.
+        None where no other equaliser is much nearer than this one, or where descent from it leads as near: then the chain's
+        own does, and moves all else with it.
 
     Raises:
         ValueError: a silent signal.
@@ -190,12 +192,13 @@ def rematched(equalizer: Equalizer, dry: Tensor, played: Tensor, wet: Tensor) ->
     problem, coarse = (_Problem(other, measured, every, REMATCHED_PRIOR_DB) for every in (1, COARSE))
     present = problem.linearise(problem.present()[None])[0].square().sum()
     pool, costs = descend_together(problem.linearise_with_prior, problem.present()[None], ITERATIONS)
+    descended = costs[0]
     for number in range(REMATCHED_ROUNDS):
         reached = descend_together(problem.linearise_with_prior, _from_many(coarse, pool, number), ITERATIONS)
         pool, costs = _best_distinct(*(torch.cat(both) for both in zip((pool, costs), reached, strict=True)))
     problem.set(pool[0])
     left = problem.linearise(pool[:1])[0].square().sum()
-    return other if bool(left < MUCH_NEARER * present) else None
+    return other if bool((left < MUCH_NEARER * present) & (costs[0] < OUT_OF_REACH * descended)) else None
 
 
 def measure(part: Part, sample_rate: float) -> Measured:

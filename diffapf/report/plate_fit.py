@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diffapf import audio
 from diffapf.identification.plate_fit import PlateFit, fit_plate
+from diffapf.losses.multi_resolution import MultiResolutionLoss
 from diffapf.report.curves import HERTZ, LEVEL, T60, TIME, energy_left, series
 from diffapf.report.folder import parameter_record, run_record, write_folder
 
@@ -58,10 +59,14 @@ def fit_response(
     return FittedResponse(fit, found, write_plate_fit(folder, fit, title, command), summary(fit))
 
 
+@torch.no_grad()
 def metrics(fit: PlateFit) -> dict[str, float]:
-    """How near it comes over the first second, and how much it took."""
+    """How near it comes over the first second, by MSS over all of it, at a peak of 1; and how much it took."""
+    response = fit.response / fit.response.abs().max()
+    prediction = _rendered(fit) / fit.response.abs().max()
     return {
         "response/lsd_db": fit.lsd_db,
+        "response/mss": float(MultiResolutionLoss()(prediction, response)),
         "response/esr": fit.esr,
         "modes": len(fit.plate.modes),
         "modes/separate": fit.separate,
@@ -84,8 +89,7 @@ def summary(fit: PlateFit) -> str:
 @torch.no_grad()
 def write_plate_fit(folder: Path, fit: PlateFit, title: str, command: str) -> Path:
     """Writes preset, metrics, audio and page; returns the page's path."""
-    seconds = len(fit.response) / fit.sample_rate
-    prediction = fit.plate.impulse_response(seconds)[: len(fit.response)]
+    prediction = _rendered(fit)
     return write_folder(
         folder,
         fit.plate,
@@ -103,6 +107,11 @@ def write_plate_fit(folder: Path, fit: PlateFit, title: str, command: str) -> Pa
             findings=summary(fit).splitlines(),
         ),
     )
+
+
+def _rendered(fit: PlateFit) -> Tensor:
+    """The plate's response, as long as the recording."""
+    return fit.plate.impulse_response(len(fit.response) / fit.sample_rate)
 
 
 def _curves(fit: PlateFit, prediction: Tensor) -> list[dict[str, Any]]:

@@ -8,10 +8,25 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, jacfwd, jacrev, jvp, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Function = Callable[..., Tensor | tuple[Tensor, ...]]
 
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
+
+
+class LargestArray(TorchDispatchMode):
+    """Watches what is computed inside its `with`: `nbytes` of the largest array that was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nbytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.nbytes = max(self.nbytes, made.untyped_storage().nbytes())
+        return made
 
 
 def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -11,7 +11,7 @@ from scipy import signal
 
 from diffapf.filters import modal
 from diffapf.filters.modal import ModalProjection, ModalSum, modal_filter, modal_impulse_response
-from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms
+from tests.filters.checks import LargestArray, assert_derivatives, assert_same_in_blocks, assert_transforms
 from tests.filters.oracles import normal, quick, within
 
 
@@ -58,6 +58,14 @@ def test_the_impulse_response_is_that_of_the_filter():
     torch.testing.assert_close(
         modal_impulse_response(frequency, decay, gain, 100), modal_filter(frequency, decay, gain, impulse)
     )
+
+
+def test_no_array_is_of_modes_by_time():
+    modes, time = 300, 20_000
+    frequency, decay, gain = (torch.rand(modes, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    with LargestArray() as largest:
+        modal_filter(frequency, 0.01 * decay, gain, torch.randn(time)).sum().backward()
+    assert largest.nbytes < modes * time
 
 
 def test_more_modes_than_are_taken_at_once(monkeypatch):

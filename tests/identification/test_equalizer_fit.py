@@ -173,6 +173,14 @@ def test_in_a_chain_an_equaliser_is_found_by_what_the_chain_plays(dry):
     assert rematched(hidden, dry, wet, wet) is None
 
 
+def test_in_a_chain_what_descent_reaches_is_left_to_it(dry):
+    """A peak an octave off: many starts lead nowhere nearer than this one."""
+    hidden, begin = Equalizer(RATE).double(), Equalizer(RATE).double()
+    hidden.set_parameters({"bands.peak2.frequency_hz": 2000.0, "bands.peak2.gain_db": -9.0})
+    with torch.no_grad():
+        assert rematched(begin, dry, begin(dry)[None], hidden(dry)[None]) is None
+
+
 def test_bands_that_are_mostly_rounding_are_not_measured():
     step, generator = 2.0**-15, torch.Generator().manual_seed(0)
     x = 1e-4 * torch.randn(2 * RATE, dtype=torch.float64, generator=generator)
