@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from diffapf.identification.pitch import oscillator_phase
-from diffapf.needs import needed
+from diffapf.losses.multi_resolution import MultiResolutionLoss
 from diffapf.notes import Notes
 from diffapf.synths.acid import AcidSynth, Note
 from diffapf.synths.controls import Control
@@ -122,7 +122,7 @@ def fit_acid(
         seed: of the phases and the noise.
 
     Raises:
-        ValueError: another sample rate, a silent note, knots below 2, an unknown control, steps below 1; auraloss missing.
+        ValueError: another sample rate, a silent note, knots below 2, an unknown control, steps below 1.
     """
     if moved is None:
         moved = 0.0 if knots is None else SMOOTH_MOVED
@@ -180,7 +180,8 @@ class _Batch:
         self.synth, self.spacing_s = synth, spacing_s
         self.target, self.f0_hz, self.note_on = notes.audio, notes.f0_hz, notes.note_on
         self.level = notes.audio.abs().amax(-1) if level is None else level
-        self.mss = needed("auraloss.freq").MultiResolutionSTFTLoss()
+        self.mss = MultiResolutionLoss()
+        self.heard = self.mss.heard(self.target)
 
     def play(
         self,
@@ -198,7 +199,7 @@ class _Batch:
 
     def error(self, *played: Any) -> Tensor:
         """MSS of what `play` gives."""
-        return self.mss(self.play(*played)[:, None], self.target[:, None])
+        return self.mss(self.play(*played), self.heard)
 
     @torch.no_grad()
     def loss(self, *played: Any) -> float:
@@ -207,7 +208,7 @@ class _Batch:
     @torch.no_grad()
     def losses_of_notes(self, values: Values, phase: Tensor) -> Tensor:
         played = self.play(values, phase)
-        return torch.stack([self.mss(y[None, None], x[None, None]) for y, x in zip(played, self.target, strict=True)])
+        return torch.stack([self.mss(y, x) for y, x in zip(played, self.target, strict=True)])
 
     @property
     def length_s(self) -> float:
