@@ -20,7 +20,7 @@ WORDS = (
     "MSS of auraloss 0.4 per batch, run by frequency sampling, with the window of the training (128 of one by TD), / in the "
     "time domain. Locked: the oscillator starts where the note's period is; random: anywhere, as published, the mean of "
     "some draws; only these compare with the paper. Of MSS, means of all repetitions (folds, seeds) that are done; cells "
-    "that are missing have not been run. CPU s: of a training; its wall s are those of a machine that was busy with other work."
+    "that are missing have not been run. CPU s: of a training; wall s: on a machine busy with other work."
 )
 
 
@@ -31,7 +31,9 @@ def show_acid(table: DictConfig, done: Done) -> None:
 
 def record(title: str, command: str, table: DictConfig, done: Done) -> str:
     """The tables as a page of benchmarks/, with where and by what they were made."""
-    known = ", ".join(f"{name} {number}" for name, number in versions(("torch", "numba", "auraloss", "librosa")).items())
+    known = ", ".join(
+        f"{name} {number}" for name, number in versions(("torch", "numba", "auraloss", "librosa")).items()
+    )
     return "\n".join(
         [
             f"# {title}",
@@ -61,9 +63,7 @@ def scores(table: DictConfig, done: Done) -> list[list[str]]:
     known = table.get("published", {})
     rows = [["", *(f"{filter}, {what}" for filter in known for what in ("published", "same notes")), *settings]]
     for training in table.trainings:
-        theirs = [
-            both(source.get(filter, {}).get(training)) for filter in known for source in (known, table.authors)
-        ]
+        theirs = [both(source.get(filter, {}).get(training)) for filter in known for source in (known, table.authors)]
         ours = [
             both([average(done, setting, training, f"test/mss_{how}") for how in ("fs", "td")]) for setting in settings
         ]
