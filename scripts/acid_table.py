@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from datetime import date
 from statistics import mean
+from textwrap import wrap
 
 from omegaconf import DictConfig
 
@@ -42,8 +43,7 @@ def record(title: str, command: str, table: DictConfig, done: Done) -> str:
             "",
             f"{date.today()} · {processor()}, {os.cpu_count()} cores · {known}",
             "",
-            table.words,
-            WORDS,
+            *wrap(f"{table.words} {WORDS}", 120),
             *tables(table, done),
             "",
         ]

@@ -65,6 +65,7 @@ class AcidFit:
         before, after: MSS of the whole batch at the start and at the end, from the fitted phase.
         of_notes: MSS of each note alone at the end.
         replayed, moved: MSS of the whole batch from random phases; see the module.
+        moved_of_notes: MSS of each note alone, moved.
         interrupted: by Ctrl-C; what is here is the best until then.
     """
 
@@ -79,6 +80,7 @@ class AcidFit:
     of_notes: Tensor
     replayed: float
     moved: float
+    moved_of_notes: Tensor
     seconds: float
     history: list[tuple[int, float]] = field(default_factory=list)
     interrupted: bool = False
@@ -145,6 +147,7 @@ def fit_acid(
     except KeyboardInterrupt:
         interrupted = True
     values, phase = search.found(interrupted)
+    replayed, late_s = batch.loss(values, search.random_phase()), search.random_delay_s()
     return AcidFit(
         notes=notes,
         synth=synth,
@@ -155,8 +158,9 @@ def fit_acid(
         before=before,
         after=batch.loss(values, phase),
         of_notes=batch.losses_of_notes(values, phase),
-        replayed=batch.loss(values, search.random_phase()),
-        moved=batch.loss(values, phase, 0, search.random_delay_s()),
+        replayed=replayed,
+        moved=batch.loss(values, phase, 0, late_s),
+        moved_of_notes=batch.losses_of_notes(values, phase, 0, late_s),
         seconds=time.perf_counter() - began,
         history=history,
         interrupted=interrupted,
@@ -206,9 +210,8 @@ class _Batch:
         return float(self.error(*played))
 
     @torch.no_grad()
-    def losses_of_notes(self, values: Values, phase: Tensor) -> Tensor:
-        played = self.play(values, phase)
-        return torch.stack([self.mss(y, x) for y, x in zip(played, self.target, strict=True)])
+    def losses_of_notes(self, *played: Any) -> Tensor:
+        return torch.stack([self.mss(y, x) for y, x in zip(self.play(*played), self.target, strict=True)])
 
     @property
     def length_s(self) -> float:
