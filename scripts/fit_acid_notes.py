@@ -54,10 +54,10 @@ HEAD = [
     "itself replayed",
 ]
 WORDS = (
-    "MSS of auraloss 0.4 per batch; the first fit compiles. Moved: from a random phase, the note moved until its periods lie on the recording's, so "
-    "that only what is locked to the phase pays; then the share of notes that pay 0.1 at most. Replayed: from a random "
-    "phase, against the recording as it is. The loss hears where pulses lie, so that a perfect model pays, too; itself "
-    "replayed: the fitted sound from a random phase against the fitted sound."
+    "MSS of auraloss 0.4 per batch; the first fit compiles. Moved: from a random phase, the note moved until its "
+    "periods lie on the recording's, so that only what is locked to the phase pays; then the share of notes that pay "
+    "0.1 at most. Replayed: from a random phase, against the recording as it is. The loss hears where pulses lie, so "
+    "that a perfect model pays, too; itself replayed: the fitted sound from a random phase against the fitted sound."
 )
 
 
