@@ -74,22 +74,29 @@ class History(Callback):
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
-        self.before = 0.0
+        self.before = self.cpu_before = 0.0
         self.began: float | None = None
+        self.cpu_began = 0.0
 
     @property
     def seconds(self) -> float:
         """Time spent training, all sittings together."""
         return self.before + (0.0 if self.began is None else time.perf_counter() - self.began)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """The same of all cores: what a machine that is busy with other work is told by."""
+        return self.cpu_before + (0.0 if self.began is None else time.process_time() - self.cpu_began)
+
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.began = time.perf_counter()
+        self.began, self.cpu_began = time.perf_counter(), time.process_time()
         watched = _watched(pl_module)
         if watched and not self.rows:
             self.rows.append({"step": 0, "seconds": 0.0, **watched})
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.before, self.began = self.seconds, None
+        self.before, self.cpu_before = self.seconds, self.cpu_seconds
+        self.began = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not sum(trainer.num_val_batches):  # nothing to validate on
@@ -100,10 +107,11 @@ class History(Callback):
         self.rows.append({"step": trainer.global_step, "seconds": self.seconds, **metrics, **_watched(pl_module)})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "seconds": self.seconds}
+        return {"rows": self.rows, "seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows, self.before = state_dict["rows"], state_dict["seconds"]
+        self.cpu_before = state_dict.get("cpu_seconds", 0.0)
 
 
 def side_by_side(histories: Mapping[str, History]) -> list[dict[str, float]]:

@@ -37,7 +37,7 @@ def adamw(
         late = max(0.0, step / steps - hold) / max(1 - hold, 1e-9)
         return risen * (1 + math.cos(math.pi * min(late, 1.0))) / 2
 
-    optimizer = torch.optim.AdamW(parameters, lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr, weight_decay=weight_decay, fused=True)
     return optimizer, LambdaLR(optimizer, rate)
 
 

@@ -55,7 +55,7 @@ class SoundMatching(LightningModule):
         self.log("val/mss", self.mss(batch), batch_size=len(batch))
 
     def mss(self, batch: Batch) -> Tensor:
-        return self.loss(self.matcher(batch)[:, None], batch.audio[:, None])
+        return self.loss(self.matcher(batch), batch.audio)
 
     def watched(self) -> dict[str, float]:
         return {}
@@ -88,7 +88,11 @@ def _match(cfg: DictConfig, matcher: AcidMatcher, data: MatchedNotes, name: str,
     averaged = [EMAWeightAveraging(decay=cfg.weight_average)] if cfg.weight_average else []
     course = train(cfg, recipe, data, name, folder, cfg.trainer.max_steps, monitor, cfg.trainer.gradient_clip, averaged)
     matched = Matched(matcher.eval(), name, course)
-    matched.metrics = {"train/seconds": course.history.seconds, "train/steps": course.steps}
+    matched.metrics = {
+        "train/seconds": course.history.seconds,
+        "train/cpu_seconds": course.history.cpu_seconds,
+        "train/steps": course.steps,
+    }
     for part, batch in scored_parts(data).items():
         for method, run_by in methods.items():
             matched.metrics |= {

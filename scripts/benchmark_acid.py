@@ -1,4 +1,5 @@
-"""What a step of the acid synth costs, by each filter and method, and what part of a training step the filter is.
+"""What a step of the acid synth costs, by each filter and method, what part of a training step the filter is, and how fast
+a patch plays.
 
     python scripts/benchmark_acid.py [--quick] [--write]
 
@@ -30,16 +31,23 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.methods import Biquads, FrequencySampling, TimeDomain
+from diffapf.losses.multi_resolution import MultiResolutionLoss
 from diffapf.report.folder import versions
 from diffapf.synths.acid import AcidSynth, Note
+from diffapf.synths.events import NoteEvent
 from diffapf.synths.extractors import Heard, LightExtractor
+from diffapf.synths.patch import AcidPatch
+from diffapf.synths.player import Player
 from scripts.benchmarking.report import processor
 
 ROOT = Path(__file__).parent.parent
 SAMPLE_RATE, HOP, F0_HZ = 48_000, 32, 220.0
 WINDOWS = (128, 256, 512, 1024, 2048, 4096)
 QUICK_BELOW = 1024
+TRAINED_WINDOWS = (128, 512)
 ROWS = {"Coeff": "coefficients", "LP": "lowpass", "ladder": "ladder", "LSTM 64": "lstm"}
+PLAYED = {"LP": "lowpass", "ladder": "ladder", "Coeff": "coefficients"}
+BLOCKS, SIXTEENTH_S = (1000, 64, 1), 0.125
 PUBLISHED = {  # ms on an M1 Pro: TD, then FS
     "Coeff": (32, 57, 102, 201, 390, 833, 1795),
     "LP": (29, 58, 98, 195, 376, 804, 1667),
@@ -126,13 +134,11 @@ def filter_step(method: Any, size: Size) -> Step:
 
 def training_step(method: Any, size: Size) -> Step:
     """The light network, the synth, the loss, its gradients and AdamW; mel spectrograms are cached in training."""
-    from auraloss.freq import MultiResolutionSTFTLoss
-
-    synth, note, loss = player("coefficients"), notes(size), MultiResolutionSTFTLoss()
+    synth, note, loss = player("coefficients"), notes(size), MultiResolutionLoss()
     synth.method = method
     torch.manual_seed(0)
     network = LightExtractor(synth.controls)
-    optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), 2e-3, fused=True)
     of_frames = (size.notes, size.frames)
     heard = Heard(
         torch.randn(size.notes, network.channels, size.frames),
@@ -141,11 +147,11 @@ def training_step(method: Any, size: Size) -> Step:
         torch.randn(of_frames),
         torch.ones(of_frames),
     )
-    target = 0.1 * torch.randn(size.notes, 1, size.time)
+    target = 0.1 * torch.randn(size.notes, size.time)
 
     def step() -> None:
         optimizer.zero_grad()
-        loss(synth(note, network(heard))[:, None], target).backward()
+        loss(synth(note, network(heard)), target).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
         optimizer.step()
 
@@ -168,7 +174,8 @@ def training_columns(size: Size) -> dict[str, Step]:
     if has_torchlpc():
         steps["step, torchlpc"] = training_step(Torchlpc(), size)
         steps["filter, torchlpc"] = filter_step(Torchlpc(), size)
-    return steps
+    of_windows = {f"step, FS {w}": training_step(FrequencySampling(w // HOP), size) for w in TRAINED_WINDOWS}
+    return steps | of_windows
 
 
 def has_torchlpc() -> bool:
@@ -177,6 +184,29 @@ def has_torchlpc() -> bool:
     except (ImportError, OSError, RuntimeError):
         return False
     return True
+
+
+# -------------------------------------------------------------------------------------------------------------- playing
+
+
+def playing_speeds(filter: str, seconds: float) -> dict[str, float]:
+    """Seconds of sound that a patch makes in a second, as a whole and in blocks."""
+    patch = AcidPatch(SAMPLE_RATE, filter=filter, shaped=True, noise=True, output_fir=True)
+    events = [NoteEvent(SIXTEENTH_S * i, SIXTEENTH_S, 40 + i % 12) for i in range(max(1, round(seconds / SIXTEENTH_S)))]
+    player = Player(patch, events)
+    Player(patch, events[:2]).render()  # compiles
+    speeds = {"whole": player.length / SAMPLE_RATE / (milliseconds(player.render) / 1000)}
+    for block in BLOCKS:
+        blocks = player.length // block if block > 1 else min(player.length, SAMPLE_RATE)  # of single samples, a second
+        ms = milliseconds(lambda block=block, blocks=blocks: in_blocks(player, block, blocks))  # type: ignore[misc]
+        speeds[str(block)] = block * blocks / SAMPLE_RATE / (ms / 1000)
+    return speeds
+
+
+def in_blocks(player: Player, block: int, blocks: int) -> None:
+    state = player.initial_state()
+    for _ in range(blocks):
+        _, state = player.process(block, state)
 
 
 # ---------------------------------------------------------------------------------------------------------------- race
@@ -240,7 +270,16 @@ def training_table(times: Times) -> list[str]:
     return lines
 
 
-def report(found: dict[str, Times], training: Times, size: Size, quick: bool) -> str:
+def playing_table(played: dict[str, dict[str, float]]) -> list[str]:
+    lines = [f"| × real time | {' | '.join(next(iter(played.values())))} |", "| --- |" + " --: |" * (1 + len(BLOCKS))]
+    return lines + [
+        f"| {row} | {' | '.join(f'{rate:.0f}' for rate in rates.values())} |" for row, rates in played.items()
+    ]
+
+
+def report(
+    found: dict[str, Times], training: Times, played: dict[str, dict[str, float]], size: Size, quick: bool
+) -> str:
     known = ", ".join(
         f"{name} {number}" for name, number in versions(("torch", "numba", "torchlpc", "auraloss")).items()
     )
@@ -260,9 +299,15 @@ def report(found: dict[str, Times], training: Times, size: Size, quick: bool) ->
         "",
         "## A training step",
         "",
-        "Light extractor, synth, auraloss's multi-resolution loss, clipping, AdamW. The filter: logits to audio and back.",
+        "Light extractor, synth, multi-resolution loss, clipping, AdamW. The filter: logits to audio and back.",
         "",
         *training_table(training),
+        "",
+        "## Playing",
+        "",
+        "A patch by a `Player`, sixteenths at 120 BPM: as a whole, and in blocks of so many samples.",
+        "",
+        *playing_table(played),
     ]
     return "\n".join(lines) + "\n"
 
@@ -274,6 +319,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--notes", type=int, default=Size.notes)
     parser.add_argument("--samples", type=int, default=Size.time)
+    parser.add_argument("--played", type=float, default=60.0, metavar="SECONDS", help="of sound, to time a player by")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -283,7 +329,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for row in options.rows:
         found[row] = race(columns(row, size, options.quick), options.budget)
         print(row, {name: round(statistics.median(values), 1) for name, values in found[row].items()}, flush=True)
-    text = report(found, training, size, options.quick)
+    played = {row: playing_speeds(filter, options.played) for row, filter in PLAYED.items()}
+    text = report(found, training, played, size, options.quick)
     print(text)
     if options.write:
         (ROOT / "benchmarks" / "acid_step.md").write_text(text, encoding="utf-8")

@@ -99,7 +99,9 @@ def step_ms(method: str, seconds: float, repeats: int = 5) -> float:
 
 
 def print_rows(rows: list[list[str]]) -> None:
-    print(f"| {' | '.join(rows[0])} |")
-    print(f"| --- |{' --: |' * (len(rows[0]) - 1)}")
-    for row in rows[1:]:
-        print(f"| {' | '.join(row)} |")
+    print("\n".join(rows_in_markdown(rows)))
+
+
+def rows_in_markdown(rows: list[list[str]]) -> list[str]:
+    head, *others = (f"| {' | '.join(row)} |" for row in rows)
+    return [head, f"| --- |{' --: |' * (len(rows[0]) - 1)}", *others]

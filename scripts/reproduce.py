@@ -3,7 +3,7 @@
 Each cell is a job that trains one model and writes its results folder. What is there is not done again, so a table that
 was stopped goes on where it stopped.
 
-    table=phaser          a file of configs/table; compressor; acid; golf; phaser_real: fits to recordings, not trainings
+    table=phaser          a file of configs/table; compressor; acid, acid_simulated; golf; phaser_real: fits to recordings
     budget=quick|paper    how long to train; on how many windows of a recording
     recordings=FOLDER     where the recordings are (phaser_real, acid)
     cluster=local|slurm   where the jobs run: processes here, or Slurm
@@ -11,6 +11,7 @@ was stopped goes on where it stopped.
     folder=runs/tables    where the results go
     settings=[SS-A,SS-D]  only these rows
     trainings=[TD]        only these ways to train
+    write=false           whether all that is done becomes a page of benchmarks/ (acid, acid_simulated)
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ DEFAULTS = {
     "settings": None,
     "trainings": None,
     "recordings": None,
+    "write": False,
 }
+
+WRITTEN = ("acid", "acid_simulated")
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ def read_options(arguments: list[str]) -> DictConfig:
     tables = sorted(path.stem for path in (ROOT / "configs" / "table").glob("*.yaml"))
     if options.table not in tables:
         leave(f"table={options.table}: there are the tables {', '.join(tables)}")
+    if options.write and options.table not in WRITTEN:
+        leave(f"write={options.write}: pages are written of the tables {', '.join(WRITTEN)}")
     if options.cluster not in ("local", "slurm"):
         leave(f"cluster={options.cluster}: it is local or slurm")
     return options
@@ -246,6 +252,18 @@ def show(table: DictConfig, cells: list[Cell], options: DictConfig) -> None:
     )
 
 
+def write_acid(table: DictConfig, options: DictConfig) -> None:
+    """Records every cell that is done, whichever were chosen."""
+    from scripts.acid_table import record
+
+    of_all = OmegaConf.merge(options, {"settings": None, "trainings": None})
+    done = {(c.setting, c.method, c.seed): c.metrics() for c in cells_of(table, of_all) if c.done}  # type: ignore[arg-type]
+    command = f"python scripts/reproduce.py table={options.table} budget={options.budget} write=true"
+    page = ROOT / "benchmarks" / f"{options.table}.md"
+    page.write_text(record(table.title, command, table, done), encoding="utf-8")
+    print(f"Written: {os.path.relpath(page)}")
+
+
 def main() -> None:
     if any(argument in ("-h", "--help") for argument in sys.argv[1:]):
         print(__doc__)
@@ -258,10 +276,12 @@ def main() -> None:
         cells = cells_of(table, options)  # type: ignore[arg-type]
         failed = run_cells(cells, table, options)  # type: ignore[arg-type]
         every = {(cell.setting, cell.method, cell.seed): cell.metrics() for cell in cells if cell.done}
-        if "notes" in table:
+        if table.experiment == "acid":
             from scripts.acid_table import show_acid
 
             show_acid(table, every)  # type: ignore[arg-type]
+            if options.write:
+                write_acid(table, options)  # type: ignore[arg-type]
         elif table.experiment == "golf":
             from scripts.golf_table import show_golf
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from diffapf.identification.pitch import oscillator_phase
-from diffapf.needs import needed
+from diffapf.losses.multi_resolution import MultiResolutionLoss
 from diffapf.notes import Notes
 from diffapf.synths.acid import AcidSynth, Note
 from diffapf.synths.controls import Control
@@ -65,6 +65,7 @@ class AcidFit:
         before, after: MSS of the whole batch at the start and at the end, from the fitted phase.
         of_notes: MSS of each note alone at the end.
         replayed, moved: MSS of the whole batch from random phases; see the module.
+        moved_of_notes: MSS of each note alone, moved.
         interrupted: by Ctrl-C; what is here is the best until then.
     """
 
@@ -79,6 +80,7 @@ class AcidFit:
     of_notes: Tensor
     replayed: float
     moved: float
+    moved_of_notes: Tensor
     seconds: float
     history: list[tuple[int, float]] = field(default_factory=list)
     interrupted: bool = False
@@ -122,7 +124,7 @@ def fit_acid(
         seed: of the phases and the noise.
 
     Raises:
-        ValueError: another sample rate, a silent note, knots below 2, an unknown control, steps below 1; auraloss missing.
+        ValueError: another sample rate, a silent note, knots below 2, an unknown control, steps below 1.
     """
     if moved is None:
         moved = 0.0 if knots is None else SMOOTH_MOVED
@@ -145,6 +147,7 @@ def fit_acid(
     except KeyboardInterrupt:
         interrupted = True
     values, phase = search.found(interrupted)
+    replayed, late_s = batch.loss(values, search.random_phase()), search.random_delay_s()
     return AcidFit(
         notes=notes,
         synth=synth,
@@ -155,8 +158,9 @@ def fit_acid(
         before=before,
         after=batch.loss(values, phase),
         of_notes=batch.losses_of_notes(values, phase),
-        replayed=batch.loss(values, search.random_phase()),
-        moved=batch.loss(values, phase, 0, search.random_delay_s()),
+        replayed=replayed,
+        moved=batch.loss(values, phase, 0, late_s),
+        moved_of_notes=batch.losses_of_notes(values, phase, 0, late_s),
         seconds=time.perf_counter() - began,
         history=history,
         interrupted=interrupted,
@@ -180,7 +184,8 @@ class _Batch:
         self.synth, self.spacing_s = synth, spacing_s
         self.target, self.f0_hz, self.note_on = notes.audio, notes.f0_hz, notes.note_on
         self.level = notes.audio.abs().amax(-1) if level is None else level
-        self.mss = needed("auraloss.freq").MultiResolutionSTFTLoss()
+        self.mss = MultiResolutionLoss()
+        self.heard = self.mss.heard(self.target)
 
     def play(
         self,
@@ -198,16 +203,15 @@ class _Batch:
 
     def error(self, *played: Any) -> Tensor:
         """MSS of what `play` gives."""
-        return self.mss(self.play(*played)[:, None], self.target[:, None])
+        return self.mss(self.play(*played), self.heard)
 
     @torch.no_grad()
     def loss(self, *played: Any) -> float:
         return float(self.error(*played))
 
     @torch.no_grad()
-    def losses_of_notes(self, values: Values, phase: Tensor) -> Tensor:
-        played = self.play(values, phase)
-        return torch.stack([self.mss(y[None, None], x[None, None]) for y, x in zip(played, self.target, strict=True)])
+    def losses_of_notes(self, *played: Any) -> Tensor:
+        return torch.stack([self.mss(y, x) for y, x in zip(self.play(*played), self.target, strict=True)])
 
     @property
     def length_s(self) -> float:

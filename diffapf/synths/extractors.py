@@ -132,7 +132,7 @@ class LightExtractor(Extractor):
     AT_EQUAL_POWER = SEES_WAVES = True
     EXTRA, DILATIONS, CHANNELS = 10, (1, 2, 4, 8, 16), 64
 
-    def __init__(self, controls: Sequence[Control], hop: int = 32, dropout: float = 0.1):
+    def __init__(self, controls: Sequence[Control], hop: int = 32, dropout: float = 0.04):
         super().__init__(controls, hop)
         self.first = nn.Conv1d(self.channels + self.EXTRA, self.CHANNELS, 3, padding="same")
         self.blocks = nn.Sequential(*(ResidualBlock(self.CHANNELS, dilation, dropout) for dilation in self.DILATIONS))
@@ -158,7 +158,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.PReLU(channels),
-            nn.Dropout(dropout),
+            nn.Dropout1d(dropout),
             nn.Conv1d(channels, channels, 5, padding="same", dilation=dilation),
         )
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from scripts.acid_table import of_folds, scores, show_acid
+from scripts.acid_table import of_repetitions, record, scores, show_acid
 
 TABLE = OmegaConf.load(Path(__file__).parents[2] / "configs" / "table" / "acid.yaml")
 
@@ -34,11 +34,23 @@ def test_cells_are_means_of_the_folds_beside_the_published():
 
 
 def test_folds_that_are_not_done_are_empty():
-    rows = {row[0]: row[1:] for row in of_folds(DONE)[1:]}
-    assert rows["Coeff locked, TD"] == ["1.000", "1.200", "1.100", "60"]
-    assert rows["Coeff locked, FS 256"] == ["1.500", "", "1.500", "60"]
+    rows = {row[0]: row[1:] for row in of_repetitions(TABLE, DONE)[1:]}
+    assert rows["Coeff locked, TD"] == ["1.000", "1.200", "1.100", "", "", "60"]
+    assert rows["Coeff locked, FS 256"] == ["1.500", "", "1.500", "", "", "60"]
 
 
 def test_it_prints_before_anything_is_done(capsys):
     show_acid(TABLE, {})
-    assert "## Table 3" in capsys.readouterr().out
+    assert "## MSS of held-out notes" in capsys.readouterr().out
+
+
+def test_a_page_says_by_what_it_was_made():
+    page = record("Acid", "python scripts/reproduce.py table=acid", TABLE, DONE)
+    assert page.startswith("# Acid\n\n    python scripts/reproduce.py table=acid\n")
+    assert "auraloss" in page and "1.200 / 1.100" in page
+
+
+def test_a_table_without_published_numbers_has_ours_alone():
+    alone = OmegaConf.create({"trainings": {"TD": []}, "repeated": "seed", "words": ""})
+    assert scores(alone, DONE)[0] == ["", "Coeff locked", "LSTM published"]
+    assert "Table 3" not in record("Acid", "", alone, DONE)

@@ -13,7 +13,6 @@ from diffapf.synths.controls import values_of
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    pytest.importorskip("auraloss", reason="auraloss is not installed")
     return importlib.import_module("scripts.benchmark_acid")
 
 
@@ -28,12 +27,28 @@ def test_it_tells_a_table(benchmark, threads, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "ROOT", tmp_path)
     (tmp_path / "benchmarks").mkdir()
     monkeypatch.setattr(benchmark, "WINDOWS", (128,))
-    smallest = ["--quick", "--budget", "0", "--notes", "1", "--samples", "1500", "--rows", "LP", "LSTM 64", "--write"]
+    monkeypatch.setattr(benchmark, "TRAINED_WINDOWS", (128,))
+    monkeypatch.setattr(benchmark, "PLAYED", {"LP": "lowpass"})
+    smallest = [
+        "--quick",
+        "--budget",
+        "0",
+        "--notes",
+        "1",
+        "--samples",
+        "1500",
+        "--rows",
+        "LP",
+        "LSTM 64",
+        "--write",
+        "--played",
+        "0.1",
+    ]
     benchmark.main(smallest)
     text = (tmp_path / "benchmarks" / "acid_step.md").read_text(encoding="utf-8")
     assert text in capsys.readouterr().out
     assert "| LP, published | 29 |" in text and "58 (2.0) |" in text and "| LSTM 64, published | 1322 |" in text
-    assert "The filter is" in text
+    assert "The filter is" in text and "| × real time | whole | 1000 | 64 | 1 |" in text
 
 
 def test_torchlpc_is_the_same_filter(benchmark):
