@@ -282,6 +282,11 @@ def main() -> None:
             show_acid(table, every)  # type: ignore[arg-type]
             if options.write:
                 write_acid(table, options)  # type: ignore[arg-type]
+            if step_seconds := table.budget[options.budget].get("step_seconds"):
+                from scripts import benchmark_acid
+
+                short = ["--quick"] if options.budget == "quick" else []
+                benchmark_acid.main([*short, "--budget", str(step_seconds)])
         elif table.experiment == "golf":
             from scripts.golf_table import show_golf
 
