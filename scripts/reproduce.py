@@ -282,7 +282,8 @@ def main() -> None:
             show_acid(table, every)  # type: ignore[arg-type]
             if options.write:
                 write_acid(table, options)  # type: ignore[arg-type]
-            if step_seconds := table.budget[options.budget].get("step_seconds"):
+            step_seconds = table.budget[options.budget].get("step_seconds")
+            if step_seconds and not failed:
                 from scripts import benchmark_acid
 
                 short = ["--quick"] if options.budget == "quick" else []
