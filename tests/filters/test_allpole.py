@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
+from torch.autograd import gradcheck
 
 from diffapf.filters.allpole import allpole
 from tests.filters.oracles import allpole_loop, chirps, esr, normal, quick, stable_denominator, within
@@ -97,6 +98,12 @@ def test_moving_filters_are_philtorchs(order):
     x, a, zi = normal(4, 60), within(0.9 / order, 4, 60, order, seed=1), normal(4, order, seed=2)
     for found, wanted in zip(allpole(x, a, zi, return_zf=True), philtorch.allpole(a, x, zi), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("layout", [(2, 45, 40), (40,)], ids=["moving", "fixed"])
+def test_gradients_of_more_taps_than_registers(layout):
+    x, a = normal(2, 45).requires_grad_(), within(0.9 / 40, *layout, seed=1).requires_grad_()
+    assert gradcheck(allpole, (x, a), fast_mode=True)
 
 
 def test_order_0_returns_the_signal():

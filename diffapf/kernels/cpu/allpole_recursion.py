@@ -108,7 +108,8 @@ def allpole_adjoint_of_any_order(first, last, g, a, timing, y, zi, dx, da, dzi):
     rows, order, time = a.shape[0], a.shape[2], g.shape[1]
     for b in range(first, last):
         r = b % rows
-        dx[b] = g[b]
+        for n in range(time):
+            dx[b, n] = g[b, n]
         dzi[b] = 0
         for n in range(time - 1, -1, -1):
             now = dx[b, n]
