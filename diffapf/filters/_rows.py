@@ -136,14 +136,17 @@ def _with_context(function: type[RowFunction]) -> Callable:
 def _without_zeros(function: type[RowFunction], ctx, arguments, output) -> None:
     """Makes the tangents of what does not move None: PyTorch would give zeros, as long as the signal in each direction."""
     ctx.set_materialize_grads(False)
-    results = output if isinstance(output, tuple) else (output,)
-    ctx.results = [(result.shape, result.dtype, result.device) for result in results]
+    if isinstance(output, tuple):
+        ctx.results = [(result.shape, result.dtype, result.device) for result in output]
     function.setup_context(ctx, arguments, output)
 
 
 def _with_zeros(function: type[RowFunction], ctx, *gradients):
-    """What `backward` expects: zeros for a result that nobody uses."""
-    if not function.TAKES_NO_GRADIENT and any(gradient is None for gradient in gradients):
+    """What `backward` expects: zeros for a result that nobody uses, where another is used."""
+    unused = [gradient is None for gradient in gradients]
+    if all(unused):
+        return (None,) * len(ctx.needs_input_grad)
+    if not function.TAKES_NO_GRADIENT and any(unused):
         kinds = zip(gradients, ctx.results, strict=True)
         gradients = tuple(
             torch.zeros(shape, dtype=dtype, device=device) if gradient is None else gradient

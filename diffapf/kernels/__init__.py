@@ -10,6 +10,7 @@ import functools
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 
 import torch
@@ -109,6 +110,12 @@ def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
         if kernel is not None:
             kernel(*inputs, *out)
             return
+
+
+def recorded() -> AbstractContextManager[list]:
+    """The launches on a CPU that follow, each a `cpu.launch.Launch`."""
+    cpu = _cpu()
+    return nullcontext([]) if cpu is None else cpu.launch.recorded()
 
 
 def _is_what_is_stored(tensor: Tensor) -> bool:

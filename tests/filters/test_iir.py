@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -236,6 +238,19 @@ def test_errors_say_what_is_needed(error, words, call):
 
 def of(*shape: int) -> Tensor:
     return torch.ones(shape)
+
+
+@each_form
+@pytest.mark.parametrize(("order", "time"), [(0, 3), (1, 3), (2, 21), (9, 12)])
+def test_a_zero_is_found_wherever_it_is(form, order, time):
+    """Also where the signal and all other coefficients are 0, which leaves nothing to divide."""
+    for filled, at, sample in itertools.product((0.0, 0.5), (0, 1, time - 1), (0.0, 1.0)):
+        a = torch.full((2, time, order + 1), filled)
+        a[..., 0] = 1.0
+        assert lfilter(a, a, torch.full((2, time), sample), form=form).isfinite().all()
+        a[1, at, 0] = 0.0
+        with pytest.raises(ValueError, match="must not be 0"):
+            lfilter(torch.full_like(a, filled), a, torch.full((2, time), sample), form=form)
 
 
 def test_a_zero_is_found_under_vmap():

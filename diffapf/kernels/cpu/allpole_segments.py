@@ -27,10 +27,12 @@ LONG_IN_VECTORS = 1 << 17  # the same, of kernels that do not wait at each sampl
 
 def segments(x: Tensor, a: Tensor, timing) -> int:
     """Into how many segments each row of x is cut."""
+    if x.numel() < LONG or isinstance(timing, tuple) or x.is_complex():
+        return 1
     (rows, time), taps = x.shape, a.shape[2]
     long = LONG if timing is None and taps > 1 else LONG_IN_VECTORS
     own = a.shape[0] == rows or (a.shape[0] == 1 and timing is not None)
-    if x.numel() < long or isinstance(timing, tuple) or x.is_complex() or not own or not size(taps):
+    if x.numel() < long or not own or not size(taps):
         return 1
     count = segments_of(rows, time, SEGMENTS_TOGETHER)
     return count if rows == 1 or time % count == 0 else 1

@@ -210,4 +210,7 @@ def sums_like(da: Tensor, timing) -> Tensor | None:
     """Where the kernels put the gradient of `da`: itself, or zeros of double precision to add to; None for no frames."""
     if da.shape[1] == 0:
         return None
-    return da if timing is None else torch.zeros_like(da, dtype=torch.promote_types(da.dtype, torch.float64))
+    if timing is None:
+        return da
+    exact = torch.promote_types(da.dtype, torch.float64)
+    return da.zero_() if da.dtype == exact else torch.zeros_like(da, dtype=exact)

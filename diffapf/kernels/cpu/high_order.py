@@ -28,12 +28,16 @@ from diffapf.kernels.cpu.vectors import (
     load,
     load_first,
     packed,
+    prefetch,
     spread,
     store,
     store_first,
     totals,
     turned,
 )
+
+CACHE_LINE = 64  # bytes
+AHEAD = 8192  # bytes
 
 
 def _parts(taps: int) -> list[tuple[int, int]]:
@@ -97,9 +101,31 @@ def _in_turn(order: int, row: Callable[[int, int], str]) -> Callable:
     return defined("known, a, n, count", lines, result, lane=lane, packed=packed)
 
 
+def ask_for_eight(a, n, count):
+    """Asks memory for eight rows of coefficients from row n on. Its own foresight ends where a page does, each 4 kB."""
+
+
+@overload(ask_for_eight, jit_options=INLINED)
+def _ask_for_eight(a, n, count):
+    lines = range(0, LANES * len(count), CACHE_LINE * 8 // a.dtype.bitwidth)
+    statements = [f"prefetch(a, n * {len(count)} + {k})" for k in lines]
+    return defined("a, n, count", statements, "None", prefetch=prefetch)
+
+
+def rows_ahead(a, count):
+    """How many rows of coefficients are on their way from memory."""
+
+
+@overload(rows_ahead, jit_options=INLINED)
+def _rows_ahead(a, count):
+    rows = AHEAD * 8 // a.dtype.bitwidth // len(count)
+    return lambda a, count: rows
+
+
 @step
 def next_eight(x, a, y, n, recent, count):
     """Computes outputs n to n+7 of a row, whose coefficients stand one row after another: these, and the past with them."""
+    ask_for_eight(a, n + rows_ahead(a, count), count)
     new = of_each_other(load(x, n) - of_the_past(a, n, recent, count), a, n, count)
     store(y, n, new)
     return new, (turned(new),) + recent[:-1]  # noqa: RUF005
@@ -230,6 +256,7 @@ def _write_rows(da, dx, y, begin, end, count):
 @step
 def last_eight(g, a, dx, n, pending, count):
     """Computes dx of samples n−1 to n−8 of a row: these, and what is pending of the samples before."""
+    ask_for_eight(a, n - LANES - rows_ahead(a, count), count)
     new = eight_before(turned(load(g, n - LANES)) + pending[0], a, n, count)
     store(dx, n - LANES, turned(new))
     return new, pending_after(pending, new, a, n, count)

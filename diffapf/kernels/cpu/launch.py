@@ -24,10 +24,12 @@ import multiprocessing
 import os
 import struct
 import sys
+import threading
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -205,16 +207,20 @@ def _packed(arguments: tuple) -> Callable:
     Written out for them: to go through the arguments of each call takes three times as long.
     """
     names = [f"a{place}" for place in range(len(arguments))]
-    words, formats = ["0", "rows", "group"], ["q"] * HEADER
-    for name, argument in _leaves(names, arguments):
-        if isinstance(argument, Tensor):
-            words.append(f"{name}.data_ptr(), *{name}.shape")
-            formats.append("q" * (1 + argument.dim()))
-        elif argument is not None:
-            words.append(name)
-            formats.append("d")
-    source = f"lambda rows, group, {', '.join(names)}: pack({', '.join(words)})"
-    return eval(source, {"pack": struct.Struct("".join(formats)).pack})
+
+    def source(name: str, argument) -> str:
+        return f"{name}.data_ptr(), *{name}.shape" if isinstance(argument, Tensor) else name
+
+    return _packer(names, [(source(*leaf), leaf[1]) for leaf in _leaves(names, arguments)])
+
+
+def _packer(parameters: Sequence[str], words: Iterable[tuple[str, Any]]) -> Callable:
+    """A function `(rows, group, *parameters) → bytes` of these words' sources, each with the argument that it stands for."""
+    words = [(source, argument) for source, argument in words if argument is not None]
+    formats = ("q" * (1 + argument.dim()) if isinstance(argument, Tensor) else "d" for _, argument in words)
+    pack = struct.Struct("q" * HEADER + "".join(formats)).pack
+    sources = ["0", "rows", "group", *(source for source, _ in words)]
+    return eval(f"lambda rows, group, {', '.join(parameters)}: pack({', '.join(sources)})", {"pack": pack})
 
 
 def _leaves(names: Iterable[str], arguments: tuple) -> Iterator[tuple[str, Any]]:
@@ -237,6 +243,12 @@ def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, consta
     except KeyError:
         compiled, packed = _compile(kernel, arguments, constants), _packed(arguments)
         _compiled[kernel, key] = compiled, packed
+    if _recorded and (launches := _recorded.get(threading.get_ident())) is not None:
+        launches.append(Launch(compiled, rows, work, arguments))
+    _launch(compiled, rows, work, packed, arguments)
+
+
+def _launch(compiled: CFunc, rows: int, work: int, packed: Callable, arguments: tuple) -> None:
     threads = 1 if work < WORTH_A_THREAD else min(torch.get_num_threads(), rows, work // WORTH_A_THREAD)
     group = rows if threads <= 1 else ROWS_TOGETHER if rows >= ROWS_TOGETHER * threads else -(-rows // threads)
     block = array("q", packed(rows, group, *arguments))  # alive until the call is over
@@ -245,6 +257,56 @@ def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, consta
         compiled.ctypes(address)
     else:
         _team(compiled, address, threads)
+
+
+# ------------------------------------------------------------------------------------------------------ launched again
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What `over_rows` ran, to be run again with tensors of the same shapes and dtypes elsewhere."""
+
+    compiled: CFunc
+    rows: int
+    work: int
+    arguments: tuple
+
+    def again(self, places: Sequence[Tensor]) -> Callable[..., None] | None:
+        """A function of addresses: those of what is now at these tensors' places; all other arguments remain.
+
+        None where two of them share a place, which could be the place of either.
+        """
+        parameters = {tensor.data_ptr(): f"p{place}" for place, tensor in enumerate(places)}
+        if len(parameters) < len(places):
+            return None
+
+        def source(argument) -> str:
+            if not isinstance(argument, Tensor):
+                return repr(argument)
+            address = argument.data_ptr()
+            return ", ".join([parameters.get(address, str(address)), *map(str, argument.shape)])
+
+        leaves = _leaves(map(str, range(len(self.arguments))), self.arguments)
+        words = [(source(argument), argument) for _, argument in leaves]
+        packed, compiled, rows, work = _packer([*parameters.values()], words), self.compiled, self.rows, self.work
+
+        def launch(*addresses: int) -> None:  # which keeps none of the tensors
+            _launch(compiled, rows, work, packed, addresses)
+
+        return launch
+
+
+_recorded: dict[int, list[Launch]] = {}  # of the threads that ask
+
+
+@contextmanager
+def recorded() -> Iterator[list[Launch]]:
+    """The launches of this thread, as they come."""
+    launches = _recorded[threading.get_ident()] = []
+    try:
+        yield launches
+    finally:
+        del _recorded[threading.get_ident()]
 
 
 _pool: ThreadPoolExecutor | None = None

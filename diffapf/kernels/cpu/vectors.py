@@ -93,6 +93,22 @@ def load(typing, array, n):
     return VECTOR(array, types.intp), generate
 
 
+@intrinsic
+def prefetch(typing, array, n):
+    """Asks memory for array[n], which may be none of the array's elements."""
+
+    def generate(context, builder, signature, arguments):
+        place = _address(context, builder, signature.args[0], *arguments, 1)
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        to_read, nearest, of_data = (ir.Constant(word, number) for number in (0, 3, 1))
+        builder.call(function, [builder.bitcast(place, byte), to_read, nearest, of_data])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), generate
+
+
 @intrinsic(prefer_literal=True)
 def load_first(typing, array, n, count):
     """array[n:n+count], and then zeros; the count is a constant."""
