@@ -18,7 +18,7 @@ from diffapf.filters._rows import REAL, RowFunction, in_forward_mode, shared, to
 from diffapf.filters.control_rate import Timing, coefficient_rows
 from diffapf.kernels import recorded, run
 
-LONGEST = 1 << 15  # samples, from which on the rest of a call is nothing beside the kernel
+LONGEST = 1 << 17  # samples, from which on the rest of a call is nothing beside the kernel
 MOST_KINDS = 1024  # that are kept; the shapes of a program are few
 
 
@@ -38,7 +38,7 @@ class ShortCalls:
             return None
         key = x.shape, a.shape, x.dtype, a.dtype
         kind = self._kinds[key] if key in self._kinds else self._new(key, x, a)
-        if kind is None:
+        if kind is None or kind.is_long:
             return None
         if torch.is_grad_enabled() and (x.requires_grad or a.requires_grad):
             return _Filtered.apply(x, a, kind)
@@ -78,6 +78,7 @@ class _Kind:
 
     def __init__(self, calls: ShortCalls, x: Tensor, rows: Tensor, timing: Timing) -> None:
         self.calls, self.timing = calls, timing
+        self.is_long = False  # whether these calls take several launches
         self._of_x, self._of_a = x.shape, rows.shape
         self._rest = x.new_zeros(x.shape[0], rows.shape[2])
         self._filter: Callable | None = None
@@ -92,6 +93,7 @@ class _Kind:
             inputs = x.view(self._of_x), a.view(self._of_a), self.timing, self._rest
             run(self.calls.name, *inputs, out=(y.view(self._of_x),))
         self._filter = _again(launches, (x, a, y))
+        self.is_long = len(launches) != 1
         return y
 
     def gradients(self, g: Tensor, a: Tensor, y: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
