@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 from collections.abc import Sequence
 
 import torch
@@ -25,6 +26,14 @@ def any_zero(values: Tensor) -> bool:
         return False
     values = unwrapped(values)
     return not values.is_meta and int(values.count_nonzero()) < values.numel()
+
+
+def all_finite(values: Tensor) -> bool:
+    """Whether none of them is infinite or NaN; True while compiling, when nobody knows."""
+    if torch.compiler.is_compiling():
+        return True
+    values = unwrapped(values)
+    return values.is_meta or cmath.isfinite(values.detach().sum().item())
 
 
 def unwrapped(tensor: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import any_zero
+from diffapf.filters._checks import all_finite, any_zero
 from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows, unfilled
 from diffapf.filters.allpole import AllPole
@@ -75,13 +75,18 @@ def lfilter(
     numerator, denominator, timing = transfer_function_rows(b, a, x, hop)
     order = numerator.shape[2] - 1
     initial = state_rows("zi", zi, x, FORMS[form].registers * order)
-    if 0 < order <= LONGEST_FUSED:
+    fused, comes_with_leading = 0 < order <= LONGEST_FUSED, denominator.shape[2] == numerator.shape[2]
+    if comes_with_leading and not fused:
+        check_leading(denominator)
+    if fused:
         y, zf, *_ = DirectForm.apply(to_rows(x), numerator, denominator, initial, timing, form)
+        if comes_with_leading and not all_finite(zf):  # as it is where anything was divided by zero
+            check_leading(denominator)
     elif order == 0:
         y, zf = FIR.apply(to_rows(x), normalised(numerator, denominator)[0], timing), initial
     else:
         y, zf = FORMS[form].composition(to_rows(x), *normalised(numerator, denominator), initial, timing)
-    y = y.reshape(x.shape)
+    y = y if x.dim() == 2 else y.reshape(x.shape)
     return (y, zf.reshape(*x.shape[:-1], initial.shape[1])) if return_zf else y
 
 
@@ -109,7 +114,8 @@ def transfer_function_rows(
 ) -> tuple[Tensor, Tensor, Timing]:
     """b and a as `DirectForm` takes them: `(rows, frames, M+1)` both, or normalised, and a without its leading 1, M.
 
-    A row a sample is left to be normalised by the kernel: nothing of that size is made here.
+    A row a sample is left to be normalised by the kernel, and to be checked by the caller: nothing of that size is made, or
+    read, here.
     """
     (b_rows, b_timing), (a_rows, a_timing) = (
         coefficient_rows(name, value, x, hop if isinstance(value, Tensor) and value.dim() > x.dim() else None)
@@ -118,9 +124,6 @@ def transfer_function_rows(
     for name, rows in (("b", b_rows), ("a", a_rows)):
         if rows.shape[2] == 0:
             raise ValueError(f"{name} needs at least one coefficient, got none")
-    leading = a_rows[..., :1]
-    if any_zero(leading):
-        raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
     if hop is not None and b_timing == a_timing == FIXED:
         raise ValueError("hop is given, but neither b nor a has frames, (..., frames, taps)")
     frames = max(b_rows.shape[1], a_rows.shape[1])
@@ -130,12 +133,19 @@ def transfer_function_rows(
     order = max(b_rows.shape[2], a_rows.shape[2]) - 1
     if timing is None and b_rows.shape == a_rows.shape:
         return b_rows, a_rows, None
+    check_leading(a_rows)
+    leading = a_rows[..., :1]
 
     def filled(rows: Tensor, taps: int) -> Tensor:
         longer = pad(rows, (0, taps - rows.shape[2])) if rows.shape[2] < taps else rows
         return longer.expand(-1, frames, -1)
 
     return filled(b_rows / leading, order + 1), filled(a_rows[..., 1:] / leading, order), timing
+
+
+def check_leading(a: Tensor) -> None:
+    if any_zero(a[..., :1]):
+        raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
 
 
 def normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
@@ -252,6 +262,8 @@ class DirectForm(RowFunction):
     a comes with its leading coefficient, as long as b, or without, the two normalised.
     """
 
+    TAKES_NO_GRADIENT = True  # w, as long as the signal, never has one
+
     @staticmethod
     def forward(x, b, a, zi, timing, form):
         y, zf = unfilled(x), unfilled(zi)
@@ -270,9 +282,11 @@ class DirectForm(RowFunction):
     @staticmethod
     def backward(ctx, g, gzf, *_):
         _, with_b, with_a, _, _, _ = ctx.needs_input_grad
-        b, a = ctx.saved_tensors[1:3]
+        x, b, a, zi, signal = ctx.saved_tensors
+        g = torch.zeros_like(x) if g is None else g
+        gzf = torch.zeros_like(zi) if gzf is None else gzf
         read_b = with_b or (with_a and a.shape[2] == b.shape[2])  # the leading coefficient's gradient needs b's
-        dx, db, da, dzi = DirectFormAdjoint.apply(g, gzf, *ctx.saved_tensors, ctx.timing, ctx.form, read_b, with_a)
+        dx, db, da, dzi = DirectFormAdjoint.apply(g, gzf, x, b, a, zi, signal, ctx.timing, ctx.form, read_b, with_a)
         return dx, db if with_b else None, da if with_a else None, dzi, None, None
 
     @staticmethod
@@ -332,9 +346,10 @@ class DirectFormAdjoint(RowFunction):
 
     @staticmethod
     def forward(g, gzf, x, b, a, zi, signal, timing, form, with_b, with_a):
-        wanted = x, b[:, : None if with_b else 0], a[:, : None if with_a else 0], zi
+        wanted = x, b if with_b else b[:, :0], a if with_a else a[:, :0], zi
         results = tuple(unfilled(like) for like in wanted)
-        x, b, a, zi, signal = (tensor.conj() for tensor in (x, b, a, zi, signal))
+        if x.is_complex():
+            x, b, a, zi, signal = (tensor.conj() for tensor in (x, b, a, zi, signal))
         run(f"{FORMS[form].kernel}_adjoint", g, gzf, x, b, a, timing, zi, signal, out=results)
         return results
 

@@ -4,7 +4,8 @@ What makes them fast, each measured:
 
 - A filter's past lives in a tuple, whose length is a compile-time constant: registers, and unrolled loops, for any order.
 - Eight samples at once, where a recursion can be written so that it waits once for eight (`fixed_allpole.py`,
-  `first_order.py`, `high_order.py`), or all but the recursion is done in vectors (`biquad.py`). Elsewhere four rows advance
+  `first_order.py`, `high_order.py`), or all but the recursion is done in vectors, and that of four rows in vectors of their
+  samples (`biquad.py`; vectors that find no register are aligned, or each is two accesses). Elsewhere four rows advance
   together: a recursion is a chain of dependent operations, and four chains fill the time that one waits.
 - `fastmath={"contract"}` and nothing more: fused multiply-adds; re-association would double the chain and break NaN.
 - The newest output enters a sum last: all else is ready before it.

@@ -1,21 +1,34 @@
-"""Time-varying biquads in the second direct forms, eight samples at once, and their adjoints.
+"""Time-varying biquads in the second direct forms, eight samples of four rows at once, and their adjoints.
 
-All but the recursion is done in vectors: division by a₀, the sums over b, the gradients. The recursion itself is the same
-two products a sample in all of them: coefficients are read at the output's time by "df2" and, backward in time, by the
-adjoint of "tdf2"; at the input's time by "tdf2" and by the adjoint of "df2". Float64 inside.
+All but the recursion is done in vectors of eight samples of a row: division by a₀, the sums over b, the gradients. The
+recursion itself is the same two products a sample in all of them, for which vectors of a sample of each row are made of
+these: coefficients are read at the output's time by "df2" and, backward in time, by the adjoint of "tdf2"; at the input's
+time by "tdf2" and by the adjoint of "df2". Float64 inside.
+
+Few long rows are cut into segments, which are filtered from rest like rows (`segments.py` has the idea). Then each segment's
+beginning is filtered again, from the state that it has, until that state's own response is lost in rounding; where the
+filter remembers for half a segment, all of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numba
 import numpy as np
+import torch
 from numba.extending import overload
+from torch import Tensor
 
+from diffapf.kernels import segments_of
 from diffapf.kernels.cpu.coefficients import rows_of
-from diffapf.kernels.cpu.launch import INLINED, step
-from diffapf.kernels.cpu.tuples import defined
+from diffapf.kernels.cpu.launch import INLINED, jit, named, over_rows, step
+from diffapf.kernels.cpu.tuples import defined, store
 from diffapf.kernels.cpu.vectors import (
     LANES,
+    Vector,
+    align_stack,
     filled,
     in_line,
     joined,
@@ -23,84 +36,82 @@ from diffapf.kernels.cpu.vectors import (
     load,
     load_columns,
     packed,
-    store,
+    rows_of_samples,
+    samples_of,
     store_columns,
     turned,
 )
+from diffapf.kernels.cpu.vectors import store as put
 
 TAPS = 3
+ROWS = 4  # at once
+SEGMENTS_TOGETHER = 8  # of all rows: four for each of two threads
+LONG = 1 << 15  # samples: to cut fewer costs what it gains
+FORGETTING = 64  # samples after which to look whether a state is forgotten: whole vectors
+
+# A direction of time: `delayed(before, now)` are eight samples of a signal as they were one and two samples ago, `newest`
+# the last two of them, `beginning` the eight that end with these two. A recursion goes through the places in `order`.
 
 
-def recursion(drive, a1, a2, past):
-    """w[k] = drive[k] − a1[k] w[k−1] − a2[k] w[k−2] of eight samples, and the last two; `past` are w[−1] and w[−2]."""
+class Direction(NamedTuple):
+    order: list[int]
+    delayed: Callable
+    newest: Callable
+    beginning: Callable
 
 
-@overload(recursion, jit_options=INLINED)
-def _recursion(drive, a1, a2, past):
-    lines = ["w_1, w_2 = past"]
-    for k in range(LANES):
-        before, older = (f"w{k - 1}" if k > 0 else "w_1"), (f"w{k - 2}" if k > 1 else f"w_{2 - k}")
-        lines.append(f"w{k} = (lane(drive, {k}) - lane(a2, {k}) * {older}) - lane(a1, {k}) * {before}")
-    result = f"packed(({', '.join(f'w{k}' for k in range(LANES))})), (w7, w6)"
-    return defined("drive, a1, a2, past", lines, result, lane=lane, packed=packed)
+def _direction(backward: bool) -> Direction:
+    last, before_last = (0, 1) if backward else (LANES - 1, LANES - 2)
+
+    @step
+    def delayed(before, now):
+        if backward:
+            return joined(now, before, 1), joined(now, before, 2)
+        return joined(before, now, 7), joined(before, now, 6)
+
+    @step
+    def newest(vector):
+        return lane(vector, last), lane(vector, before_last)
+
+    @step
+    def beginning(one, two):
+        ending = packed((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, two, one))
+        return turned(ending) if backward else ending
+
+    return Direction([*range(LANES)][:: -1 if backward else 1], delayed, newest, beginning)
 
 
-@step
-def read_at_outputs(drive, b, a, past):
-    """w[n] = drive[n] − Σ aᵢ[n] w[n−i], out[n] = Σ bₖ[n] w[n−k]: (w and its past versions, out, the past after it)."""
-    w, last = recursion(drive, a[0], a[1], past)
-    earlier = packed((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, past[1], past[0]))
-    once, twice = joined(earlier, w, 7), joined(earlier, w, 6)
-    return (w, once, twice), b[0] * w + b[1] * once + b[2] * twice, last
-
-
-@step
-def read_at_inputs(drive, b, a, before):
-    """out[n] = Σ bₖ[n−k] drive[n−k] − Σ aᵢ[n−i] out[n−i]: (out, what the next eight read of these)."""
-    earlier_once, earlier_twice, earlier_a1, earlier_a2, past = before
-    once, twice = b[1] * drive, b[2] * drive
-    known = b[0] * drive + joined(earlier_once, once, 7) + joined(earlier_twice, twice, 6)
-    out, last = recursion(known, joined(earlier_a1, a[0], 7), joined(earlier_a2, a[1], 6), past)
-    return out, (once, twice, a[0], a[1], last)
-
-
-@step
-def from_registers(pending):
-    """What `read_at_inputs` reads of the registers alone."""
-    once = packed((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, pending[0]))
-    twice = packed((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, pending[1]))
-    return once, twice, filled(0.0), filled(0.0), (0.0, 0.0)
+FORWARD, BACKWARD = _direction(backward=False), _direction(backward=True)
 
 
 @step
-def to_registers(before):
-    once, twice, a1, a2, past = before
-    first = (lane(once, 7) + lane(twice, 6) - lane(a2, 6) * past[1]) - lane(a1, 7) * past[0]
-    return first, lane(twice, 7) - lane(a2, 7) * past[0]
+def columns(array, n):
+    """b or a of samples n to n+7."""
+    return load_columns(array, n * TAPS, TAPS)
 
 
 @step
-def normalised(b, a, n):
-    """b and a of samples n to n+7, divided by a₀, and 1/a₀."""
-    b0, b1, b2 = load_columns(b, n * TAPS, TAPS)
-    a0, a1, a2 = load_columns(a, n * TAPS, TAPS)
+def normalised(a, n):
+    """a₁/a₀ and a₂/a₀ of samples n to n+7, and 1/a₀."""
+    a0, a1, a2 = columns(a, n)
     inverse = filled(1.0) / a0
-    return (b0 * inverse, b1 * inverse, b2 * inverse), (a1 * inverse, a2 * inverse), inverse
+    return a1 * inverse, a2 * inverse, inverse
 
 
 @step
-def backward(b, a):
-    return (turned(b[0]), turned(b[1]), turned(b[2])), (turned(a[0]), turned(a[1]))
+def products(b, w):
+    return b[0] * w[0] + b[1] * w[1] + b[2] * w[2]
 
 
 @step
-def write_gradients(gradients, r, n, of_b, of_a, b, a, inverse):
-    """Writes the gradients of b and a at samples n to n+7, of those of the normalised ones."""
-    b0, b1, b2 = of_b[0] * inverse, of_b[1] * inverse, of_b[2] * inverse
-    a1, a2 = of_a[0] * inverse, of_a[1] * inverse
-    leading = filled(0.0) - b0 * b[0] - b1 * b[1] - b2 * b[2] - a1 * a[0] - a2 * a[1]
-    _put(gradients[0], r, n, (b0, b1, b2))
-    _put(gradients[1], r, n, (leading, a1, a2))
+def write_gradients(gradients, r, n, g, of_output, w, loss, past, a):
+    """Writes the gradients of b and a at samples n to n+7: g·w, and loss·past; g and loss are divided by a₀.
+
+    `of_output` is g·Σ bₖ w[n−k], b divided by a₀.
+    """
+    _put(gradients[0], r, n, (g * w[0], g * w[1], g * w[2]))
+    leading = filled(0.0) - of_output - loss * (a[0] * past[0] + a[1] * past[1])
+    _put(gradients[1], r, n, (leading, loss * past[0], loss * past[1]))
 
 
 def _put(array, r, n, columns):
@@ -114,108 +125,419 @@ def _put_typed(array, r, n, columns):
     return lambda array, r, n, columns: store_columns(in_line(array[r]), n * TAPS, columns)
 
 
-@step
-def form_2(x, b, a, y, w, r, registers):
-    past, n = registers, 0
-    while n + LANES <= x.shape[0]:
-        row_b, row_a, _ = normalised(b, a, n)
-        inner, out, past = read_at_outputs(load(x, n), row_b, row_a, past)
-        store(y, n, out)
-        store(w[r], n, inner[0])
-        n += LANES
-    return n, past
+# ------------------------------------------------------------------------------------------------------- the two kinds
+# Of one row: `opened(registers)` → (what of the inputs the first eight need, what of w, w[−1], w[−2]); `closed` its inverse.
+# `left(a1, a2, registers)`: the registers a sample later, of no input.
+
+
+class Kind(NamedTuple):
+    direction: Direction
+    opened: Callable
+    closed: Callable
+    left: Callable
+
+
+def _read_at_outputs(direction: Direction) -> Kind:
+    """w[n] = drive[n] − Σ aᵢ[n] w[n−i], out[n] = Σ bₖ[n] w[n−k]; the registers are the past of w."""
+    beginning = direction.beginning
+
+    @step
+    def opened(registers):
+        return (), beginning(registers[0], registers[1]), registers[0], registers[1]
+
+    @step
+    def closed(inputs, w1, w2):
+        return w1, w2
+
+    @step
+    def left(a1, a2, registers):
+        return -(a2 * registers[1]) - a1 * registers[0], registers[0]
+
+    return Kind(direction, opened, closed, left)
+
+
+def _read_at_inputs(direction: Direction) -> Kind:
+    """out[n] = w[n] = Σ bₖ[n−k] drive[n−k] − Σ aᵢ[n−i] w[n−i]; the registers are what is pending."""
+    newest, beginning = direction.newest, direction.beginning
+
+    @step
+    def opened(registers):
+        nothing = filled(0.0)
+        return (beginning(registers[0], 0.0), beginning(registers[1], 0.0), nothing, nothing), nothing, 0.0, 0.0
+
+    @step
+    def closed(inputs, w1, w2):
+        once, twice, a1, a2 = newest(inputs[0]), newest(inputs[1]), newest(inputs[2]), newest(inputs[3])
+        return (once[0] + twice[1] - a2[1] * w2) - a1[0] * w1, twice[0] - a2[0] * w1
+
+    @step
+    def left(a1, a2, registers):
+        return registers[1] - a1 * registers[0], -(a2 * registers[0])
+
+    return Kind(direction, opened, closed, left)
+
+
+def _drive(direction: Direction) -> Callable:
+    """What drives the recursion that reads at inputs: (known, its a₁, its a₂), and what the next eight need."""
+    delayed = direction.delayed
+
+    @step
+    def drive(x, b, a1, a2, before):
+        once, twice = b[1] * x, b[2] * x
+        known = b[0] * x + delayed(before[0], once)[0] + delayed(before[1], twice)[1]
+        return known, delayed(before[2], a1)[0], delayed(before[3], a2)[1], (once, twice, a1, a2)
+
+    return drive
+
+
+# ------------------------------------------------------------------------------------------------------------ the forms
+# `row(arrays, r)` is what there is of a row; `begun(row, n, inputs)` → (the drive, a₁ and a₂ of its eight samples from n on,
+# what the next eight need of the inputs, what is kept), and `done(row, n, w, before, kept)` writes what comes of them.
+
+
+class Form(NamedTuple):
+    kind: Kind
+    row: Callable
+    begun: Callable
+    done: Callable
+
+
+def _form_2() -> Form:
+    kind = _read_at_outputs(FORWARD)
+    delayed = kind.direction.delayed
+
+    @step
+    def row(arrays, r):
+        x, b, a, _, y, w = arrays
+        return x[r], rows_of(b, r), rows_of(a, r), y[r], w[r]
+
+    @step
+    def begun(row, n, inputs):
+        a1, a2, inverse = normalised(row[2], n)
+        return load(row[0], n), a1, a2, inputs, inverse
+
+    @step
+    def done(row, n, w, before, inverse):
+        once, twice = delayed(before, w)
+        put(row[3], n, inverse * products(columns(row[1], n), (w, once, twice)))
+        put(row[4], n, w)
+
+    return Form(kind, row, begun, done)
+
+
+def _transposed_form_2() -> Form:
+    kind = _read_at_inputs(FORWARD)
+    drive = _drive(kind.direction)
+
+    @step
+    def row(arrays, r):
+        x, b, a, _, y, _ = arrays
+        return x[r], rows_of(b, r), rows_of(a, r), y[r]
+
+    @step
+    def begun(row, n, inputs):
+        a1, a2, inverse = normalised(row[2], n)
+        known, a1, a2, inputs = drive(load(row[0], n) * inverse, columns(row[1], n), a1, a2, inputs)
+        return known, a1, a2, inputs, ()
+
+    @step
+    def done(row, n, w, before, kept):
+        put(row[3], n, w)
+
+    return Form(kind, row, begun, done)
 
 
 @step
-def transposed_form_2(x, b, a, y, w, r, registers):
-    before, n = from_registers(registers), 0
-    while n + LANES <= x.shape[0]:
-        row_b, row_a, _ = normalised(b, a, n)
-        out, before = read_at_inputs(load(x, n), row_b, row_a, before)
-        store(y, n, out)
-        n += LANES
-    return n, to_registers(before)
+def _row_of_adjoint(arrays, r):
+    g, x, b, a, _, _, signal, dx, db, da = arrays
+    return g[r], x[r], rows_of(b, r), rows_of(a, r), signal[r], dx[r], (db, da), r
+
+
+def _form_2_adjoint() -> Form:
+    kind = _read_at_inputs(BACKWARD)
+    drive, delayed = _drive(kind.direction), FORWARD.delayed
+
+    @step
+    def begun(row, n, inputs):
+        a1, a2, inverse = normalised(row[3], n)
+        g, b = load(row[0], n) * inverse, columns(row[2], n)
+        known, a1_before, a2_before, inputs = drive(g, b, a1, a2, inputs)
+        return known, a1_before, a2_before, inputs, (g, b, a1, a2, inverse)
+
+    @step
+    def done(row, n, out, before, kept):
+        g, b, a1, a2, inverse = kept
+        w = load(row[4], n)
+        once, twice = delayed(load(row[4], n - LANES), w)
+        put(row[5], n, out)
+        of_output, loss = g * inverse * products(b, (w, once, twice)), (filled(0.0) - out) * inverse
+        write_gradients(row[6], row[7], n, g, of_output, (w, once, twice), loss, (once, twice), (a1, a2))
+
+    return Form(kind, _row_of_adjoint, begun, done)
+
+
+def _transposed_form_2_adjoint() -> Form:
+    kind = _read_at_outputs(BACKWARD)
+    delayed = kind.direction.delayed
+
+    @step
+    def begun(row, n, inputs):
+        a1, a2, inverse = normalised(row[3], n)
+        return load(row[0], n), a1, a2, inputs, (a1, a2, inverse)
+
+    @step
+    def done(row, n, w, before, kept):
+        a1, a2, inverse = kept
+        once, twice = delayed(before, w)
+        x, loss = load(row[1], n) * inverse, (filled(0.0) - load(row[4], n)) * inverse
+        out = inverse * products(columns(row[2], n), (w, once, twice))
+        put(row[5], n, out)
+        write_gradients(row[6], row[7], n, x, x * out, (w, once, twice), loss, (once, twice), (a1, a2))
+
+    return Form(kind, _row_of_adjoint, begun, done)
+
+
+form_2, transposed_form_2 = _form_2(), _transposed_form_2()
+form_2_adjoint, transposed_form_2_adjoint = _form_2_adjoint(), _transposed_form_2_adjoint()
+
+# ---------------------------------------------------------------------------------------------------- one row, or four
+
+
+def together(numbers):
+    """One number for each row: the vector of them, or of one row the number."""
+
+
+@overload(together, jit_options=INLINED)
+def _together(numbers):
+    return (lambda numbers: numbers[0]) if len(numbers) == 1 else (lambda numbers: packed(numbers))
+
+
+def number_of(numbers, row):
+    """That of one row, a constant."""
+
+
+@overload(number_of, jit_options=INLINED, prefer_literal=True)
+def _number_of(numbers, row):
+    at = row.literal_value
+    return (lambda numbers, row: lane(numbers, at)) if isinstance(numbers, Vector) else (lambda numbers, row: numbers)
+
+
+def _through(form: Form) -> Callable:
+    """`through(rows, places, count, registers)`: as many vectors of each row, the first at its place → the registers."""
+    kind, order = form.kind, form.kind.direction.order
+    shift = LANES if order[0] == 0 else -LANES
+
+    def recursion(drive, a1, a2, w1, w2):
+        """w[k] = drive[k] − a1[k] w[k−1] − a2[k] w[k−2] of eight samples: (w of each row, the last one, the one before)."""
+
+    @overload(recursion, jit_options=INLINED)
+    def _recursion(drive, a1, a2, w1, w2):
+        lines, newest, older = [], "w1", "w2"
+        for k in order:
+            lines.append(f"s{k} = (drive[{k}] - a2[{k}] * {older}) - a1[{k}] * {newest}")
+            newest, older = f"s{k}", newest
+        result = f"rows_of_samples(({', '.join(f's{k}' for k in range(LANES))})), {newest}, {older}"
+        return defined("drive, a1, a2, w1, w2", lines, result, rows_of_samples=rows_of_samples)
+
+    def opened(registers):
+        """The state of all rows, of each one's registers."""
+
+    @overload(opened, jit_options=INLINED)
+    def _opened(registers):
+        rows = range(len(registers))
+        lines = [f"r{k} = opened(registers[{k}])" for k in rows]
+        inputs, before, w1, w2 = (_tuple(f"r{k}[{part}]" for k in rows) for part in range(4))
+        result = f"{inputs}, {before}, of({w1}), of({w2})"
+        return defined("registers", lines, result, opened=kind.opened, of=together)
+
+    def closed(inputs, w1, w2):
+        """Each row's registers."""
+
+    @overload(closed, jit_options=INLINED)
+    def _closed(inputs, w1, w2):
+        each = (f"closed(inputs[{k}], of(w1, {k}), of(w2, {k}))" for k in range(len(inputs)))
+        return defined("inputs, w1, w2", (), _tuple(each), closed=kind.closed, of=number_of)
+
+    def begun(rows, places, offset, inputs):
+        """(the drive, a₁ and a₂ of eight samples, what the next eight need of the inputs, what is kept) of all rows."""
+
+    @overload(begun, jit_options=INLINED)
+    def _begun(rows, places, offset, inputs):
+        every = range(len(rows))
+        lines = [f"r{k} = begun(rows[{k}], places[{k}] + offset, inputs[{k}])" for k in every]
+        parts = [_tuple(f"r{k}[{part}]" for k in every) for part in range(5)]
+        result = ", ".join([*(f"samples_of({part})" for part in parts[:3]), *parts[3:]])
+        return defined("rows, places, offset, inputs", lines, result, begun=form.begun, samples_of=samples_of)
+
+    def done(rows, places, offset, w, before, kept):
+        """Writes what comes of eight samples of each row."""
+
+    @overload(done, jit_options=INLINED)
+    def _done(rows, places, offset, w, before, kept):
+        each = "done(rows[{k}], places[{k}] + offset, w[{k}], before[{k}], kept[{k}])"
+        lines = [each.format(k=k) for k in range(len(rows))]
+        return defined("rows, places, offset, w, before, kept", lines, "None", done=form.done)
+
+    @jit
+    def through(rows, places, count, registers):
+        align_stack()
+        inputs, before, w1, w2 = opened(registers)
+        if count == 0:
+            return registers
+        drive, a1, a2, inputs, kept = begun(rows, places, 0, inputs)
+        for i in range(count):  # the next eight samples are begun while the recursion waits for itself
+            later = begun(rows, places, min(i + 1, count - 1) * shift, inputs)
+            w, w1, w2 = recursion(drive, a1, a2, w1, w2)
+            done(rows, places, i * shift, w, before, kept)
+            before = w
+            drive, a1, a2, inputs, kept = later
+        return closed(inputs, w1, w2)
+
+    return through
+
+
+def _tuple(elements) -> str:
+    return f"({''.join(f'{element}, ' for element in elements)})"
+
+
+# --------------------------------------------------------------------------------------------------------- the kernels
 
 
 @step
-def form_2_adjoint(g, x, b, a, w, dx, gradients, r, registers):
-    before, n = from_registers(registers), g.shape[0]
-    while n - LANES >= TAPS - 1:  # the first samples read what is before the signal
-        n -= LANES
-        now = load(g, n)
-        row_b, row_a, inverse = normalised(b, a, n)
-        turned_b, turned_a = backward(row_b, row_a)
-        out, before = read_at_inputs(turned(now), turned_b, turned_a, before)
-        out = turned(out)
-        store(dx, n, out)
-        once, twice, loss = load(w, n - 1), load(w, n - 2), filled(0.0) - out
-        of_b, of_a = (now * load(w, n), now * once, now * twice), (loss * once, loss * twice)
-        write_gradients(gradients, r, n, of_b, of_a, row_b, row_a, inverse)
-    return n, to_registers(before)
+def segment_at(unit, segments, time):
+    """A unit's row, its first sample and the first one after. The last segment of a row takes what is left over."""
+    row, index = unit // segments, unit % segments
+    length = time // segments // LANES * LANES
+    return row, index * length, time if index == segments - 1 else (index + 1) * length
 
 
-@step
-def transposed_form_2_adjoint(g, x, b, a, y, dx, gradients, r, registers):
-    later, n = registers, g.shape[0]
-    while n - LANES >= TAPS - 1:
-        n -= LANES
-        row_b, row_a, inverse = normalised(b, a, n)
-        turned_b, turned_a = backward(row_b, row_a)
-        inner, out, later = read_at_outputs(turned(load(g, n)), turned_b, turned_a, later)
-        store(dx, n, turned(out))
-        now, once, twice = turned(inner[0]), turned(inner[1]), turned(inner[2])
-        source, loss = load(x, n), filled(0.0) - load(y, n)
-        of_b, of_a = (source * now, source * once, source * twice), (loss * once, loss * twice)
-        write_gradients(gradients, r, n, of_b, of_a, row_b, row_a, inverse)
-    return n, later
+def biquads(name: str, form: Form, samples: Callable) -> Callable:
+    """`launch(arrays, given, left, work, key, sizes)`: a form, from the registers `given` to those that are `left`.
 
+    `samples(arrays, row, begin, end, registers, sizes)` filters what is no whole vector, and returns the registers.
+    """
+    through, row_of, decayed, backward = _through(form), form.row, form.kind.left, form.kind.direction is BACKWARD
+    of_a = 3 if backward else 2  # the place of a row's a
+    margin = LANES if backward else 0  # samples at a row's beginning which read what is before the signal
 
-# What the kernels of all orders and layouts begin with, where theirs is a moving biquad: `sizes` are the taps of b, of a and
-# the registers, which the compiler knows.
+    @step
+    def whole(begin, end):
+        """How many vectors there are in a segment."""
+        return max(end - max(begin, margin), 0) // LANES
 
+    @step
+    def registers_at(array, row):
+        return np.float64(array[row, 0]), np.float64(array[row, 1])
 
-def vectors_of(form):
-    """`begin(x, b, a, timing, r, y, w, registers, sizes)` → (the samples done of row r, the registers after them)."""
+    @step
+    def is_first(begin, end, time):
+        return end == time if backward else begin == 0
 
-    def begin(x, b, a, timing, r, y, w, registers, sizes):
-        """None of them, unless there are vectors for this form."""
+    @step
+    def is_last(begin, end, time):
+        return begin == 0 if backward else end == time
 
-    @overload(begin)
-    def _begin(x, b, a, timing, r, y, w, registers, sizes):
-        if form is None or not _is_moving_biquad(x, timing, sizes):
-            return lambda x, b, a, timing, r, y, w, registers, sizes: (0, registers)
+    @step
+    def place(begin, end, count):
+        """Where the vector after so many begins."""
+        return end - LANES * (count + 1) if backward else begin + LANES * count
 
-        def vectors(x, b, a, timing, r, y, w, registers, sizes):
-            given = np.float64(registers[0]), np.float64(registers[1])
-            done, left = form(x[r], rows_of(b, r), rows_of(a, r), y[r], w, r, given)
-            return done, (x.dtype.type(left[0]), x.dtype.type(left[1]))
+    @jit
+    def rest_of(arrays, row, begin, end, count, registers, sizes):
+        """A segment without its first vectors, as many as `count`."""
+        more = whole(begin, end) - count
+        registers = through((row_of(arrays, row),), (place(begin, end, count),), more, (registers,))[0]
+        first, last = (begin, end - LANES * (count + more)) if backward else (begin + LANES * (count + more), end)
+        if first < last:
+            kind = arrays[0].dtype.type
+            own = kind(registers[0]), kind(registers[1])
+            own = samples(arrays, row, first, last, own, sizes)
+            registers = np.float64(own[0]), np.float64(own[1])
+        return registers
 
-        return vectors
+    def four_together(units, arrays, after, segments):
+        """Filters four segments from the registers in `after`, as many vectors as all of them have: how many."""
 
-    return begin
+    @overload(four_together, jit_options=INLINED)
+    def _four_together(units, arrays, after, segments):
+        every, lines = range(ROWS), ["time = arrays[0].shape[1]"]
+        lines += [f"r{k}, begin{k}, end{k} = segment_at(units[{k}], segments, time)" for k in every]
+        lines.append(f"count = min({_tuple(f'whole(begin{k}, end{k})' for k in every)})")
+        rows, places, registers = (
+            _tuple(each.format(k=k) for k in every)
+            for each in ("row_of(arrays, r{k})", "place(begin{k}, end{k}, 0)", "registers_at(after, units[{k}])")
+        )
+        lines.append(f"left = through({rows}, {places}, count, {registers})")
+        lines += [f"store(after, units[{k}], left[{k}])" for k in every]
+        names = {"whole": whole, "row_of": row_of, "place": place, "through": through, "registers_at": registers_at}
+        names |= {"segment_at": segment_at, "store": store}
+        return defined("units, arrays, after, segments", lines, "count", **names)
 
+    @jit
+    def from_rest(first, last, arrays, given, left, segments, after, sizes):
+        count, time = int(segments), arrays[0].shape[1]
+        for unit in range(first, last):
+            row, begin, end = segment_at(unit, count, time)
+            store(after, unit, registers_at(given, row) if is_first(begin, end, time) else (0.0, 0.0))
+        for unit in range(first, last, ROWS):
+            following, done = min(unit + ROWS, last), 0
+            if unit + 1 < last:
+                units = unit, unit + 1, min(unit + 2, last - 1), min(unit + 3, last - 1)
+                done = four_together(units, arrays, after, count)
+            for each in range(unit, following):
+                row, begin, end = segment_at(each, count, time)
+                registers = rest_of(arrays, row, begin, end, done, registers_at(after, each), sizes)
+                store(after, each, registers)
+                if is_last(begin, end, time):
+                    store(left, row, registers)
 
-def vectors_of_adjoint(form):
-    """`begin(g, x, b, a, timing, r, signal, dx, db, da, registers, sizes)` → (how many are left, the registers there)."""
+    @jit
+    def after_response(a, n, count, registers):
+        """What of the registers is left after so many samples."""
+        for i in range(count):
+            at = (n - 1 - i if backward else n + i) * TAPS
+            inverse = 1.0 / np.float64(a[at])
+            registers = decayed(a[at + 1] * inverse, a[at + 2] * inverse, registers)
+        return registers
 
-    def begin(g, x, b, a, timing, r, signal, dx, db, da, registers, sizes):
-        """All of them, unless there are vectors for this form."""
+    @jit
+    def mended(arrays, row, begin, end, registers, after, unit, sizes):
+        """Filters a segment again, from these registers, as far as they are remembered."""
+        smallest = 2.0**-32 if arrays[0].itemsize == 4 else 2.0**-54
+        response, done, filtered = registers, 0, row_of(arrays, row)
+        whole_vectors = whole(begin, end)
+        while done < whole_vectors and 2 * LANES * done < end - begin:
+            size = max(abs(registers[0]), abs(registers[1]))
+            if abs(response[0]) <= smallest * size and abs(response[1]) <= smallest * size and size < np.inf:
+                return
+            count = min(FORGETTING // LANES, whole_vectors - done)
+            at = end - LANES * done if backward else begin + LANES * done
+            response = after_response(filtered[of_a], at, LANES * count, response)
+            registers = through((filtered,), (place(begin, end, done),), count, (registers,))[0]
+            done += count
+        store(after, unit, rest_of(arrays, row, begin, end, done, registers, sizes))
 
-    @overload(begin)
-    def _begin(g, x, b, a, timing, r, signal, dx, db, da, registers, sizes):
-        if form is None or not _is_moving_biquad(g, timing, sizes):
-            return lambda g, x, b, a, timing, r, signal, dx, db, da, registers, sizes: (g.shape[1], registers)
+    @jit
+    def carried_on(first, last, arrays, given, left, segments, after, sizes):
+        count, time = int(segments), arrays[0].shape[1]
+        for r in range(first, last):
+            for index in range(1, count):
+                unit = r * count + (count - 1 - index if backward else index)
+                before = registers_at(after, unit + 1 if backward else unit - 1)
+                _, begin, end = segment_at(unit, count, time)
+                mended(arrays, r, begin, end, before, after, unit, sizes)
+            store(left, r, registers_at(after, r * count if backward else r * count + count - 1))
 
-        def vectors(g, x, b, a, timing, r, signal, dx, db, da, registers, sizes):
-            given = np.float64(registers[0]), np.float64(registers[1])
-            left, rest = form(g[r], x[r], rows_of(b, r), rows_of(a, r), signal[r], dx[r], (db, da), r, given)
-            return left, (g.dtype.type(rest[0]), g.dtype.type(rest[1]))
+    named(from_rest, f"{name}_in_segments")
+    named(carried_on, f"{name}_carried_on")
 
-        return vectors
+    def launch(arrays: tuple, given: Tensor, left: Tensor, work: int, key: tuple, sizes: tuple) -> None:
+        rows, time = arrays[0].shape
+        segments = segments_of(rows, time, SEGMENTS_TOGETHER) if rows * time >= LONG else 1
+        after = torch.empty(rows * segments, TAPS - 1, dtype=torch.float64)
+        arguments = arrays, given, left, segments, after
+        over_rows(from_rest, rows * segments, work, arguments, key, (sizes,))
+        if segments > 1:
+            over_rows(carried_on, rows, 0, arguments, key, (sizes,))
 
-    return begin
-
-
-def _is_moving_biquad(signal, timing, sizes) -> bool:
-    real = isinstance(signal.dtype, numba.types.Float)
-    return real and isinstance(timing, numba.types.NoneType) and [len(taps) for taps in sizes] == [TAPS, TAPS, TAPS - 1]
+    return launch

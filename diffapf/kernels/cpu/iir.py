@@ -15,7 +15,6 @@ from torch import Tensor
 
 from diffapf.kernels import segments_of
 from diffapf.kernels.cpu import biquad
-from diffapf.kernels.cpu.biquad import vectors_of, vectors_of_adjoint
 from diffapf.kernels.cpu.coefficients import held, layout, row_at, stretch, stretch_before, weight
 from diffapf.kernels.cpu.gradients import add_sums, collected, sums_like, sums_of_stretch, write_sums
 from diffapf.kernels.cpu.launch import INLINED, inline, jit, named, over_rows
@@ -186,28 +185,35 @@ def _settled_typed(state):
     return lambda state: state[0] + _settled(state[1:])
 
 
-def _forward(name: str, step: Callable, opened: Callable, in_vectors: Callable | None) -> Callable:
-    whole_vectors = vectors_of(in_vectors)
+def _samples(step: Callable, opened: Callable) -> Callable:
+    """Samples begin to end of a row, from its registers: the registers after them."""
 
     @jit
-    def kernel(first, last, x, b, a, timing, zi, y, zf, w, taps_b, taps_a, count, registers):
-        frames, time = a.shape[1], x.shape[1]
+    def samples(arrays, r, begin, end, registers, sizes):
+        x, b, a, timing, y, w = arrays
+        taps_b, taps_a, count, _ = sizes
+        frames, n, state = a.shape[1], begin, opened(_parts(registers, count))
+        while n < end:
+            frame, until, at, slope = stretch(timing, frames, n, end)
+            kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
+            for i in range(n, until):
+                between = weight(timing, x.dtype.type, at, slope, i - n)
+                row_b, row_a = row_at(b, r, kept_b, between, i, taps_b), row_at(a, r, kept_a, between, i, taps_a)
+                row_b, row_a, _ = _normalised(row_b, row_a)
+                out, inner, state = step(x[r, np.uintp(i)], row_b, row_a, state)
+                y[r, np.uintp(i)] = out
+                _keep(w, r, i, inner)
+            n = until
+        return _settled(state)
+
+    return samples
+
+
+def _by_row(name: str, samples: Callable) -> Callable:
+    @jit
+    def kernel(first, last, arrays, given, left, sizes):
         for r in range(first, last):
-            before = loaded(zi, (r,), 0, registers)
-            n, before = whole_vectors(x, b, a, timing, r, y, w, before, (taps_b, taps_a, registers))
-            state = opened(_parts(before, count))
-            while n < time:
-                frame, end, at, slope = stretch(timing, frames, n, time)
-                kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
-                for i in range(n, end):
-                    between = weight(timing, x.dtype.type, at, slope, i - n)
-                    row_b, row_a = row_at(b, r, kept_b, between, i, taps_b), row_at(a, r, kept_a, between, i, taps_a)
-                    row_b, row_a, _ = _normalised(row_b, row_a)
-                    out, inner, state = step(x[r, np.uintp(i)], row_b, row_a, state)
-                    y[r, np.uintp(i)] = out
-                    _keep(w, r, i, inner)
-                n = end
-            store(zf, r, _settled(state))
+            store(left, r, samples(arrays, r, 0, arrays[0].shape[1], loaded(given, (r,), 0, sizes[3]), sizes))
 
     return named(kernel, name)
 
@@ -331,36 +337,35 @@ def _transposed_form_2_adjoint(g, n, x, y, zi, r, b, a, state):
     return dx, db, da, (pushed(gradient, later),)
 
 
-def _adjoint(name: str, step: Callable, opened: Callable, in_vectors: Callable | None) -> Callable:
-    whole_vectors = vectors_of_adjoint(in_vectors)
+def _samples_of_adjoint(step: Callable, opened: Callable) -> Callable:
+    """Samples end to begin of a row, from the gradient of its registers: that of the registers before them."""
 
     @jit
-    def kernel(first, last, g, gzf, x, b, a, timing, zi, signal, dx, db, da, dzi, taps_b, taps_a, count, registers):
-        frames = a.shape[1]
-        for r in range(first, last):
-            after = loaded(gzf, (r,), 0, registers)
-            n, after = whole_vectors(g, x, b, a, timing, r, signal, dx, db, da, after, (taps_b, taps_a, registers))
-            state = opened(_parts(after, count))
-            while n > 0:
-                frame, begin, at, slope = stretch_before(timing, frames, n)
-                kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
-                sums_b, sums_a = sums_of_stretch(timing, taps_b, g), sums_of_stretch(timing, taps_a, g)
-                for i in range(n - 1, begin - 1, -1):
-                    between = weight(timing, g.dtype.type, at, slope, i - begin)
-                    row_b, row_a = row_at(b, r, kept_b, between, i, taps_b), row_at(a, r, kept_a, between, i, taps_a)
-                    row_b, row_a, inverse = _normalised(row_b, row_a)
-                    now, of_b, of_a, state = step(g[r, np.uintp(i)], i, x, signal, zi, r, row_b, row_a, state)
-                    of_b, of_a = _denormalised(of_b, of_a, row_b, row_a, inverse)
-                    dx[r, np.uintp(i)] = now
-                    since = g.dtype.type(i - begin)
-                    sums_b = collected(sums_b, of_b, db, r, i, since)
-                    sums_a = collected(sums_a, of_a, da, r, i, since)
-                add_sums(sums_b, db, r, frame, at, slope)
-                add_sums(sums_a, da, r, frame, at, slope)
-                n = begin
-            store(dzi, r, _settled(state))
+    def samples(arrays, r, begin, end, registers, sizes):
+        g, x, b, a, timing, zi, signal, dx, db, da = arrays
+        taps_b, taps_a, count, _ = sizes
+        frames, n, state = a.shape[1], end, opened(_parts(registers, count))
+        while n > begin:
+            frame, since, at, slope = stretch_before(timing, frames, n)
+            since = max(since, begin)
+            kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
+            sums_b, sums_a = sums_of_stretch(timing, taps_b, g), sums_of_stretch(timing, taps_a, g)
+            for i in range(n - 1, since - 1, -1):
+                between = weight(timing, g.dtype.type, at, slope, i - since)
+                row_b, row_a = row_at(b, r, kept_b, between, i, taps_b), row_at(a, r, kept_a, between, i, taps_a)
+                row_b, row_a, inverse = _normalised(row_b, row_a)
+                now, of_b, of_a, state = step(g[r, np.uintp(i)], i, x, signal, zi, r, row_b, row_a, state)
+                of_b, of_a = _denormalised(of_b, of_a, row_b, row_a, inverse)
+                dx[r, np.uintp(i)] = now
+                distance = g.dtype.type(i - since)
+                sums_b = collected(sums_b, of_b, db, r, i, distance)
+                sums_a = collected(sums_a, of_a, da, r, i, distance)
+            add_sums(sums_b, db, r, frame, at, slope)
+            add_sums(sums_a, da, r, frame, at, slope)
+            n = since
+        return _settled(state)
 
-    return named(kernel, name)
+    return samples
 
 
 def _adjoint_in_segments(name: str, step: Callable, opened: Callable) -> Callable:
@@ -400,25 +405,36 @@ def _cut_in_time(x: Tensor, timing) -> bool:
     return x.shape[1] >= LONG and segments_of(*x.shape) > 1
 
 
-def _forward_launcher(name: str, step: Callable, opened: Callable, in_vectors: Callable | None = None) -> Callable:
-    kernel, cut = _forward(name, step, opened, in_vectors), _forward_in_segments(name, step, opened)
+def _is_moving_biquad(x: Tensor, b: Tensor, a: Tensor, timing) -> bool:
+    return timing is None and not x.is_complex() and b.shape[2] == a.shape[2] == biquad.TAPS
+
+
+def _forward_launcher(name: str, step: Callable, opened: Callable, in_vectors: biquad.Form | None = None) -> Callable:
+    samples, cut = _samples(step, opened), _forward_in_segments(name, step, opened)
+    kernel = _by_row(name, samples)
+    moving_biquad = biquad.biquads(name, in_vectors, samples) if in_vectors else None
 
     def launch(
         x: Tensor, b: Tensor, a: Tensor, timing, zi: Tensor, y: Tensor, zf: Tensor, w: Tensor | None = None
     ) -> None:
         order, timing, sizes = b.shape[2] - 1, layout(a, timing), _sizes(b, a, zi)
         work, key = 2 * x.numel() * order, (x.dtype, type(timing), order, a.shape[2])
-        if _cut_in_time(x, timing):
+        arrays = x, b, a, timing, y, w
+        if moving_biquad and _is_moving_biquad(x, b, a, timing):
+            moving_biquad(arrays, zi, zf, work, key, sizes)
+        elif _cut_in_time(x, timing):
             results = (None, b, a, timing, y, w, *sizes[:3])
             zf.copy_(cut((x, *results[1:]), results, x.shape[1], zi, (), work, key)[:, -1])
         else:
-            over_rows(kernel, x.shape[0], work, (x, b, a, timing, zi, y, zf, w), key, sizes)
+            over_rows(kernel, x.shape[0], work, (arrays, zi, zf), key, (sizes,))
 
     return launch
 
 
-def _adjoint_launcher(name: str, step: Callable, opened: Callable, in_vectors: Callable | None = None) -> Callable:
-    kernel, cut = _adjoint(name, step, opened, in_vectors), _adjoint_in_segments(name, step, opened)
+def _adjoint_launcher(name: str, step: Callable, opened: Callable, in_vectors: biquad.Form | None = None) -> Callable:
+    samples, cut = _samples_of_adjoint(step, opened), _adjoint_in_segments(name, step, opened)
+    kernel = _by_row(name, samples)
+    moving_biquad = biquad.biquads(name, in_vectors, samples) if in_vectors else None
 
     def launch(
         g: Tensor,
@@ -439,9 +455,14 @@ def _adjoint_launcher(name: str, step: Callable, opened: Callable, in_vectors: C
             4 * g.numel() * order,
             (g.dtype, type(timing), order, a.shape[2], *(each.shape[1] == 0 for each in (db, da))),
         )
-        if not _cut_in_time(g, timing):
+        biquads = moving_biquad if _is_moving_biquad(g, b, a, timing) else None
+        if biquads or not _cut_in_time(g, timing):
             totals = sums_like(db, timing), sums_like(da, timing)
-            over_rows(kernel, g.shape[0], work, (g, gzf, x, b, a, timing, zi, signal, dx, *totals, dzi), key, sizes)
+            arrays = (g, x, b, a, timing, zi, signal, dx, *totals)
+            if biquads:
+                biquads(arrays, gzf, dzi, work, key, sizes)
+            else:
+                over_rows(kernel, g.shape[0], work, (arrays, gzf, dzi), key, (sizes,))
             for gradient, total in zip((db, da), totals, strict=True):
                 write_sums(total, gradient)
             return

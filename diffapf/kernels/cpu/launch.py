@@ -56,7 +56,13 @@ NUMBA_TYPE = {
 }
 
 
-OPTIONS = {"_nrt": False, "error_model": "numpy", "fastmath": {"contract"}}
+OPTIONS = {
+    "_nrt": False,
+    "error_model": "numpy",
+    "fastmath": {"contract"},
+    "no_cpython_wrapper": True,  # nobody calls a kernel from Python: a third of the time that a compilation takes
+    "no_cfunc_wrapper": True,
+}
 INLINED: Any = OPTIONS | {
     "forceinline": True
 }  # by LLVM, which keeps a tuple's elements in registers across what it inlines

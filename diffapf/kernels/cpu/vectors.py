@@ -26,17 +26,23 @@ DOUBLES = ir.VectorType(ir.DoubleType(), LANES)
 
 
 class Vector(types.Type):
-    def __init__(self):
-        super().__init__(name="Vector")
+    def __init__(self, lanes):
+        super().__init__(name=f"Vector({lanes})")
+        self.lanes = lanes
+
+    @property
+    def in_llvm(self):
+        return ir.VectorType(ir.DoubleType(), self.lanes)
 
 
-VECTOR = Vector()
+VECTOR = Vector(LANES)
+FOUR = Vector(4)  # a sample of each of four rows
 
 
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
-        super().__init__(manager, kind, DOUBLES)
+        super().__init__(manager, kind, kind.in_llvm)
 
 
 @intrinsic
@@ -143,7 +149,7 @@ def store_first(typing, array, n, vector, count):
 
 @intrinsic(prefer_literal=True)
 def load_columns(typing, array, n, count):
-    """array[n:n+8·count] as the columns of eight rows of `count`, a constant: a tuple of vectors."""
+    """array[n:n+8·count] as the columns of eight rows of `count`, an odd constant: a tuple of vectors."""
     columns = count.literal_value
     kind = types.UniTuple(VECTOR, columns)
 
@@ -153,8 +159,7 @@ def load_columns(typing, array, n, count):
             _load(context, builder, signature.args[0], array, _plus(builder, n, LANES * part), LANES)
             for part in range(columns)
         ]
-        places = [[divmod(row * columns + column, LANES) for row in range(LANES)] for column in range(columns)]
-        return context.make_tuple(builder, kind, [_picked(builder, parts, each) for each in places])
+        return context.make_tuple(builder, kind, [_column(builder, parts, column) for column in range(columns)])
 
     return kind(array, types.intp, count), generate
 
@@ -178,6 +183,19 @@ def store_columns(typing, array, n, vectors):
 
 def _plus(builder, n, offset):
     return builder.add(n, ir.Constant(n.type, offset))
+
+
+def _column(builder, parts, column):
+    """Every so many-th element of the vectors. Of an odd number of vectors no two lie at the same place of theirs: so they
+    are picked where they are, which takes half the time of moving them, and then put in order.
+    """
+    places = [divmod(row * len(parts) + column, LANES) for row in range(LANES)]
+    part_at, picked = {place: part for part, place in places}, parts[0]
+    for index in range(1, len(parts)):
+        picked = builder.shuffle_vector(
+            picked, parts[index], _places([LANES + at if part_at[at] == index else at for at in range(LANES)])
+        )
+    return builder.shuffle_vector(picked, picked, _places([place for _, place in places]))
 
 
 def _picked(builder, parts, elements):
@@ -212,6 +230,21 @@ def _places(places):
 
 
 @intrinsic
+def align_stack(typing):
+    """Puts vectors that find no register where each is within a line of the cache: LLVM does so for variables, of which this
+    is one, but not for what it puts there itself.
+    """
+
+    def generate(context, builder, signature, arguments):
+        place = cgutils.alloca_once(builder, DOUBLES)
+        place.align = LANES * 8
+        builder.asm(ir.FunctionType(ir.VoidType(), [place.type]), "", "r", [place], side_effect=True)
+        return context.get_dummy_value()
+
+    return types.none(), generate
+
+
+@intrinsic
 def unknown(typing, value):
     """The number, but the compiler does not know which: a zero it knew it would shift into a vector by `vexpandpd`, which
     some processors take twenty cycles for.
@@ -235,7 +268,7 @@ def lane(typing, vector, place):
     def generate(context, builder, signature, arguments):
         return builder.extract_element(arguments[0], ir.Constant(ir.IntType(32), at))
 
-    return types.float64(VECTOR, place), generate
+    return types.float64(vector, place), generate
 
 
 @intrinsic(prefer_literal=True)
@@ -266,11 +299,11 @@ def _elementwise(operation, instruction):
         def generate(context, builder, signature, arguments):
             return getattr(builder, instruction)(*arguments, flags=("contract",))
 
-        return VECTOR(VECTOR, VECTOR), generate
+        return left(left, right), generate
 
     @overload(operation, jit_options=INLINED)
     def _operation(left, right):
-        if isinstance(left, Vector) and isinstance(right, Vector):
+        if isinstance(left, Vector) and left == right:
             return lambda left, right: of_vectors(left, right)
         return None
 
@@ -305,16 +338,72 @@ def turned(typing, vector):
 
 @intrinsic
 def packed(typing, values):
-    """The vector of eight numbers, given as a tuple."""
+    """The vector of eight numbers, or four, given as a tuple."""
+    kind = Vector(values.count)
 
     def generate(context, builder, signature, arguments):
-        vector = ir.Constant(DOUBLES, ir.Undefined)
-        for place in range(LANES):
+        vector = ir.Constant(kind.in_llvm, ir.Undefined)
+        for place in range(kind.lanes):
             value = builder.extract_value(arguments[0], place)
             vector = builder.insert_element(vector, value, ir.Constant(ir.IntType(32), place))
         return vector
 
-    return VECTOR(types.UniTuple(types.float64, LANES)), generate
+    return kind(values), generate
+
+
+# Eight samples of each of four rows, a vector each, and the same as eight vectors of four, a sample of each row; or of one
+# row, whose samples are numbers. Pairs are put side by side first, so that each half of a vector is what one sample needs.
+
+PAIRS_LOW, PAIRS_HIGH = [0, 1, 8, 9, 2, 3, 10, 11], [4, 5, 12, 13, 6, 7, 14, 15]
+EVEN, ODD = [0, 8, 2, 10, 4, 12, 6, 14], [1, 9, 3, 11, 5, 13, 7, 15]
+HALVES_LOW, HALVES_HIGH = [0, 1, 4, 5, 8, 9, 12, 13], [2, 3, 6, 7, 10, 11, 14, 15]
+
+
+@intrinsic
+def samples_of(typing, rows):
+    """The eight samples of all rows together, from one vector for each row."""
+    kind = types.UniTuple(types.float64 if rows.count == 1 else FOUR, LANES)
+
+    def generate(context, builder, signature, arguments):
+        given = [builder.extract_value(arguments[0], row) for row in range(rows.count)]
+        if rows.count == 1:
+            places = (ir.Constant(ir.IntType(32), place) for place in range(LANES))
+            return context.make_tuple(builder, kind, [builder.extract_element(given[0], place) for place in places])
+        samples = [None] * LANES
+        for first, pairs in ((0, PAIRS_LOW), (4, PAIRS_HIGH)):
+            one, other = (builder.shuffle_vector(given[row], given[row + 2], _places(pairs)) for row in (0, 1))
+            for odd, places in enumerate((EVEN, ODD)):
+                both = builder.shuffle_vector(one, other, _places(places))
+                for half in (0, 1):
+                    part = _places(list(range(4 * half, 4 * half + 4)))
+                    samples[first + 2 * half + odd] = builder.shuffle_vector(both, both, part)
+        return context.make_tuple(builder, kind, samples)
+
+    return kind(rows), generate
+
+
+@intrinsic
+def rows_of_samples(typing, samples):
+    """A vector for each row, from the eight samples of all rows."""
+    kind = types.UniTuple(VECTOR, 1 if samples.dtype == types.float64 else 4)
+
+    def generate(context, builder, signature, arguments):
+        given = [builder.extract_value(arguments[0], place) for place in range(LANES)]
+        if kind.count == 1:
+            vector = ir.Constant(DOUBLES, ir.Undefined)
+            for place, value in enumerate(given):
+                vector = builder.insert_element(vector, value, ir.Constant(ir.IntType(32), place))
+            return context.make_tuple(builder, kind, [vector])
+        whole = _places(list(range(LANES)))
+        pairs = [builder.shuffle_vector(given[at], given[at + 2], whole) for at in (0, 1, 4, 5)]
+        rows = [None] * 4
+        for row, places in enumerate((EVEN, ODD)):
+            low, high = (builder.shuffle_vector(*both, _places(places)) for both in (pairs[:2], pairs[2:]))
+            rows[row] = builder.shuffle_vector(low, high, _places(HALVES_LOW))
+            rows[row + 2] = builder.shuffle_vector(low, high, _places(HALVES_HIGH))
+        return context.make_tuple(builder, kind, rows)
+
+    return kind(samples), generate
 
 
 @intrinsic
