@@ -56,7 +56,11 @@ def check_transfer_function(b, a) -> None:
     check_coefficients("b", b)
     check_coefficients("a", a, b)
     check_broadcast(b=b[..., 0], a=a[..., 0])
-    if any_zero(a[..., 0]):
+    check_leading(a)
+
+
+def check_leading(a: Tensor) -> None:
+    if any_zero(a[..., :1]):
         raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from diffapf.filters._checks import all_finite, any_zero
+from diffapf.filters._checks import all_finite, check_leading
 from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows, unfilled
 from diffapf.filters.allpole import AllPole
@@ -75,7 +75,7 @@ def lfilter(
     numerator, denominator, timing = transfer_function_rows(b, a, x, hop)
     order = numerator.shape[2] - 1
     initial = state_rows("zi", zi, x, FORMS[form].registers * order)
-    fused, comes_with_leading = 0 < order <= LONGEST_FUSED, denominator.shape[2] == numerator.shape[2]
+    fused, comes_with_leading = 0 < order <= LONGEST_FUSED, _comes_with_leading(numerator, denominator)
     if comes_with_leading and not fused:
         check_leading(denominator)
     if fused:
@@ -143,14 +143,13 @@ def transfer_function_rows(
     return filled(b_rows / leading, order + 1), filled(a_rows[..., 1:] / leading, order), timing
 
 
-def check_leading(a: Tensor) -> None:
-    if any_zero(a[..., :1]):
-        raise ValueError("a[..., 0] must not be 0: the filter is divided by it")
-
-
 def normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
     """b and a divided by a's leading coefficient, which is left out, where it is there."""
-    return (b / a[..., :1], a[..., 1:] / a[..., :1]) if a.shape[2] == b.shape[2] else (b, a)
+    return (b / a[..., :1], a[..., 1:] / a[..., :1]) if _comes_with_leading(b, a) else (b, a)
+
+
+def _comes_with_leading(b: Tensor, a: Tensor) -> bool:
+    return a.shape[2] == b.shape[2]
 
 
 # ------------------------------------------------------------------------------------------------------ as compositions
@@ -285,7 +284,7 @@ class DirectForm(RowFunction):
         x, b, a, zi, signal = ctx.saved_tensors
         g = torch.zeros_like(x) if g is None else g
         gzf = torch.zeros_like(zi) if gzf is None else gzf
-        read_b = with_b or (with_a and a.shape[2] == b.shape[2])  # the leading coefficient's gradient needs b's
+        read_b = with_b or (with_a and _comes_with_leading(b, a))  # the leading coefficient's gradient needs b's
         dx, db, da, dzi = DirectFormAdjoint.apply(g, gzf, x, b, a, zi, signal, ctx.timing, ctx.form, read_b, with_a)
         return dx, db if with_b else None, da if with_a else None, dzi, None, None
 
