@@ -215,6 +215,24 @@ def test_a_bad_sample_spoils_the_rest_of_its_row_alone(form):
     assert y[1, 6:].isnan().all()
 
 
+@pytest.mark.parametrize("form", ["df2", "tdf2"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("odd", [0, 1])  # an odd number of samples: the second row does not begin where vectors do
+def test_large_gradients_are_those_of_their_rows(form, dtype, odd):
+    """Those of 8 MB and more are written past the caches."""
+    time = 8 * 2**20 // (2 * 3 * dtype.itemsize) + 8 + odd
+    (b, a), x, g = moving(2, 2, time, dtype=dtype), normal(2, time, dtype=dtype), normal(2, time, seed=4, dtype=dtype)
+    for rows in zip(gradients(b, a, x, g, form), *(gradients(*row, form) for row in zip(b, a, x, g)), strict=True):
+        whole, each = rows[0], torch.stack(rows[1:])
+        tolerance = 20 * torch.finfo(dtype).eps
+        torch.testing.assert_close(whole, each, rtol=tolerance, atol=tolerance * each.abs().max().item())
+
+
+def gradients(b: Tensor, a: Tensor, x: Tensor, g: Tensor, form: str) -> tuple[Tensor, ...]:
+    inputs = tuple(value.clone().requires_grad_() for value in (b, a, x))
+    return torch.autograd.grad(lfilter(*inputs, form=form), inputs, g)
+
+
 @pytest.mark.parametrize(
     ("error", "words", "call"),
     [

@@ -42,6 +42,7 @@ from diffapf.kernels.cpu.vectors import (
     turned,
 )
 from diffapf.kernels.cpu.vectors import store as put
+from diffapf.kernels.pages import LARGE
 
 TAPS = 3
 ROWS = 4  # at once
@@ -122,7 +123,13 @@ def _put(array, r, n, columns):
 def _put_typed(array, r, n, columns):
     if isinstance(array, numba.types.NoneType):
         return lambda array, r, n, columns: None
-    return lambda array, r, n, columns: store_columns(in_line(array[r]), n * TAPS, columns)
+    large = LARGE * 8 // array.dtype.bitwidth // TAPS  # samples
+
+    def put_columns(array, r, n, columns):
+        is_large = array.shape[0] * array.shape[1] >= large
+        store_columns(in_line(array[r]), n * TAPS, columns, is_large)
+
+    return put_columns
 
 
 # ------------------------------------------------------------------------------------------------------- the two kinds

@@ -73,13 +73,17 @@ def _load(context, builder, kind, array, n, count):
     return builder.shuffle_vector(values, nothing, _places([min(place, count) for place in range(LANES)]))
 
 
-def _store(context, builder, kind, array, n, vector, count):
+def _store(context, builder, kind, array, n, vector, count, past_caches=False):
     place = _address(context, builder, kind, array, n, count)
     if count < LANES:
         vector = builder.shuffle_vector(vector, vector, _places(list(range(count))))
     if kind.dtype != types.float64:
         vector = builder.fptrunc(vector, place.type.pointee)
-    builder.store(vector, place, align=kind.dtype.bitwidth // 8)
+    if past_caches:
+        stored = builder.store(vector, place, align=kind.dtype.bitwidth // 8 * LANES)
+        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+    else:
+        builder.store(vector, place, align=kind.dtype.bitwidth // 8)
     return context.get_dummy_value()
 
 
@@ -164,21 +168,58 @@ def load_columns(typing, array, n, count):
     return kind(array, types.intp, count), generate
 
 
+def _storing_columns(past_caches: bool):
+    def store_columns(typing, array, n, vectors):
+        def generate(context, builder, signature, arguments):
+            array, n, vectors = arguments
+            columns = signature.args[2].count
+            parts = [builder.extract_value(vectors, column) for column in range(columns)]
+            for part in range(columns):
+                elements = [divmod(LANES * part + place, columns) for place in range(LANES)]
+                values = _picked(builder, parts, [(column, row) for row, column in elements])
+                at = _plus(builder, n, LANES * part)
+                _store(context, builder, signature.args[0], array, at, values, LANES, past_caches)
+            return context.get_dummy_value()
+
+        return types.none(array, types.intp, vectors), generate
+
+    return intrinsic(store_columns)
+
+
+_store_columns, _send_columns = _storing_columns(past_caches=False), _storing_columns(past_caches=True)
+
+
 @intrinsic
-def store_columns(typing, array, n, vectors):
-    """array[n:n+8·count] = the rows of which the vectors, as many as `count`, are the columns."""
+def can_be_sent(typing, array, n):
+    """Whether a vector at array[n] can be stored past the caches: where it is aligned."""
 
     def generate(context, builder, signature, arguments):
-        array, n, vectors = arguments
-        columns = signature.args[2].count
-        parts = [builder.extract_value(vectors, column) for column in range(columns)]
-        for part in range(columns):
-            elements = [divmod(LANES * part + place, columns) for place in range(LANES)]
-            values = _picked(builder, parts, [(column, row) for row, column in elements])
-            _store(context, builder, signature.args[0], array, _plus(builder, n, LANES * part), values, LANES)
-        return context.get_dummy_value()
+        kind = signature.args[0]
+        place = _address(context, builder, kind, *arguments, LANES)
+        word = ir.IntType(64)
+        rest = builder.and_(builder.ptrtoint(place, word), ir.Constant(word, kind.dtype.bitwidth // 8 * LANES - 1))
+        return builder.icmp_unsigned("==", rest, ir.Constant(word, 0))
 
-    return types.none(array, types.intp, vectors), generate
+    return types.boolean(array, types.intp), generate
+
+
+def store_columns(array, n, vectors, large):
+    """array[n:n+8·count] = the rows of which the vectors, as many as `count`, are the columns.
+
+    What is `large`, more than the caches hold, is sent past them, if it can be: else each line of it is read before it is
+    written. (Other threads see it once this one has claimed its next rows, or found none, by an atomic instruction.)
+    """
+
+
+@overload(store_columns, jit_options=INLINED)
+def _store_columns_typed(array, n, vectors, large):
+    def stored(array, n, vectors, large):
+        if large and can_be_sent(array, n):
+            _send_columns(array, n, vectors)
+        else:
+            _store_columns(array, n, vectors)
+
+    return stored
 
 
 def _plus(builder, n, offset):
