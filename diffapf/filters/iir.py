@@ -76,7 +76,7 @@ def lfilter(
     order = numerator.shape[2] - 1
     initial = state_rows("zi", zi, x, FORMS[form].registers * order)
     fused, comes_with_leading = 0 < order <= LONGEST_FUSED, _comes_with_leading(numerator, denominator)
-    if comes_with_leading and not fused:
+    if comes_with_leading and not (fused and x.shape[-1]):
         check_leading(denominator)
     if fused:
         y, zf, *_ = DirectForm.apply(to_rows(x), numerator, denominator, initial, timing, form)
@@ -114,8 +114,7 @@ def transfer_function_rows(
 ) -> tuple[Tensor, Tensor, Timing]:
     """b and a as `DirectForm` takes them: `(rows, frames, M+1)` both, or normalised, and a without its leading 1, M.
 
-    A row a sample is left to be normalised by the kernel, and to be checked by the caller: nothing of that size is made, or
-    read, here.
+    Fixed ones, and a row a sample, are left to be normalised by the kernel, and to be checked by the caller.
     """
     (b_rows, b_timing), (a_rows, a_timing) = (
         coefficient_rows(name, value, x, hop if isinstance(value, Tensor) and value.dim() > x.dim() else None)
@@ -130,17 +129,17 @@ def transfer_function_rows(
     if {b_rows.shape[1], a_rows.shape[1]} - {1, frames}:
         raise ValueError(f"b and a must have as many frames, got {b_rows.shape[1]} and {a_rows.shape[1]}")
     timing = b_timing if a_timing == FIXED else a_timing
-    order = max(b_rows.shape[2], a_rows.shape[2]) - 1
-    if timing is None and b_rows.shape == a_rows.shape:
-        return b_rows, a_rows, None
-    check_leading(a_rows)
-    leading = a_rows[..., :1]
+    taps = max(b_rows.shape[2], a_rows.shape[2])
 
     def filled(rows: Tensor, taps: int) -> Tensor:
         longer = pad(rows, (0, taps - rows.shape[2])) if rows.shape[2] < taps else rows
         return longer.expand(-1, frames, -1)
 
-    return filled(b_rows / leading, order + 1), filled(a_rows[..., 1:] / leading, order), timing
+    if timing == FIXED or (timing is None and b_rows.shape == a_rows.shape):
+        return filled(b_rows, taps), filled(a_rows, taps), timing
+    check_leading(a_rows)
+    leading = a_rows[..., :1]
+    return filled(b_rows / leading, taps), filled(a_rows[..., 1:] / leading, taps - 1), timing
 
 
 def normalised(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
@@ -301,13 +300,18 @@ def _tangent_of_fixed_filter(saved, tangents) -> tuple[Tensor, Tensor]:
     weighs them. There may be more rows of tangents than of what they are of, as many for each.
     """
     x, b, a, zi = saved
-    rows, order, time = x.shape[0], a.shape[2], x.shape[1]
-    shares = next(tangent for tangent in tangents if tangent is not None).shape[0] // rows
+    shares = next(tangent for tangent in tangents if tangent is not None).shape[0] // x.shape[0]
     dx = tangents[0]
     db, da, dzi = (
         torch.zeros_like(_repeated(of, shares)) if tangent is None else tangent
         for of, tangent in zip(saved[1:], tangents[1:4], strict=True)
     )
+    if _comes_with_leading(b, a):
+        leading, of_leading = _repeated(a[..., :1], shares), da[..., :1]
+        b, a = normalised(b, a)
+        db = (db - _repeated(b, shares) * of_leading) / leading
+        da = (da[..., 1:] - _repeated(a, shares) * of_leading) / leading
+    rows, order, time = x.shape[0], a.shape[2], x.shape[1]
     y, _ = DirectForm.apply(x, b, a, zi, FIXED, "tdf2")
     impulse = pad(x.new_ones(rows, 1), (0, time))[:, :time]
     inputs, rest = torch.cat([x, y, impulse]), torch.zeros_like(_repeated(zi, 3))

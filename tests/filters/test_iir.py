@@ -7,13 +7,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import signal
 from torch import Tensor
 
-from diffapf.filters.control_rate import ControlRate
-from diffapf.filters.iir import lfilter
+from diffapf.filters.control_rate import FIXED, ControlRate
+from diffapf.filters.iir import lfilter, normalised, transposed_form_2
 from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms
-from tests.filters.oracles import direct_form_loop, normal, stable_denominator, within
+from tests.filters.oracles import direct_form_loop, normal, quick, stable_denominator, within
 
 FORMS = ["df1", "df2", "tdf1", "tdf2"]
 DOUBLED = {"df1", "tdf1"}  # two registers for each order
@@ -55,6 +57,36 @@ def test_the_state_is_scipys(zeros, poles):
     expected, state = signal.lfilter(b, a, x, zi=zi)
     np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(zf, state, rtol=1e-9, atol=1e-9)
+
+
+@quick
+@given(
+    order=st.sampled_from([1, 2]),
+    rows=st.integers(1, 5),
+    time=st.integers(1, 40),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 99),
+)
+def test_fixed_filters_of_low_order(order, rows, time, dtype, seed):
+    """SciPy's signal and state, and the gradients of what they are composed of, at any length and of any number of rows."""
+    x, zi, g = (normal(rows, size, seed=seed + k).to(dtype) for k, size in enumerate((time, order, time)))
+    b, a = (c[:, 0] for c in moving(order, rows, 1, dtype=dtype))
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    leaves = [value.clone().requires_grad_() for value in (b, a, x, zi)]
+    y, zf = lfilter(*leaves, return_zf=True)
+    for row in range(rows):
+        expected = signal.lfilter(*(value[row].double().numpy() for value in (b, a, x)), zi=zi[row].double().numpy())
+        for found, wanted in zip((y, zf), expected, strict=True):
+            np.testing.assert_allclose(found[row].detach(), wanted, rtol=tolerance, atol=tolerance)
+    found = torch.autograd.grad((y, zf), leaves, (g, g[:, :1].expand(-1, order)))
+    same = [value.double().clone().requires_grad_() for value in (b, a, x, zi)]
+    rows_of = normalised(same[0][:, None], same[1][:, None])
+    composed = transposed_form_2(same[2], *rows_of, same[3], FIXED)
+    wanted = torch.autograd.grad(composed, same, (g.double(), g[:, :1].expand(-1, order).double()))
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(
+            one.double(), other, rtol=10 * tolerance, atol=10 * tolerance * other.abs().max().item()
+        )
 
 
 @each_form
@@ -205,8 +237,9 @@ def test_in_float32_and_under_autocast_it_is_float32(form):
 
 
 @each_form
-def test_a_bad_sample_spoils_the_rest_of_its_row_alone(form):
-    x, (b, a) = normal(3, 20), moving(2, 3, 20)
+@pytest.mark.parametrize("frames", [(), (20,)])
+def test_a_bad_sample_spoils_the_rest_of_its_row_alone(form, frames):
+    x, (b, a) = normal(3, 20), moving(2, 3, *frames)
     bad = x.clone()
     bad[1, 6] = torch.nan
     y, clean = lfilter(b, a, bad, form=form), lfilter(b, a, x, form=form)
@@ -222,9 +255,10 @@ def test_large_gradients_are_those_of_their_rows(form, dtype, odd):
     """Those of 8 MB and more are written past the caches."""
     time = 8 * 2**20 // (2 * 3 * dtype.itemsize) + 8 + odd
     (b, a), x, g = moving(2, 2, time, dtype=dtype), normal(2, time, dtype=dtype), normal(2, time, seed=4, dtype=dtype)
-    for rows in zip(gradients(b, a, x, g, form), *(gradients(*row, form) for row in zip(b, a, x, g)), strict=True):
-        whole, each = rows[0], torch.stack(rows[1:])
-        tolerance = 20 * torch.finfo(dtype).eps
+    each_row = [gradients(b[row], a[row], x[row], g[row], form) for row in range(2)]
+    tolerance = 20 * torch.finfo(dtype).eps
+    for whole, *rows in zip(gradients(b, a, x, g, form), *each_row, strict=True):
+        each = torch.stack(rows)
         torch.testing.assert_close(whole, each, rtol=tolerance, atol=tolerance * each.abs().max().item())
 
 
@@ -256,6 +290,15 @@ def test_errors_say_what_is_needed(error, words, call):
 
 def of(*shape: int) -> Tensor:
     return torch.ones(shape)
+
+
+@each_form
+@pytest.mark.parametrize("time", [0, 1, 9])
+def test_a_zero_of_a_fixed_filter_is_found(form, time):
+    for order, sample, rest in itertools.product((1, 2, 5), (0.0, 1.0), (0.0, 0.5)):
+        a = torch.tensor([0.0, *[rest] * order])
+        with pytest.raises(ValueError, match="must not be 0"):
+            lfilter(torch.full((order + 1,), rest), a, torch.full((2, time), sample), form=form)
 
 
 @each_form

@@ -16,7 +16,7 @@ from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels.cpu.launch import inline, jit
-from diffapf.kernels.cpu.tuples import between, loaded, minus
+from diffapf.kernels.cpu.tuples import between, less_products, loaded, minus, number, times
 from diffapf.kernels.cpu.vectors import in_line
 
 
@@ -155,3 +155,57 @@ def _coefficient(a, timing, row, n, i):
         return left + a.dtype.type(position - frame) * (right - left)
 
     return interpolated
+
+
+# Where a comes with its leading coefficient it is as long as b, and both are divided by that: a fixed filter once, of which
+# the sums of its gradient are divided, a moving one in each sample.
+
+
+def normalised(b, a):
+    """(b, a without its leading coefficient, 1 over that) of a row; None for the last where none is there, or no row."""
+
+
+@overload(normalised)
+def _normalised(b, a):
+    is_row = isinstance(a, numba.types.UniTuple) and isinstance(a.dtype, numba.types.Number)
+    if not is_row or len(a) < len(b):
+        return lambda b, a: (b, a, None)
+
+    def divided(b, a):
+        inverse = number(1, a[0]) / a[0]
+        return times(b, inverse), times(a[1:], inverse), inverse
+
+    return divided
+
+
+def denormalised(of_b, of_a, b, a, inverse):
+    """The gradients of b and a from those of the normalised ones."""
+
+
+@overload(denormalised)
+def _denormalised(of_b, of_a, b, a, inverse):
+    if isinstance(inverse, numba.types.NoneType):
+        return lambda of_b, of_a, b, a, inverse: (of_b, of_a)
+
+    def divided(of_b, of_a, b, a, inverse):
+        of_b, of_a = times(of_b, inverse), times(of_a, inverse)
+        leading = less_products(less_products(number(0, inverse), of_b, b), of_a, a)
+        return of_b, (leading,) + of_a  # noqa: RUF005
+
+    return divided
+
+
+def denormalised_sums(sums_b, sums_a, b, a, inverse):
+    """The same of what `sums_of_stretch` has summed."""
+
+
+@overload(denormalised_sums)
+def _denormalised_sums(sums_b, sums_a, b, a, inverse):
+    if isinstance(inverse, numba.types.NoneType):
+        return lambda sums_b, sums_a, b, a, inverse: (sums_b, sums_a)
+
+    def divided(sums_b, sums_a, b, a, inverse):
+        of_b, of_a = denormalised(sums_b[0], sums_a[0], b, a, inverse)
+        return (of_b,), (of_a,)
+
+    return divided

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numba.core import types
 from numba.extending import overload
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from diffapf.kernels.cpu.vectors import (
     all_finite,
     filled,
     joined,
+    lane,
     load,
     load_first,
     spread,
@@ -52,8 +54,8 @@ def of_all_poles(c):
     return inputs, responses_to_past(c[3:], inputs, REGISTERS)
 
 
-@jit
-def write_forward(c, row):
+@inline
+def forward_responses(c):
     poles, outputs = of_all_poles(c)
     b0, b1, b2, nothing = filled(c[0]), filled(c[1]), filled(c[2]), filled(0.0)
     h = b0 * poles[0] + b1 * poles[1] + b2 * poles[2]
@@ -62,15 +64,32 @@ def write_forward(c, row):
         joined(nothing, h, 4), joined(nothing, h, 3), joined(nothing, h, 2), joined(nothing, h, 1),
     )  # fmt: skip
     past = (b1 * poles[0] + b2 * poles[1], b2 * poles[0])
-    store_all(inputs + past + outputs + poles[:2], row)
+    return inputs + past + outputs + poles[:2]
+
+
+@inline
+def backward_responses(c):
+    inputs, outputs = of_all_poles(c)
+    return all_turned(inputs[::-1] + outputs)
+
+
+def all_turned(vectors):
+    """Each of the vectors, last element first."""
+
+
+@overload(all_turned)
+def _all_turned(vectors):
+    return unrolled("vectors", (f"turned(vectors[{i}])" for i in range(len(vectors))), turned=turned)
+
+
+@jit
+def write_forward(c, row):
+    store_all(forward_responses(c), row)
 
 
 @jit
 def write_backward(c, row):
-    inputs, outputs = of_all_poles(c)
-    store_all(inputs[::-1] + outputs, row)
-    for i in range(len(BACKWARD)):
-        store(row, LANES * i, turned(load(row, LANES * i)))
+    store_all(backward_responses(c), row)
 
 
 def store_all(vectors, row):
@@ -98,8 +117,12 @@ def with_eight(total, x, n, responses):
 
 @overload(with_eight, jit_options=INLINED)
 def _with_eight(total, x, n, responses):
-    terms = (f" + responses[{j}] * filled(x[np.uintp(n + {j})])" for j in range(LANES))
-    return defined("total, x, n, responses", (), f"total{''.join(terms)}", filled=filled)
+    if x.dtype == types.float64:  # as a factor, a number in memory is eight at no cost
+        terms = (f" + responses[{j}] * filled(x[np.uintp(n + {j})])" for j in range(LANES))
+        return defined("total, x, n, responses", (), f"total{''.join(terms)}", filled=filled)
+    terms = (f" + responses[{j}] * spread(given, {j})" for j in range(LANES))
+    result = f"total{''.join(terms)}"
+    return defined("total, x, n, responses", ["given = load(x, n)"], result, load=load, spread=spread)
 
 
 # ------------------------------------------------------------------------------------------------------------- forward
@@ -116,32 +139,48 @@ def eight(x, n, past, responses):
     inputs, outputs = past
     known = with_eight(inputs, x, n, responses)
     new = known + responses[10] * spread(outputs, NEWEST) + responses[11] * spread(outputs, BEFORE_IT)
-    return new, (
-        responses[8] * filled(x[np.uintp(n + NEWEST)]) + responses[9] * filled(x[np.uintp(n + BEFORE_IT)]),
-        new,
-    )
+    newest, before_it = np.float64(x[np.uintp(n + NEWEST)]), np.float64(x[np.uintp(n + BEFORE_IT)])
+    return new, (responses[8] * filled(newest) + responses[9] * filled(before_it), new)
+
+
+@step
+def registers_after(x, n, outputs, c, registers):
+    """The registers before sample n, in front of which `outputs` are eight, if any; those before sample 0 are given."""
+    if n == 0:
+        return registers
+    _, b1, b2, a1, a2 = c
+    x1, x2, y1, y2 = x[n - 1], x[n - 2], lane(outputs, NEWEST), lane(outputs, BEFORE_IT)
+    return b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2, b2 * x1 - a2 * y1
 
 
 @jit
-def one_by_one(x, y, c, before, after, begin, end):
-    """The recursion itself, for what is no whole vector and for what is not finite; begin is 0 or follows eight outputs."""
+def rest_of(x, y, c, registers, n, outputs, check, end):
+    """The recursion itself, of what is no whole vector, from n on, and of what is not finite; the registers after it."""
+    if all_finite(check):
+        begin, now = n, registers_after(x, n, outputs, c, registers)
+    else:
+        begin, now = 0, registers
+    return one_by_one(x, y, c, now, begin, end)
+
+
+@jit
+def one_by_one(x, y, c, registers, begin, end):
     b0, b1, b2, a1, a2 = c
-    z1, z2 = before[0], before[1]
-    if begin > 0:
-        z1 = b1 * x[begin - 1] + b2 * x[begin - 2] - a1 * y[begin - 1] - a2 * y[begin - 2]
-        z2 = b2 * x[begin - 1] - a2 * y[begin - 1]
+    z1, z2 = registers
     for n in range(begin, end):
-        y[n] = b0 * x[n] + z1
-        z1 = z2 + b1 * x[n] - a1 * y[n]
-        z2 = b2 * x[n] - a2 * y[n]
-    after[0], after[1] = z1, z2
+        now = b0 * x[n] + z1
+        y[n] = now
+        z1 = z2 + b1 * x[n] - a1 * now
+        z2 = b2 * x[n] - a2 * now
+    return z1, z2
 
 
 @jit
 def two_through(x, y, c, responses, before, after, length):
     """A block of two rows through a section, whose registers are those before it and after it."""
     both = load_all(responses[0], FORWARD), load_all(responses[1], FORWARD)
-    past, other_past = begun(both[0], before[0]), begun(both[1], before[1])
+    registers, others = (before[0][0], before[0][1]), (before[1][0], before[1][1])
+    past, other_past = begun(both[0], registers), begun(both[1], others)
     n, check, other_check = 0, filled(0.0), filled(0.0)
     while n + LANES <= length:
         new, past = eight(x[0], n, past, both[0])
@@ -149,8 +188,9 @@ def two_through(x, y, c, responses, before, after, length):
         store(y[0], n, new)
         store(y[1], n, other)
         check, other_check, n = check + new * filled(0.0), other_check + other * filled(0.0), n + LANES
-    one_by_one(x[0], y[0], c[0], before[0], after[0], n if all_finite(check) else 0, length)
-    one_by_one(x[1], y[1], c[1], before[1], after[1], n if all_finite(other_check) else 0, length)
+    registers = rest_of(x[0], y[0], c[0], registers, n, past[1], check, length)
+    others = rest_of(x[1], y[1], c[1], others, n, other_past[1], other_check, length)
+    after[0][0], after[0][1], after[1][0], after[1][1] = registers[0], registers[1], others[0], others[1]
 
 
 @inline

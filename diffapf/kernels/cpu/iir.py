@@ -15,7 +15,19 @@ from torch import Tensor
 
 from diffapf.kernels import segments_of
 from diffapf.kernels.cpu import biquad
-from diffapf.kernels.cpu.coefficients import held, layout, row_at, stretch, stretch_before, weight
+from diffapf.kernels.cpu.coefficients import (
+    denormalised,
+    denormalised_sums,
+    held,
+    layout,
+    normalised,
+    row_at,
+    stretch,
+    stretch_before,
+    weight,
+)
+from diffapf.kernels.cpu.fixed_biquad import applies as is_fixed_biquad
+from diffapf.kernels.cpu.fixed_biquad import fixed_biquad, fixed_biquad_adjoint
 from diffapf.kernels.cpu.gradients import add_sums, collected, sums_like, sums_of_stretch, write_sums
 from diffapf.kernels.cpu.launch import INLINED, inline, jit, named, over_rows
 from diffapf.kernels.cpu.launch import step as one_sample
@@ -33,6 +45,7 @@ from diffapf.kernels.cpu.tuples import (
     store,
     times,
 )
+from diffapf.kernels.reference import direct_form, direct_form_adjoint
 
 # Registers that a sample of the recursion is subtracted from: (registers, a₁, newer), of which the first is registers₀ −
 # a₁·newer. That product enters last, a sample later: it is all that the next sample waits for.
@@ -71,42 +84,6 @@ def _subtracted_typed(registers, a, d):
 @inline
 def _advanced(registers):
     return registers[1:] + (number(0, registers[0]),)  # noqa: RUF005
-
-
-# Where a comes with its leading coefficient it is as long as b, and both are divided by that.
-
-
-def _normalised(b, a):
-    """(b, a without its leading coefficient, 1 over that): None for the last where it is not there."""
-
-
-@overload(_normalised)
-def _normalised_typed(b, a):
-    if len(a) < len(b):
-        return lambda b, a: (b, a, None)
-
-    def divided(b, a):
-        inverse = number(1, a[0]) / a[0]
-        return times(b, inverse), times(a[1:], inverse), inverse
-
-    return divided
-
-
-def _denormalised(of_b, of_a, b, a, inverse):
-    """The gradients of b and a from those of the normalised ones."""
-
-
-@overload(_denormalised)
-def _denormalised_typed(of_b, of_a, b, a, inverse):
-    if isinstance(inverse, numba.types.NoneType):
-        return lambda of_b, of_a, b, a, inverse: (of_b, of_a)
-
-    def divided(of_b, of_a, b, a, inverse):
-        of_b, of_a = times(of_b, inverse), times(of_a, inverse)
-        leading = less_products(less_products(number(0, inverse), of_b, b), of_a, a)
-        return of_b, (leading,) + of_a  # noqa: RUF005
-
-    return divided
 
 
 # ---------------------------------------------------------------------------------------------- forward, sample by sample
@@ -195,11 +172,11 @@ def _samples(step: Callable, opened: Callable) -> Callable:
         frames, n, state = a.shape[1], begin, opened(_parts(registers, count))
         while n < end:
             frame, until, at, slope = stretch(timing, frames, n, end)
-            kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
+            kept_b, kept_a, _ = normalised(held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a))
             for i in range(n, until):
                 between = weight(timing, x.dtype.type, at, slope, i - n)
                 row_b, row_a = row_at(b, r, kept_b, between, i, taps_b), row_at(a, r, kept_a, between, i, taps_a)
-                row_b, row_a, _ = _normalised(row_b, row_a)
+                row_b, row_a, _ = normalised(row_b, row_a)
                 out, inner, state = step(x[r, np.uintp(i)], row_b, row_a, state)
                 y[r, np.uintp(i)] = out
                 _keep(w, r, i, inner)
@@ -225,7 +202,7 @@ def _forward_in_segments(name: str, step: Callable, opened: Callable) -> Callabl
         n = begin + i
         row_b = row_at(b, r, held(b, r, timing, 0, taps_b), None, n, taps_b)
         row_a = row_at(a, r, held(a, r, timing, 0, taps_a), None, n, taps_a)
-        row_b, row_a, _ = _normalised(row_b, row_a)
+        row_b, row_a, _ = normalised(row_b, row_a)
         now = with_sample(0.0, x, r, np.uintp(n))
         out, inner, state = step(now, row_b, row_a, opened(_parts(registers, count)))
         changed = put(x, y, r, np.uintp(n), out) | put(x, w, r, np.uintp(n), inner)
@@ -348,18 +325,21 @@ def _samples_of_adjoint(step: Callable, opened: Callable) -> Callable:
         while n > begin:
             frame, since, at, slope = stretch_before(timing, frames, n)
             since = max(since, begin)
-            kept_b, kept_a = held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
-            sums_b, sums_a = sums_of_stretch(timing, taps_b, g), sums_of_stretch(timing, taps_a, g)
+            kept_b, kept_a, kept_inverse = normalised(
+                held(b, r, timing, frame, taps_b), held(a, r, timing, frame, taps_a)
+            )
+            sums_b, sums_a = sums_of_stretch(timing, taps_b, g), sums_of_stretch(timing, count, g)
             for i in range(n - 1, since - 1, -1):
                 between = weight(timing, g.dtype.type, at, slope, i - since)
                 row_b, row_a = row_at(b, r, kept_b, between, i, taps_b), row_at(a, r, kept_a, between, i, taps_a)
-                row_b, row_a, inverse = _normalised(row_b, row_a)
+                row_b, row_a, inverse = normalised(row_b, row_a)
                 now, of_b, of_a, state = step(g[r, np.uintp(i)], i, x, signal, zi, r, row_b, row_a, state)
-                of_b, of_a = _denormalised(of_b, of_a, row_b, row_a, inverse)
+                of_b, of_a = denormalised(of_b, of_a, row_b, row_a, inverse)
                 dx[r, np.uintp(i)] = now
                 distance = g.dtype.type(i - since)
                 sums_b = collected(sums_b, of_b, db, r, i, distance)
                 sums_a = collected(sums_a, of_a, da, r, i, distance)
+            sums_b, sums_a = denormalised_sums(sums_b, sums_a, kept_b, kept_a, kept_inverse)
             add_sums(sums_b, db, r, frame, at, slope)
             add_sums(sums_a, da, r, frame, at, slope)
             n = since
@@ -378,10 +358,10 @@ def _adjoint_in_segments(name: str, step: Callable, opened: Callable) -> Callabl
         sums_b, sums_a = split(sums, summed_b)
         row_b = row_at(b, r, held(b, r, timing, 0, taps_b), None, n, taps_b)
         row_a = row_at(a, r, held(a, r, timing, 0, taps_a), None, n, taps_a)
-        row_b, row_a, inverse = _normalised(row_b, row_a)
+        row_b, row_a, inverse = normalised(row_b, row_a)
         gradient = with_sample(0.0, g, r, at)
         out, of_b, of_a, later = step(gradient, n, x, signal, zi, r, row_b, row_a, opened(_parts(now, count)))
-        of_b, of_a = _denormalised(of_b, of_a, row_b, row_a, inverse)
+        of_b, of_a = denormalised(of_b, of_a, row_b, row_a, inverse)
         changed = put(g, dx, r, at, out) | put_row(g, db, r, at, of_b) | put_row(g, da, r, at, of_a)
         return _settled(later) + plus(sums_b, of_b) + plus(sums_a, of_a), changed
 
@@ -395,6 +375,7 @@ def _sizes(b: Tensor, a: Tensor, registers: Tensor) -> tuple:
     return size(b.shape[2]), size(a.shape[2]), size(b.shape[2] - 1), size(registers.shape[1])
 
 
+FIXED = (0.0, 0.0)  # a timing of one frame
 LONG = 1 << 17  # samples of a row: cutting a shorter one costs what it gains
 
 
@@ -405,11 +386,22 @@ def _cut_in_time(x: Tensor, timing) -> bool:
     return x.shape[1] >= LONG and segments_of(*x.shape) > 1
 
 
+def _normalise_first(x: Tensor, b: Tensor, a: Tensor, timing) -> bool:
+    """Whether a filter is fixed and cut in time, which would divide it by its leading coefficient in each sample."""
+    return isinstance(timing, float) and a.shape[2] == b.shape[2] and _cut_in_time(x, timing)
+
+
 def _is_moving_biquad(x: Tensor, b: Tensor, a: Tensor, timing) -> bool:
     return timing is None and not x.is_complex() and b.shape[2] == a.shape[2] == biquad.TAPS
 
 
-def _forward_launcher(name: str, step: Callable, opened: Callable, in_vectors: biquad.Form | None = None) -> Callable:
+def _forward_launcher(
+    name: str,
+    step: Callable,
+    opened: Callable,
+    in_vectors: biquad.Form | None = None,
+    fixed_biquad: Callable | None = None,
+) -> Callable:
     samples, cut = _samples(step, opened), _forward_in_segments(name, step, opened)
     kernel = _by_row(name, samples)
     moving_biquad = biquad.biquads(name, in_vectors, samples) if in_vectors else None
@@ -420,7 +412,11 @@ def _forward_launcher(name: str, step: Callable, opened: Callable, in_vectors: b
         order, timing, sizes = b.shape[2] - 1, layout(a, timing), _sizes(b, a, zi)
         work, key = 2 * x.numel() * order, (x.dtype, type(timing), order, a.shape[2])
         arrays = x, b, a, timing, y, w
-        if moving_biquad and _is_moving_biquad(x, b, a, timing):
+        if fixed_biquad and is_fixed_biquad(x, b, a, timing):
+            fixed_biquad(x, b, a, zi, y, zf)
+        elif _normalise_first(x, b, a, timing):
+            of_normalised(x, b, a, FIXED, zi, y, zf, *([] if w is None else [w]))
+        elif moving_biquad and _is_moving_biquad(x, b, a, timing):
             moving_biquad(arrays, zi, zf, work, key, sizes)
         elif _cut_in_time(x, timing):
             results = (None, b, a, timing, y, w, *sizes[:3])
@@ -428,10 +424,17 @@ def _forward_launcher(name: str, step: Callable, opened: Callable, in_vectors: b
         else:
             over_rows(kernel, x.shape[0], work, (arrays, zi, zf), key, (sizes,))
 
+    of_normalised = direct_form(launch)
     return launch
 
 
-def _adjoint_launcher(name: str, step: Callable, opened: Callable, in_vectors: biquad.Form | None = None) -> Callable:
+def _adjoint_launcher(
+    name: str,
+    step: Callable,
+    opened: Callable,
+    in_vectors: biquad.Form | None = None,
+    fixed_biquad: Callable | None = None,
+) -> Callable:
     samples, cut = _samples_of_adjoint(step, opened), _adjoint_in_segments(name, step, opened)
     kernel = _by_row(name, samples)
     moving_biquad = biquad.biquads(name, in_vectors, samples) if in_vectors else None
@@ -451,6 +454,12 @@ def _adjoint_launcher(name: str, step: Callable, opened: Callable, in_vectors: b
         dzi: Tensor,
     ) -> None:
         order, timing, sizes = b.shape[2] - 1, layout(a, timing), _sizes(b, a, zi)
+        if fixed_biquad and is_fixed_biquad(g, b, a, timing):
+            fixed_biquad(g, gzf, x, b, a, signal, dx, db, da, dzi)
+            return
+        if _normalise_first(g, b, a, timing):
+            of_normalised(g, gzf, x, b, a, FIXED, zi, signal, dx, db, da, dzi)
+            return
         work, key = (
             4 * g.numel() * order,
             (g.dtype, type(timing), order, a.shape[2], *(each.shape[1] == 0 for each in (db, da))),
@@ -476,6 +485,7 @@ def _adjoint_launcher(name: str, step: Callable, opened: Callable, in_vectors: b
             db.copy_(of_b.view(db.shape))
             da.copy_(of_a.view(da.shape))
 
+    of_normalised = direct_form_adjoint(launch)
     return launch
 
 
@@ -483,7 +493,7 @@ direct_form_1 = _forward_launcher("direct_form_1", _form_1, _as_they_are)
 direct_form_2 = _forward_launcher("direct_form_2", _form_2, _as_they_are, biquad.form_2)
 transposed_direct_form_1 = _forward_launcher("transposed_direct_form_1", _transposed_form_1, _late_and_tuple)
 transposed_direct_form_2 = _forward_launcher(
-    "transposed_direct_form_2", _transposed_form_2, _one_late, biquad.transposed_form_2
+    "transposed_direct_form_2", _transposed_form_2, _one_late, biquad.transposed_form_2, fixed_biquad
 )
 direct_form_1_adjoint = _adjoint_launcher("direct_form_1_adjoint", _form_1_adjoint, _tuple_and_late)
 direct_form_2_adjoint = _adjoint_launcher("direct_form_2_adjoint", _form_2_adjoint, _one_late, biquad.form_2_adjoint)
@@ -491,5 +501,9 @@ transposed_direct_form_1_adjoint = _adjoint_launcher(
     "transposed_direct_form_1_adjoint", _transposed_form_1_adjoint, _as_they_are
 )
 transposed_direct_form_2_adjoint = _adjoint_launcher(
-    "transposed_direct_form_2_adjoint", _transposed_form_2_adjoint, _as_they_are, biquad.transposed_form_2_adjoint
+    "transposed_direct_form_2_adjoint",
+    _transposed_form_2_adjoint,
+    _as_they_are,
+    biquad.transposed_form_2_adjoint,
+    fixed_biquad_adjoint,
 )
