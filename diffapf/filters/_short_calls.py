@@ -1,8 +1,8 @@
 """A short call like an earlier one, at half the cost.
 
 To check a call's arguments, to choose its kernel and to lay out what the kernel reads takes longer than to filter some
-thousand samples; and all of it depends on shapes and dtypes alone. So the launch of the first call of a kind is kept, and
-the next ones launch it again, at the addresses of their own tensors. What is out of the ordinary (other devices, strides
+thousand samples; and all of it depends on shapes and dtypes alone. So the launches of the first call of a kind are kept, and
+the next ones launch them again, at the addresses of their own tensors. What is out of the ordinary (other devices, strides
 and dtypes, autocast, `torch.func`, forward mode, compilers) goes the long way, and so do derivatives of derivatives.
 """
 
@@ -14,42 +14,79 @@ import torch
 from torch import Tensor
 from torch._C._functorch import unwrap_if_dead
 
-from diffapf.filters._rows import REAL, RowFunction, in_forward_mode, shared, to_rows, unfilled
-from diffapf.filters.control_rate import Timing, coefficient_rows
+from diffapf.filters._rows import REAL, in_forward_mode, to_rows, unfilled
+from diffapf.filters.control_rate import Timing
 from diffapf.kernels import recorded, run
 
 LONGEST = 1 << 17  # samples, from which on the rest of a call is nothing beside the kernel
 MOST_KINDS = 1024  # that are kept; the shapes of a program are few
 
+Tensors = tuple[Tensor, ...]
 
-class ShortCalls:
-    """Calls of y = filtered(x, a) from rest, by the kernel `name`, and of their gradients, by `<name>_adjoint`.
 
-    `adjoint` is the differentiable function of that kernel: (g, a, y, zi, timing, wanted) → (dx, da, dzi).
+class Filter:
+    """y = filter(x, *coefficients) from rest, by a kernel, and its adjoint `<kernel>_adjoint`, as calls of it need them.
+
+    Of a call's tensors, which are x, the coefficients, y and what else the kernel writes, the adjoint reads those at the
+    places `read`, the coefficients in a row among them. Kernels and rules take signals and coefficients as rows.
     """
 
-    def __init__(self, name: str, adjoint: type[RowFunction]) -> None:
-        self.name, self.adjoint = name, adjoint
+    kernel: str
+    read: tuple[int, ...]
+
+    def layout(self, x, *coefficients):
+        """(rows of the coefficients, their timing, the number of registers); None where the kernel does not apply."""
+        raise NotImplementedError
+
+    def others(self, zi, of_y):
+        """What else the kernel writes, unfilled, where y's shape is this."""
+        return ()
+
+    def inputs_of_adjoint(self, g, timing, zi, *read):
+        raise NotImplementedError
+
+    def gradients(self, g, timing, zi, wanted, *read):
+        """Those of x and of the coefficients, by the differentiable rule."""
+        raise NotImplementedError
+
+    def written(self, *wanted):
+        """Which coefficients' gradients the adjoint writes where these are wanted."""
+        return wanted
+
+    def check(self, *tensors):
+        """After a call."""
+
+
+class ShortCalls:
+    def __init__(self, filter_: Filter) -> None:
+        self.filter = filter_
         self._kinds: dict[tuple, _Kind | None] = {}
 
-    def __call__(self, x: Tensor, a: Tensor) -> Tensor | None:
+    def __call__(self, x: Tensor, *coefficients: Tensor) -> Tensor | None:
         """y, or None where this call has to go the long way."""
-        if _is_observed() or torch._C._is_any_autocast_enabled() or not (_is_ordinary(x) and _is_ordinary(a)):
+        if _is_observed() or torch._C._is_any_autocast_enabled() or not _is_ordinary(x):
             return None
-        key = x.shape, a.shape, x.dtype, a.dtype
-        kind = self._kinds[key] if key in self._kinds else self._new(key, x, a)
+        key: tuple = x.shape, x.dtype
+        differentiable = x.requires_grad
+        for each in coefficients:  # written out: of what a call takes, this is much
+            if not _is_ordinary(each):
+                return None
+            key += each.shape, each.dtype
+            differentiable |= each.requires_grad
+        kind = self._kinds[key] if key in self._kinds else self._new(key, (x, *coefficients))
         if kind is None or kind.is_long:
             return None
-        if torch.is_grad_enabled() and (x.requires_grad or a.requires_grad):
-            return _Filtered.apply(x, a, kind)
-        return kind.filtered(x, a)
+        if differentiable and torch.is_grad_enabled():
+            return _Filtered.apply(kind, x, *coefficients)
+        return kind.filtered((x, *coefficients))[1 + len(coefficients)]
 
-    def _new(self, key: tuple, x: Tensor, a: Tensor) -> _Kind | None:
+    def _new(self, key: tuple, inputs: Tensors) -> _Kind | None:
+        x, *coefficients = inputs
         kind = None
-        if x.dtype in REAL and x.dim() and 0 < x.numel() < LONGEST and a.numel():
-            rows, timing = coefficient_rows("a", a, x, None, share=True)
-            if rows.data_ptr() == a.data_ptr():  # nothing has to be copied for the kernel
-                kind = _Kind(self, to_rows(x), rows, timing)
+        if x.dtype in REAL and x.dim() and 0 < x.numel() < LONGEST and all(each.numel() for each in coefficients):
+            layout = self.filter.layout(*inputs)
+            if layout is not None and all(map(_is_same, layout[0], coefficients)):
+                kind = _Kind(self.filter, to_rows(x), *layout)
         if len(self._kinds) >= MOST_KINDS:
             self._kinds.clear()
         self._kinds[key] = kind
@@ -68,6 +105,11 @@ def _is_ordinary(tensor: Tensor) -> bool:
     )
 
 
+def _is_same(rows: Tensor, coefficients: Tensor) -> bool:
+    """Whether these rows are what is in memory, so that nothing has to be copied for the kernel."""
+    return rows.data_ptr() == coefficients.data_ptr() and rows.numel() == coefficients.numel()
+
+
 def _is_observed() -> bool:
     """Whether anybody wants to know more of a call than its result."""
     return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or in_forward_mode()
@@ -76,74 +118,96 @@ def _is_observed() -> bool:
 class _Kind:
     """All calls with such tensors. What their kernels read beside these is kept here, and never written to."""
 
-    def __init__(self, calls: ShortCalls, x: Tensor, rows: Tensor, timing: Timing) -> None:
-        self.calls, self.timing = calls, timing
-        self.is_long = False  # whether these calls take several launches
-        self._of_x, self._of_a = x.shape, rows.shape
-        self._rest = x.new_zeros(x.shape[0], rows.shape[2])
-        self._filter: Callable | None = None
-        self._adjoints: dict[bool, Callable] = {}
+    def __init__(
+        self, filter_: Filter, x: Tensor, coefficients: Sequence[Tensor], timing: Timing, registers: int
+    ) -> None:
+        self.filter, self.timing = filter_, timing
+        self.is_long = False  # whether there is more to these calls than launches
+        self._rest = x.new_zeros(x.shape[0], registers)
+        self._rows = [
+            x.shape,
+            *(each.shape for each in coefficients),
+            x.shape,
+        ]  # of x, the coefficients and y, by place
+        self._first_coefficient = filter_.read.index(1)
+        self._launch: Callable | None = None
+        self._adjoints: dict[tuple[bool, ...], Callable] = {}
 
-    def filtered(self, x: Tensor, a: Tensor) -> Tensor:
-        y = unfilled(x)
-        if self._filter is not None:
-            self._filter(x.data_ptr(), a.data_ptr(), y.data_ptr())
-            return y
-        with recorded() as launches:
-            inputs = x.view(self._of_x), a.view(self._of_a), self.timing, self._rest
-            run(self.calls.name, *inputs, out=(y.view(self._of_x),))
-        self._filter = _again(launches, (x, a, y))
-        self.is_long = len(launches) != 1
-        return y
-
-    def gradients(self, g: Tensor, a: Tensor, y: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
-        """(dx, da), of which da is None unless it is wanted."""
-        if torch.is_grad_enabled() or not _is_ordinary(g) or _is_observed():
-            return self._by_rule(g, a, y, wanted)
-        dx, da, dzi = unfilled(y), self._gradient_of_rows(a, wanted), unfilled(self._rest)
-        places = (g, a, y, dx, dzi, da) if wanted else (g, a, y, dx, dzi)
-        if adjoint := self._adjoints.get(wanted):
-            adjoint(*(place.data_ptr() for place in places))
+    def filtered(self, inputs: Tensors) -> Tensors:
+        """All tensors of the call."""
+        tensors = *inputs, unfilled(inputs[0]), *self.filter.others(self._rest, self._rows[0])
+        if self._launch is not None:
+            self._launch(*[tensor.data_ptr() for tensor in tensors])
         else:
-            with recorded() as launches:
-                inputs = g.view(self._of_x), a.view(self._of_a), self.timing, y.view(self._of_x), self._rest
-                run(f"{self.calls.name}_adjoint", *inputs, out=(dx.view(self._of_x), da, dzi))
-            if again := _again(launches, places):
-                self._adjoints[wanted] = again
-        return dx, self._gradient(da, a) if wanted else None
+            of_inputs, (of_y, *others) = self._as_rows(tensors)[: len(inputs)], self._as_rows(tensors)[len(inputs) :]
+            with recorded() as recording:
+                run(self.filter.kernel, *of_inputs, self.timing, self._rest, out=(of_y, *others))
+            if _apart(tensors):
+                self._launch = recording and recording.again(tensors, [self._rest])
+                self.is_long = self._launch is None
+        self.filter.check(*tensors)
+        return tensors
 
-    def _gradient_of_rows(self, a: Tensor, wanted: bool) -> Tensor:
+    def gradients(self, g: Tensor, read: Tensors, wanted: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
+        """Of x and of each of the coefficients, None unless it is wanted."""
+        if torch.is_grad_enabled() or not _is_ordinary(g) or _is_observed():
+            rest, rows = torch.zeros_like(self._rest), self._as_rows(read, self.filter.read)
+            of_rows, *gradients = self.filter.gradients(g.reshape(self._rows[0]), self.timing, rest, wanted, *rows)
+            dx = of_rows.view(g.shape)
+        else:
+            dx, *gradients = self._by_adjoint(g, read, self.filter.written(*wanted))
+        coefficients = read[self._first_coefficient :]
+        return dx, *[_of(each, of) if w else None for each, of, w in zip(coefficients, gradients, wanted, strict=False)]
+
+    def _by_adjoint(self, g: Tensor, read: Tensors, written: tuple[bool, ...]) -> tuple[Tensor, ...]:
+        dx, dzi = unfilled(g), unfilled(self._rest)
+        gradients = [self._unfilled_gradient(g, shape, w) for shape, w in zip(self._rows[1:-1], written, strict=True)]
+        tensors = g, *read, dx, dzi, *(gradient for gradient, w in zip(gradients, written, strict=True) if w)
+        if adjoint := self._adjoints.get(written):
+            adjoint(*[tensor.data_ptr() for tensor in tensors])
+            return dx, *gradients
+        rows = self._as_rows(read, self.filter.read)
+        with recorded() as recording:
+            inputs = self.filter.inputs_of_adjoint(g.view(self._rows[0]), self.timing, self._rest, *rows)
+            run(f"{self.filter.kernel}_adjoint", *inputs, out=(dx.view(self._rows[0]), *gradients, dzi))
+        if _apart(tensors) and recording and (adjoint := recording.again(tensors, [self._rest])):
+            self._adjoints[written] = adjoint
+        return dx, *gradients
+
+    def _unfilled_gradient(self, g: Tensor, shape: torch.Size, written: bool) -> Tensor:
         """Where the adjoint writes the gradient of moving coefficients, or adds to that of fixed ones."""
-        if self.timing is None or not wanted:
-            return a.new_empty(self._of_a[0], self._of_a[1] if wanted else 0, self._of_a[2])
-        return a.new_zeros(self._of_x[0], 1, self._of_a[2], dtype=torch.float64)
+        if self.timing is None or not written:
+            return g.new_empty(shape[0], shape[1] if written else 0, shape[2])
+        return g.new_zeros(self._rows[0][0], 1, shape[2], dtype=torch.float64)
 
-    def _gradient(self, of_rows: Tensor, a: Tensor) -> Tensor:
-        if self.timing is not None:
-            of_rows = (of_rows.sum(0) if of_rows.numel() > a.numel() else of_rows).to(a.dtype)
-        return of_rows.view(a.shape)
+    def _as_rows(self, tensors: Sequence[Tensor], places: Sequence[int] | None = None) -> list[Tensor]:
+        """Those tensors of a call that are at these places (all), as the kernels take them."""
+        shapes = dict(enumerate(self._rows))
+        numbered = zip(range(len(tensors)) if places is None else places, tensors, strict=True)
+        return [tensor.view(shapes[place]) if place in shapes else tensor for place, tensor in numbered]
 
-    def _by_rule(self, g: Tensor, a: Tensor, y: Tensor, wanted: bool) -> tuple[Tensor, Tensor | None]:
-        rows, rest = a.view(self._of_a), torch.zeros_like(self._rest)
-        inputs = g.reshape(self._of_x), rows, y.view(self._of_x), rest, self.timing, wanted
-        dx, da, _ = self.calls.adjoint.apply(*inputs)
-        return dx.view(g.shape), shared(da, rows).view(a.shape) if wanted else None
+
+def _of(coefficients: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient of coefficients as they were given, from that of each row's."""
+    if gradient.shape == coefficients.shape and gradient.dtype == coefficients.dtype:
+        return gradient
+    whole = gradient.sum(0) if gradient.numel() > coefficients.numel() else gradient
+    return whole.to(coefficients.dtype).view(coefficients.shape)
+
+
+def _apart(tensors: Sequence[Tensor]) -> bool:
+    """Whether no two of them begin at the same place: where they do, an address does not tell which one is meant."""
+    return len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
 
 
 class _Filtered(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, a, kind):
-        y = kind.filtered(x, a)
-        ctx.save_for_backward(a, y)
+    def forward(ctx, kind, *inputs):
+        tensors = kind.filtered(inputs)
+        ctx.save_for_backward(*[tensors[place] for place in kind.filter.read])
         ctx.kind = kind
-        return y
+        return tensors[len(inputs)]
 
     @staticmethod
     def backward(ctx, g):
-        a, y = ctx.saved_tensors
-        return *ctx.kind.gradients(g, a, y, ctx.needs_input_grad[1]), None
-
-
-def _again(launches: list, places: Sequence[Tensor]) -> Callable | None:
-    """What was launched, as a function of the addresses of these tensors; None where it was not one launch."""
-    return launches[0].again(places) if len(launches) == 1 else None
+        return None, *ctx.kind.gradients(g, ctx.saved_tensors, ctx.needs_input_grad[2:])

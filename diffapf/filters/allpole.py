@@ -25,7 +25,7 @@ from diffapf.filters._rows import (
     to_rows,
     unfilled,
 )
-from diffapf.filters._short_calls import ShortCalls
+from diffapf.filters._short_calls import Filter, ShortCalls
 from diffapf.filters.control_rate import ControlRate, coefficient_rows
 from diffapf.filters.fir import FIR, FIROuter, FIRTranspose, past_and_present
 from diffapf.kernels import run
@@ -166,7 +166,21 @@ class AllPoleAdjoint(RowFunction):
         return tangent_x, tangent_a, tangent_zi
 
 
-_SHORT = ShortCalls("allpole", AllPoleAdjoint)
+class _OfAllPole(Filter):
+    kernel, read = "allpole", (1, 2)
+
+    def layout(self, x, a):
+        rows, timing = coefficient_rows("a", a, x, None, share=True)
+        return (rows,), timing, rows.shape[2]
+
+    def inputs_of_adjoint(self, g, timing, zi, a, y):
+        return g, a, timing, y, zi
+
+    def gradients(self, g, timing, zi, wanted, a, y):
+        return AllPoleAdjoint.apply(g, a, y, zi, timing, *wanted)[:2]
+
+
+_SHORT = ShortCalls(_OfAllPole())
 
 
 def _split(before: Tensor, order: int) -> tuple[Tensor, Tensor]:

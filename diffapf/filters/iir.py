@@ -24,6 +24,7 @@ from torch.nn.functional import pad
 from diffapf.filters._checks import all_finite, check_leading
 from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows, unfilled
+from diffapf.filters._short_calls import Filter, ShortCalls
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED, ControlRate, Timing, coefficient_rows
 from diffapf.filters.fir import FIR, past_and_present
@@ -69,6 +70,8 @@ def lfilter(
     """
     if not isinstance(form, str) or form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    if zi is None and hop is None and return_zf is False and (y := _SHORT[form](x, b, a)) is not None:
+        return y
     x, b, a, zi = in_float32(x, b, a, zi)
     check_signal("x", x)
     check_flag("return_zf", return_zf)
@@ -384,3 +387,36 @@ def _adjoint_composition(ctx) -> Callable[..., tuple[Tensor, ...]]:
         return dx, db if ctx.with_b else db[:, :0], da if ctx.with_a else da[:, :0], dzi
 
     return run_adjoint
+
+
+# --------------------------------------------------------------------------------------------------------- short calls
+
+
+class _OfDirectForm(Filter):
+    def __init__(self, form: str) -> None:
+        self.form, self.kernel, self._keeps_w = form, FORMS[form].kernel, FORMS[form].keeps_w
+        self.read = 0, 1, 2, 5 if self._keeps_w else 3
+
+    def layout(self, x, b, a):
+        b_rows, a_rows, timing = transfer_function_rows(b, a, x, None)
+        order = b_rows.shape[2] - 1
+        return ((b_rows, a_rows), timing, FORMS[self.form].registers * order) if 0 < order <= LONGEST_FUSED else None
+
+    def others(self, zi, of_y):
+        return (unfilled(zi), zi.new_empty(of_y)) if self._keeps_w else (unfilled(zi),)
+
+    def inputs_of_adjoint(self, g, timing, zi, x, b, a, signal):
+        return g, zi, x, b, a, timing, zi, signal
+
+    def gradients(self, g, timing, zi, wanted, x, b, a, signal):
+        return DirectFormAdjoint.apply(g, zi, x, b, a, zi, signal, timing, self.form, *self.written(*wanted))[:3]
+
+    def written(self, of_b, of_a):
+        return of_b or of_a, of_a  # the leading coefficient's gradient needs b's
+
+    def check(self, x, b, a, y, zf, *w):
+        if not all_finite(zf):
+            check_leading(a)
+
+
+_SHORT = {form: ShortCalls(_OfDirectForm(form)) for form in FORMS}

@@ -112,10 +112,10 @@ def run(name: str, *inputs, out: tuple[Tensor, ...]) -> None:
             return
 
 
-def recorded() -> AbstractContextManager[list]:
-    """The launches on a CPU that follow, each a `cpu.launch.Launch`."""
+def recorded() -> AbstractContextManager:
+    """The launches on a CPU that follow, as a `cpu.launch.Recording`; None where there are no kernels to be launched."""
     cpu = _cpu()
-    return nullcontext([]) if cpu is None else cpu.launch.recorded()
+    return nullcontext() if cpu is None else cpu.launch.recorded()
 
 
 def _is_what_is_stored(tensor: Tensor) -> bool:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import forward_ad, gradgradcheck
 
-from diffapf.filters import _short_calls, allpole
+from diffapf.filters import _short_calls, allpole, iir
 from diffapf.filters.allpole import allpole as filtered
+from diffapf.filters.iir import FORMS, lfilter
 from diffapf.kernels import run
 from tests.filters.oracles import normal, quick, within
 
@@ -25,7 +26,8 @@ LAYOUTS = {
 
 @pytest.fixture(autouse=True)
 def no_earlier_calls():
-    allpole._SHORT._kinds.clear()
+    for calls in (allpole._SHORT, *iir._SHORT.values()):
+        calls._kinds.clear()
 
 
 @pytest.fixture
@@ -37,8 +39,8 @@ def long_ways(monkeypatch) -> list[str]:
         names.append(name)
         run(name, *inputs, out=out)
 
-    monkeypatch.setattr(_short_calls, "run", watched)
-    monkeypatch.setattr(allpole, "run", watched)
+    for module in (_short_calls, allpole, iir):
+        monkeypatch.setattr(module, "run", watched)
     return names
 
 
@@ -201,3 +203,105 @@ def test_many_threads_and_many_kinds(monkeypatch):
         thread.join()
     assert not wrong
     assert len(allpole._SHORT._kinds) <= 5 + len(threads)
+
+
+# ---------------------------------------------------------------------------------------------------------- direct forms
+
+
+def transfer_function(
+    shape: tuple[int, ...], order: int, layout: str, dtype=torch.float64, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """b, a and x; a's leading coefficient is not 1."""
+    x, rest = signals(shape, order, layout, dtype, seed)
+    leading = 1.5 + within(0.2, *rest.shape[:-1], 1, seed=seed + 2).to(dtype)
+    b = normal(*rest.shape[:-1], order + 1, seed=seed + 3).to(dtype)
+    return b, torch.cat([leading, leading * rest], -1), x
+
+
+def trained_form(form: str, b: Tensor, a: Tensor, x: Tensor, g: Tensor, **options) -> tuple[Tensor, ...]:
+    leaves = [value.clone().requires_grad_() for value in (b, a, x)]
+    y = lfilter(*leaves, form=form, **options)
+    return y.detach(), *torch.autograd.grad(y, leaves, g)
+
+
+def at_rest(form: str, x: Tensor, order: int) -> dict[str, Tensor]:
+    """A state makes a call go the long way."""
+    return {"zi": x.new_zeros(*x.shape[:-1], FORMS[form].registers * order)}
+
+
+@quick
+@given(
+    form=st.sampled_from([*FORMS]),
+    shape=st.sampled_from([(1,), (7,), (1, 40), (3, 40), (2, 3, 9)]),
+    order=st.sampled_from([1, 2, 5]),
+    layout=st.sampled_from([*LAYOUTS]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_direct_forms_are_the_long_way(form, shape, order, layout, dtype):
+    for seed in range(3):
+        b, a, x = transfer_function(shape, order, layout, dtype, seed)
+        options = at_rest(form, x, order)
+        torch.testing.assert_close(lfilter(b, a, x, form=form), lfilter(b, a, x, form=form, **options), rtol=0, atol=0)
+        g = normal(*shape, seed=9).to(dtype)
+        results = trained_form(form, b, a, x, g), trained_form(form, b, a, x, g, **options)
+        for found, expected in zip(*results, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4 if dtype == torch.float32 else 1e-12, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("layout", ["one row a sample", "a row"])
+def test_the_first_call_of_a_direct_form_alone_asks_for_kernels(form, layout, long_ways):
+    b, a, x = transfer_function((3, 40), 2, layout)
+    for _ in range(3):
+        lfilter(b, a, x, form=form)
+        trained_form(form, b, a, x, normal(3, 40))
+    assert long_ways == [FORMS[form].kernel, f"{FORMS[form].kernel}_adjoint"]
+
+
+@pytest.mark.parametrize("form", ["df2", "tdf2"])
+def test_several_launches_of_a_call_with_room_between_them(form, long_ways):
+    """A long row of moving biquads is cut into segments, whose states one launch leaves for the next."""
+    for seed in range(3):
+        b, a, x = transfer_function((1, 40_000), 2, "one row a sample", seed=seed)
+        g = normal(1, 40_000, seed=9)
+        found, options = trained_form(form, b, a, x, g), at_rest(form, x, 2)
+        for one, other in zip(found, trained_form(form, b, a, x, g, **options), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    names = [FORMS[form].kernel, f"{FORMS[form].kernel}_adjoint"]
+    assert long_ways == [*names, *names * 3]  # the first short one, and each long one
+
+
+def test_what_has_to_be_copied_for_the_kernel_goes_the_long_way(long_ways):
+    b, a, x = transfer_function((3, 40), 2, "all")
+    for _ in range(2):
+        lfilter(b, a, x)
+    assert long_ways == ["transposed_direct_form_2"] * 2
+
+
+def test_a_zero_is_found_by_short_calls_too():
+    for layout in LAYOUTS:
+        b, a, x = transfer_function((1, 40), 2, layout)
+        lfilter(b, a, x)
+        a[..., 0] = 0.0
+        with pytest.raises(ValueError, match="must not be 0"):
+            lfilter(b, a, x)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("layout", ["one row a sample", "all"])
+def test_derivatives_of_the_gradients_of_direct_forms(form, layout):
+    leaves = [value.requires_grad_() for value in transfer_function((1, 5), 2, layout)]
+    torch.autograd.grad(lfilter(*leaves, form=form).sum(), leaves)
+    assert gradgradcheck(lambda b, a, x: lfilter(b, a, x, form=form), leaves)
+
+
+@pytest.mark.parametrize("wanted", [(True, False, False), (False, True, False), (False, False, True)])
+def test_gradients_of_one_of_a_direct_forms_arguments(wanted):
+    for layout in ("one row a sample", "all"):
+        leaves = transfer_function((1, 40), 2, layout)
+        g = normal(1, 40, seed=9)
+        every = trained_form("tdf2", *leaves, g)[1:]
+        for _ in range(2):
+            some = [value.clone().requires_grad_(which) for value, which in zip(leaves, wanted, strict=True)]
+            (found,) = torch.autograd.grad(lfilter(*some), [value for value in some if value.requires_grad], g)
+            torch.testing.assert_close(found, every[wanted.index(True)], rtol=1e-12, atol=1e-12)

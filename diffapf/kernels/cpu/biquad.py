@@ -17,13 +17,12 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-import torch
 from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels import segments_of
 from diffapf.kernels.cpu.coefficients import rows_of
-from diffapf.kernels.cpu.launch import INLINED, jit, named, over_rows, step
+from diffapf.kernels.cpu.launch import INLINED, jit, named, over_rows, scratch, step
 from diffapf.kernels.cpu.tuples import defined, store
 from diffapf.kernels.cpu.vectors import (
     LANES,
@@ -541,7 +540,7 @@ def biquads(name: str, form: Form, samples: Callable) -> Callable:
     def launch(arrays: tuple, given: Tensor, left: Tensor, work: int, key: tuple, sizes: tuple) -> None:
         rows, time = arrays[0].shape
         segments = segments_of(rows, time, SEGMENTS_TOGETHER) if rows * time >= LONG else 1
-        after = torch.empty(rows * segments, TAPS - 1, dtype=torch.float64)
+        after = scratch(rows * segments, TAPS - 1)
         arguments = arrays, given, left, segments, after
         over_rows(from_rest, rows * segments, work, arguments, key, (sizes,))
         if segments > 1:

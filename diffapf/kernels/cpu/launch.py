@@ -249,8 +249,8 @@ def over_rows(kernel, rows: int, work: int, arguments: tuple, key: tuple, consta
     except KeyError:
         compiled, packed = _compile(kernel, arguments, constants), _packed(arguments)
         _compiled[kernel, key] = compiled, packed
-    if _recorded and (launches := _recorded.get(threading.get_ident())) is not None:
-        launches.append(Launch(compiled, rows, work, arguments))
+    if (recording := _recording()) is not None:
+        recording.launches.append(Launch(compiled, rows, work, arguments))
     _launch(compiled, rows, work, packed, arguments)
 
 
@@ -270,49 +270,84 @@ def _launch(compiled: CFunc, rows: int, work: int, packed: Callable, arguments: 
 
 @dataclass(frozen=True)
 class Launch:
-    """What `over_rows` ran, to be run again with tensors of the same shapes and dtypes elsewhere."""
+    """What `over_rows` ran."""
 
     compiled: CFunc
     rows: int
     work: int
     arguments: tuple
 
-    def again(self, places: Sequence[Tensor]) -> Callable[..., None] | None:
-        """A function of addresses: those of what is now at these tensors' places; all other arguments remain.
+    def addresses(self) -> Iterator[int]:
+        """Of all its tensors."""
+        return (leaf.data_ptr() for _, leaf in self._leaves() if isinstance(leaf, Tensor))
 
-        None where two of them share a place, which could be the place of either.
-        """
-        parameters = {tensor.data_ptr(): f"p{place}" for place, tensor in enumerate(places)}
-        if len(parameters) < len(places):
-            return None
+    def packed(self, places: dict[int, str]) -> Callable:
+        """What writes its block of arguments for tensors elsewhere, the parameter for each address; all others remain."""
 
         def source(argument) -> str:
             if not isinstance(argument, Tensor):
                 return repr(argument)
             address = argument.data_ptr()
-            return ", ".join([parameters.get(address, str(address)), *map(str, argument.shape)])
+            return ", ".join([places.get(address, str(address)), *map(str, argument.shape)])
 
-        leaves = _leaves(map(str, range(len(self.arguments))), self.arguments)
-        words = [(source(argument), argument) for _, argument in leaves]
-        packed, compiled, rows, work = _packer([*parameters.values()], words), self.compiled, self.rows, self.work
+        return _packer([*places.values()], [(source(argument), argument) for _, argument in self._leaves()])
+
+    def _leaves(self) -> Iterator[tuple[str, Any]]:
+        return _leaves(map(str, range(len(self.arguments))), self.arguments)
+
+
+class Recording:
+    """The launches of a call, to be run again with tensors of the same shapes and dtypes elsewhere."""
+
+    def __init__(self) -> None:
+        self.launches: list[Launch] = []
+        self.scratch: list[Tensor] = []
+
+    def again(self, places: Sequence[Tensor], kept: Sequence[Tensor]) -> Callable[..., None] | None:
+        """A function of the addresses of what is now at these tensors' places; what is `kept` stays where it is.
+
+        None where there is anything else that the launches read or write, or where two tensors share a place.
+        """
+        moving = [*places, *self.scratch]
+        parameters = {tensor.data_ptr(): f"p{place}" for place, tensor in enumerate(moving)}
+        known = {0, *parameters, *(tensor.data_ptr() for tensor in kept)}  # 0 is that of a tensor without elements
+        if len(parameters) < len(moving) or any(not known.issuperset(each.addresses()) for each in self.launches):
+            return None
+        steps = [(each.compiled, each.rows, each.work, each.packed(parameters)) for each in self.launches]
+        sizes = [tensor.shape for tensor in self.scratch]
 
         def launch(*addresses: int) -> None:  # which keeps none of the tensors
-            _launch(compiled, rows, work, packed, addresses)
+            rooms = [torch.empty(size, dtype=torch.float64) for size in sizes]
+            everything = (*addresses, *(room.data_ptr() for room in rooms)) if rooms else addresses
+            for compiled, rows, work, packed in steps:
+                _launch(compiled, rows, work, packed, everything)
 
         return launch
 
 
-_recorded: dict[int, list[Launch]] = {}  # of the threads that ask
+_recordings: dict[int, Recording] = {}  # of the threads that ask
+
+
+def _recording() -> Recording | None:
+    return _recordings.get(threading.get_ident()) if _recordings else None
 
 
 @contextmanager
-def recorded() -> Iterator[list[Launch]]:
-    """The launches of this thread, as they come."""
-    launches = _recorded[threading.get_ident()] = []
+def recorded() -> Iterator[Recording]:
+    """What this thread launches."""
+    recording = _recordings[threading.get_ident()] = Recording()
     try:
-        yield launches
+        yield recording
     finally:
-        del _recorded[threading.get_ident()]
+        del _recordings[threading.get_ident()]
+
+
+def scratch(*size: int) -> Tensor:
+    """Room for float64 numbers that one launch of a call leaves for the next."""
+    room = torch.empty(size, dtype=torch.float64)
+    if (recording := _recording()) is not None:
+        recording.scratch.append(room)
+    return room
 
 
 _pool: ThreadPoolExecutor | None = None
