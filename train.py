@@ -21,8 +21,10 @@ from recipes.errors import exit_on_user_error, explain_config_errors
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> None:
     with exit_on_user_error():
+        from diffapf.memory import keep_freed_memory
         from recipes.results import relative
 
+        keep_freed_memory()
         folder = Path(cfg.run)
         folder.mkdir(parents=True, exist_ok=True)
         report = of_takes(cfg, folder) if OmegaConf.select(cfg, "data.folder") else carry_out(cfg, folder)[0]

@@ -29,6 +29,7 @@ from diffapf.identification.phaser_fit import NotIdentifiedError
 from diffapf.identification.plate_fit import MODES
 from diffapf.identification.trained_extractor import load_start
 from diffapf.identification.voice_fit import STEPS as VOICE_STEPS
+from diffapf.memory import keep_freed_memory
 from diffapf.midi import read_midi
 from diffapf.pair_files import PairFiles, find_pairs
 from diffapf.processing import load_model, process_recording
@@ -58,6 +59,7 @@ TITLES = {
 
 def command() -> None:
     """What the shell calls. It leaves at once: what PyTorch's libraries do when they are left takes a second and 120 MB."""
+    keep_freed_memory()
     code = main()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -71,8 +71,10 @@ def train_cell(experiment: str, cell: Cell, overrides: list[str]) -> None:
     """Trains one cell: what `train.py` does, in a job."""
     from hydra import compose, initialize_config_dir
 
+    from diffapf.memory import keep_freed_memory
     from recipes.experiments import carry_out
 
+    keep_freed_memory()
     with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
         cfg = compose(
             "train",

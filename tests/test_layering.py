@@ -22,6 +22,7 @@ ROWS = (
         "diffapf.loudness",
         "diffapf.audio",
         "diffapf.audio_stream",
+        "diffapf.memory",
         "diffapf.needs",
         "diffapf.pair_files",
         "diffapf.findings",
