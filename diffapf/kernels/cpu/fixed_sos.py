@@ -15,81 +15,45 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba.core import types
 from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels import samples_of_block
-from diffapf.kernels.cpu.fixed_allpole import impulse_response, responses_to_inputs, responses_to_past
-from diffapf.kernels.cpu.launch import INLINED, inline, jit, over_rows, step
+from diffapf.kernels.cpu.fixed_direct_form import (
+    backward_responses,
+    begun,
+    eight,
+    eight_before,
+    forward_responses,
+    rest_of,
+)
+from diffapf.kernels.cpu.launch import INLINED, inline, jit, over_rows
 from diffapf.kernels.cpu.tuples import defined, size, unrolled
 from diffapf.kernels.cpu.vectors import (
     LANES,
     all_finite,
     filled,
-    joined,
-    lane,
     load,
     load_first,
-    spread,
     store,
     store_first,
     totals,
-    turned,
 )
 
 REGISTERS = size(2)
-NEWEST, BEFORE_IT = LANES - 1, LANES - 2
-
-# A section's responses, as vectors: to eight inputs, to the newest input and output of the past and those before these,
-# and to the two registers; in the adjoint, where outputs of the past are those of later samples, of the all-pole part alone.
+# The responses of a section are stored one after another, in a row of an array: so many vectors.
 FORWARD = (0,) * (LANES + 6)
 BACKWARD = (0,) * (LANES + 2)
 
 
-@inline
-def of_all_poles(c):
-    """The responses of 1/(1 + a₁ z⁻¹ + a₂ z⁻²) to eight inputs, and to the two outputs before; c = (b₀, b₁, b₂, a₁, a₂)."""
-    inputs = responses_to_inputs(impulse_response(c[3:], REGISTERS))
-    return inputs, responses_to_past(c[3:], inputs, REGISTERS)
-
-
-@inline
-def forward_responses(c):
-    poles, outputs = of_all_poles(c)
-    b0, b1, b2, nothing = filled(c[0]), filled(c[1]), filled(c[2]), filled(0.0)
-    h = b0 * poles[0] + b1 * poles[1] + b2 * poles[2]
-    inputs = (
-        h, joined(nothing, h, 7), joined(nothing, h, 6), joined(nothing, h, 5),
-        joined(nothing, h, 4), joined(nothing, h, 3), joined(nothing, h, 2), joined(nothing, h, 1),
-    )  # fmt: skip
-    past = (b1 * poles[0] + b2 * poles[1], b2 * poles[0])
-    return inputs + past + outputs + poles[:2]
-
-
-@inline
-def backward_responses(c):
-    inputs, outputs = of_all_poles(c)
-    return all_turned(inputs[::-1] + outputs)
-
-
-def all_turned(vectors):
-    """Each of the vectors, last element first."""
-
-
-@overload(all_turned)
-def _all_turned(vectors):
-    return unrolled("vectors", (f"turned(vectors[{i}])" for i in range(len(vectors))), turned=turned)
-
-
 @jit
 def write_forward(c, row):
-    store_all(forward_responses(c), row)
+    store_all(forward_responses(c[:3], c[3:]), row)
 
 
 @jit
 def write_backward(c, row):
-    store_all(backward_responses(c), row)
+    store_all(backward_responses(c[3:]), row)
 
 
 def store_all(vectors, row):
@@ -111,68 +75,7 @@ def _load_all(row, count):
     return unrolled("row, count", (f"load(row, {LANES * i})" for i in range(len(count))), load=load)
 
 
-def with_eight(total, x, n, responses):
-    """The total, and what samples n to n+7 contribute to eight outputs."""
-
-
-@overload(with_eight, jit_options=INLINED)
-def _with_eight(total, x, n, responses):
-    if x.dtype == types.float64:  # as a factor, a number in memory is eight at no cost
-        terms = (f" + responses[{j}] * filled(x[np.uintp(n + {j})])" for j in range(LANES))
-        return defined("total, x, n, responses", (), f"total{''.join(terms)}", filled=filled)
-    terms = (f" + responses[{j}] * spread(given, {j})" for j in range(LANES))
-    result = f"total{''.join(terms)}"
-    return defined("total, x, n, responses", ["given = load(x, n)"], result, load=load, spread=spread)
-
-
 # ------------------------------------------------------------------------------------------------------------- forward
-
-
-@step
-def begun(responses, registers):
-    """(what comes from the past but for the outputs, eight outputs of the past) where a block begins."""
-    return responses[-2] * filled(registers[0]) + responses[-1] * filled(registers[1]), filled(0.0)
-
-
-@step
-def eight(x, n, past, responses):
-    inputs, outputs = past
-    known = with_eight(inputs, x, n, responses)
-    new = known + responses[10] * spread(outputs, NEWEST) + responses[11] * spread(outputs, BEFORE_IT)
-    newest, before_it = np.float64(x[np.uintp(n + NEWEST)]), np.float64(x[np.uintp(n + BEFORE_IT)])
-    return new, (responses[8] * filled(newest) + responses[9] * filled(before_it), new)
-
-
-@step
-def registers_after(x, n, outputs, c, registers):
-    """The registers before sample n, in front of which `outputs` are eight, if any; those before sample 0 are given."""
-    if n == 0:
-        return registers
-    _, b1, b2, a1, a2 = c
-    x1, x2, y1, y2 = x[n - 1], x[n - 2], lane(outputs, NEWEST), lane(outputs, BEFORE_IT)
-    return b1 * x1 + b2 * x2 - a1 * y1 - a2 * y2, b2 * x1 - a2 * y1
-
-
-@jit
-def rest_of(x, y, c, registers, n, outputs, check, end):
-    """The recursion itself, of what is no whole vector, from n on, and of what is not finite; the registers after it."""
-    if all_finite(check):
-        begin, now = n, registers_after(x, n, outputs, c, registers)
-    else:
-        begin, now = 0, registers
-    return one_by_one(x, y, c, now, begin, end)
-
-
-@jit
-def one_by_one(x, y, c, registers, begin, end):
-    b0, b1, b2, a1, a2 = c
-    z1, z2 = registers
-    for n in range(begin, end):
-        now = b0 * x[n] + z1
-        y[n] = now
-        z1 = z2 + b1 * x[n] - a1 * now
-        z2 = b2 * x[n] - a2 * now
-    return z1, z2
 
 
 @jit
@@ -183,13 +86,13 @@ def two_through(x, y, c, responses, before, after, length):
     past, other_past = begun(both[0], registers), begun(both[1], others)
     n, check, other_check = 0, filled(0.0), filled(0.0)
     while n + LANES <= length:
-        new, past = eight(x[0], n, past, both[0])
-        other, other_past = eight(x[1], n, other_past, both[1])
+        new, past = eight(x[0], n, past, both[0], REGISTERS)
+        other, other_past = eight(x[1], n, other_past, both[1], REGISTERS)
         store(y[0], n, new)
         store(y[1], n, other)
         check, other_check, n = check + new * filled(0.0), other_check + other * filled(0.0), n + LANES
-    registers = rest_of(x[0], y[0], c[0], registers, n, past[1], check, length)
-    others = rest_of(x[1], y[1], c[1], others, n, other_past[1], other_check, length)
+    registers = rest_of(x[0], y[0], c[0][:3], c[0][3:], registers, n, past, check, length)
+    others = rest_of(x[1], y[1], c[1][:3], c[1][3:], others, n, other_past, other_check, length)
     after[0][0], after[0][1], after[1][0], after[1][1] = registers[0], registers[1], others[0], others[1]
 
 
@@ -269,11 +172,6 @@ def fixed_sos_cascade(x: Tensor, sos: Tensor, zi: Tensor, y: Tensor, states: Ten
 # ------------------------------------------------------------------------------------------------------------- adjoint
 
 
-@step
-def eight_before(g, n, later, responses):
-    return with_eight(filled(0.0), g, n, responses) + responses[9] * spread(later, 1) + responses[8] * spread(later, 0)
-
-
 @jit
 def one_by_one_backward(g, r, c, begin, end):
     for n in range(end - 1, begin - 1, -1):
@@ -291,7 +189,8 @@ def two_back_through(g, r, c, responses, length):
     n, check, other_check = whole, filled(0.0), filled(0.0)
     while n > 0:
         n -= LANES
-        later, other_later = eight_before(g[0], n, later, both[0]), eight_before(g[1], n, other_later, both[1])
+        later = eight_before(g[0], n, later, both[0], REGISTERS)
+        other_later = eight_before(g[1], n, other_later, both[1], REGISTERS)
         store(r[0], n, later)
         store(r[1], n, other_later)
         check, other_check = check + later * filled(0.0), other_check + other_later * filled(0.0)
