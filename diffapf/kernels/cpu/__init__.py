@@ -11,7 +11,7 @@ What makes them fast, each measured:
 - The newest output enters a sum last: all else is ready before it.
 - Gradients of coefficients that many samples share are summed while the samples are in the nearest cache.
 - Fixed cascades stay in the nearest cache from section to section, eight samples at once, and are computed again rather than
-  kept for the adjoint (`fixed_sos.py`); a section alone has all that its adjoint reads (`fixed_biquad.py`).
+  kept for the adjoint (`fixed_sos.py`); a filter alone has all that its adjoint reads (`fixed_direct_form.py`).
 - Large gradients are written past the caches, which would read each line of them first (`vectors.py`).
 - A call costs 6 µs, and 1 µs where it is an earlier one's launch again; a second thread 2 µs (`launch.py`).
 - Long rows of coefficients are asked of memory 8 kB before they are read (`high_order.py`).

@@ -4,9 +4,10 @@ The next eight outputs are a sum that has no recursion in it: the filter's impul
 eight inputs, and for each output of the past the response to that one. So a step of eight samples waits once for the
 outputs before it, where the recursion waits eight times, and works in whole vectors of float64.
 
-The farther ahead, the more the rounding of these responses counts, most for poles that lie close together near the unit
-circle: they say next to nothing of one output, and much of the eighth. Where they grow too much for float64, the recursion
-runs instead (`allpole_recursion.py`); signals of float32 do not see it.
+A filter is as exact as its responses: to round them moves its poles, most where these lie close together near the unit
+circle. So the responses to the past are computed to twice the digits, and in float64 used to as many, as sums of two numbers
+each. The farther ahead, the more the outputs' own rounding counts, too: where the responses grow too much, the recursion
+runs instead (`allpole_recursion.py`). Signals of float32 see neither.
 
 A row is filtered a block after another, in time's direction, which is backward for the adjoint. Where a result is not finite
 (0·∞ spoils its neighbours in a vector, and what overflows in a response need not in the recursion), the recursion itself
@@ -15,6 +16,7 @@ computes the block again.
 
 from __future__ import annotations
 
+from numba.core import types
 from numba.extending import overload
 from torch import Tensor
 
@@ -28,17 +30,20 @@ from diffapf.kernels.cpu.vectors import (
     absolute,
     all_finite,
     filled,
+    fused,
     joined,
     lane,
     load,
     packed,
+    rounded_product,
     spread,
     store,
     turned,
 )
 
 SUMS = 4  # that are taken beside each other: one would wait for itself
-GROWTH = 8.0  # of the responses to the past, from one output to eight, that costs no more than some roundings
+GROWTH = 4.0  # of the responses to the past, from one output to eight, that costs no digit that the recursion has
+NEVER_GROWS = 2  # the order up to which it is always less than 6
 
 
 def coefficients(array, row, count):
@@ -72,18 +77,47 @@ def responses_to_inputs(h):
     return h0, h1, h2, h3, h4, h5, h6, joined(nothing, h0, 1)
 
 
-def responses_to_past(a, inputs, count):
-    """For each output of the past, newest first, what it does to the next eight: it enters them like inputs −aᵢ."""
+@jit
+def less_product(high, low, past, past_low, factor):
+    """high + low − factor·(past + past_low), of vectors, exact to the last digits of the low part: Dekker's sum and product.
+
+    Source: Dekker, "A floating-point technique for extending the available precision", Numerische Mathematik 18, 1971.
+    """
+    factors, nothing = filled(factor), filled(0.0)
+    product = rounded_product(past, factors)
+    lost = fused(past, factors, nothing - product) + past_low * factors
+    total = high - product
+    of_product = total - high
+    rest = (high - (total - of_product)) - (product + of_product)
+    low = low + (rest - lost)
+    rounded = total + low
+    return rounded, low - (rounded - total)
+
+
+def responses_to_past(a, count):
+    """For each output of the past, newest first, what it does to the next eight; then what is lost of that in rounding."""
 
 
 @overload(responses_to_past)
-def _responses_to_past(a, inputs, count):
+def _responses_to_past(a, count):
     order = len(count)
-    sums = (
-        "filled(0.0)" + "".join(f" - inputs[{j}] * filled(a[{i + j}])" for j in range(min(LANES, order - i)))
-        for i in range(order)
-    )
-    return unrolled("a, inputs, count", sums, filled=filled)
+    lines: list[str] = []
+    rounded: list[str] = []
+    lost: list[str] = []
+    for first in range(0, order, LANES):  # of eight outputs of the past at once, what they do to one after another
+        for k in range(LANES):
+            direct = (f"-a[{i + k}]" if i + k < order else "0.0" for i in range(first, first + LANES))
+            lines += [f"h{k} = packed(({', '.join(direct)}))", f"l{k} = filled(0.0)"]
+            for j in range(min(k, order)):
+                lines.append(f"h{k}, l{k} = less_product(h{k}, l{k}, h{k - 1 - j}, l{k - 1 - j}, a[{j}])")
+        inside = range(min(LANES, order - first))
+        for vectors, part in ((rounded, "h"), (lost, "l")):
+            vectors += [f"{part}_{first + i}" for i in inside]
+            for i in inside:
+                lanes = (f"lane({part}{k}, {i})" for k in range(LANES))
+                lines.append(f"{part}_{first + i} = packed(({', '.join(lanes)}))")
+    names = {"packed": packed, "filled": filled, "lane": lane, "less_product": less_product}
+    return defined("a, count", lines, f"({', '.join(rounded + lost)},)", **names)
 
 
 def grows(outputs, count):
@@ -102,17 +136,28 @@ def _grows(outputs, count):
 
 
 @inline
-def must_recur(signal, filter_, count):
-    """Whether eight at once would be less exact than one after another, which is exact enough in float32."""
-    return signal.itemsize == 8 and grows(filter_[2], count)
+def must_recur(signal, outputs, count):
+    """Whether eight at once, by these responses to the past, would be less exact than one after another."""
+    return signal.itemsize == 8 and len(count) > NEVER_GROWS and grows(outputs, count)
+
+
+def as_exact_as(signal, responses, count):
+    """The responses to the past without what is lost in rounding, where the signal would lose it."""
+
+
+@overload(as_exact_as, jit_options=INLINED)
+def _as_exact_as(signal, responses, count):
+    if signal.dtype == types.float64:
+        return lambda signal, responses, count: responses
+    return unrolled("signal, responses, count", (f"responses[{i}]" for i in range(len(count))))
 
 
 @jit
-def filter_of(a, b, count):
+def filter_of(signal, a, b, count):
     """(the coefficients of row b, the responses to inputs, and to the past)."""
     row = coefficients(a, b % a.shape[0], count)
     inputs = responses_to_inputs(impulse_response(row, count))
-    return a[b % a.shape[0], 0], inputs, responses_to_past(row, inputs, count)
+    return a[b % a.shape[0], 0], inputs, as_exact_as(signal, responses_to_past(row, count), count)
 
 
 def eight(x, past, filter_, count):
@@ -121,12 +166,12 @@ def eight(x, past, filter_, count):
 
 @overload(eight, jit_options=INLINED)
 def _eight(x, past, filter_, count):
-    terms = [f"inputs[{j}] * spread(x, {j})" for j in range(LANES)]
-    # What is known longest enters first, the newest output last.
-    terms += [
-        f"outputs[{i}] * spread(past[{i // LANES}], {LANES - 1 - i % LANES})" for i in reversed(range(len(count)))
-    ]
-    sums = min(SUMS, max(1, len(count) // 2))
+    order = len(count)
+    terms, parts = [f"inputs[{j}] * spread(x, {j})" for j in range(LANES)], len(filter_[2]) // order
+    for i in reversed(range(order)):  # what is known longest enters first, the newest output last
+        output = f"spread(past[{i // LANES}], {LANES - 1 - i % LANES})"
+        terms += [f"outputs[{i + order * part}] * {output}" for part in reversed(range(parts))]
+    sums = min(SUMS, max(parts, order // 2))
     lines = ["_, inputs, outputs = filter_", *(f"s{k} = {' + '.join(terms[k::sums])}" for k in range(sums))]
     return defined("x, past, filter_, count", lines, " + ".join(f"s{k}" for k in range(sums)), spread=spread)
 
@@ -206,12 +251,12 @@ def two_through(x, y, before, first, last, filters, backward, count):
 def _fixed_allpole(first, last, x, a, zi, y, count):
     time, b = x.shape[1], first
     while b < last:
-        one = filter_of(a, b, count)
-        other = filter_of(a, min(b + 1, last - 1), count)
-        if must_recur(x, one, count):
+        one = filter_of(x, a, b, count)
+        other = filter_of(x, a, min(b + 1, last - 1), count)
+        if must_recur(x, one[2], count):
             allpole_by_row(b, b + 1, x, a, 0.0, zi, y, count)
             b += 1
-        elif b + 1 == last or must_recur(x, other, count):
+        elif b + 1 == last or must_recur(x, other[2], count):
             for n in range(0, time, BLOCK):
                 through(x[b], y[b], zi[b], n, min(n + BLOCK, time), one, False, count)
             b += 1
@@ -226,13 +271,13 @@ def _fixed_allpole(first, last, x, a, zi, y, count):
 def _fixed_allpole_adjoint(first, last, g, a, y, zi, dx, da, dzi, count):
     time, b = g.shape[1], first
     while b < last:
-        one = filter_of(a, b, count)
-        other = filter_of(a, min(b + 1, last - 1), count)
-        if must_recur(g, one, count):
+        one = filter_of(g, a, b, count)
+        other = filter_of(g, a, min(b + 1, last - 1), count)
+        if must_recur(g, one[2], count):
             allpole_adjoint_by_row(b, b + 1, g, a, 0.0, y, zi, dx, da, dzi, count)
             b += 1
             continue
-        rows = 1 if b + 1 == last or must_recur(g, other, count) else 2
+        rows = 1 if b + 1 == last or must_recur(g, other[2], count) else 2
         dzi[b : b + rows] = 0.0  # which is also what comes before the first sample in time's direction
         for n in range(0, time, BLOCK):
             end = min(n + BLOCK, time)

@@ -14,7 +14,7 @@ than the recursion, or a result is not finite, the recursion itself computes the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numba.core import types
@@ -22,11 +22,12 @@ from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels.cpu.coefficients import denormalised, normalised
-from diffapf.kernels.cpu.fixed_allpole import grows, impulse_response, responses_to_inputs, responses_to_past
+from diffapf.kernels.cpu.fixed_allpole import impulse_response, must_recur, responses_to_inputs, responses_to_past
 from diffapf.kernels.cpu.launch import INLINED, jit, over_rows, step
 from diffapf.kernels.cpu.tuples import (
     defined,
     doubles,
+    less_products,
     loaded,
     minus,
     plus,
@@ -43,10 +44,10 @@ from diffapf.kernels.cpu.vectors import LANES, all_finite, filled, joined, lane,
 from diffapf.kernels.cpu.vectors import store as put
 
 LARGEST_ORDER = LANES  # the past that a step reads is one vector
-NEVER_GROWS = 2  # the order up to which eight at once are as exact as one after another: see `fixed_allpole.py`
 
-# The responses are a tuple of vectors: to eight inputs, to the M inputs before them, newest first, to the M outputs, and to
-# the M registers. In the adjoint: to eight inputs, backward in time, and to the M outputs after them, nearest first.
+# The responses are a tuple of vectors: to eight inputs, to the M inputs before them, newest first, to the M registers, to
+# the M outputs before them, and what is lost of these in rounding. In the adjoint: to eight inputs, backward in time, to the
+# M outputs after them, nearest first, and what is lost of these.
 
 
 def forward_responses(b, a):
@@ -60,11 +61,10 @@ def _forward_responses(b, a):
     lines.append(f"h = {_sum(f'filled(b[{i}]) * poles[{i}]' for i in range(min(order + 1, LANES)))}")
     inputs = ["h", *(f"joined(nothing, h, {LANES - k})" for k in range(1, LANES))]
     past = (_sum(f"filled(b[{i}]) * poles[{i - j}]" for i in range(j, order + 1)) for j in range(1, order + 1))
-    lines.append("outputs = responses_to_past(a, poles, a)")
     registers = (f"poles[{k}]" for k in range(order))
     names = {"filled": filled, "joined": joined, "impulse_response": impulse_response}
     names |= {"responses_to_inputs": responses_to_inputs, "responses_to_past": responses_to_past}
-    return defined("b, a", lines, f"({', '.join([*inputs, *past])},) + outputs + ({', '.join(registers)},)", **names)
+    return defined("b, a", lines, f"({', '.join([*inputs, *past, *registers])},) + responses_to_past(a, a)", **names)
 
 
 def backward_responses(a):
@@ -73,11 +73,19 @@ def backward_responses(a):
 
 @overload(backward_responses, jit_options=INLINED)
 def _backward_responses(a):
-    lines = ["inputs = responses_to_inputs(impulse_response(a, a))", "outputs = responses_to_past(a, inputs, a)"]
-    vectors = [*(f"inputs[{k}]" for k in reversed(range(LANES))), *(f"outputs[{i}]" for i in range(len(a)))]
-    names = {"impulse_response": impulse_response, "turned": turned}
+    lines = ["inputs = responses_to_inputs(impulse_response(a, a))", "outputs = responses_to_past(a, a)"]
+    names = {"impulse_response": impulse_response, "all_turned": all_turned}
     names |= {"responses_to_inputs": responses_to_inputs, "responses_to_past": responses_to_past}
-    return defined("a", lines, f"({', '.join(f'turned({vector})' for vector in vectors)},)", **names)
+    return defined("a", lines, "all_turned(inputs[::-1] + outputs)", **names)
+
+
+def all_turned(vectors):
+    """Each of the vectors with its last element first."""
+
+
+@overload(all_turned, jit_options=INLINED)
+def _all_turned(vectors):
+    return unrolled("vectors", (f"turned(vectors[{k}])" for k in range(len(vectors))), turned=turned)
 
 
 def _sum(terms) -> str:
@@ -108,7 +116,7 @@ def begun(responses, registers):
 @overload(begun, jit_options=INLINED)
 def _begun(responses, registers):
     order = len(registers)
-    first = LANES + 2 * order
+    first = LANES + order
     known = _sum(f"responses[{first + k}] * filled(registers[{k}])" for k in range(order))
     return unrolled("responses, registers", (known, "filled(0.0)"), filled=filled)
 
@@ -120,13 +128,25 @@ def eight(x, n, past, responses, count):
 @overload(eight, jit_options=INLINED)
 def _eight(x, n, past, responses, count):
     order = len(count)
-    outputs = (  # the newest one enters last
-        f" + responses[{LANES + order + i}] * spread(past[1], {LANES - 1 - i})" for i in reversed(range(order))
-    )
-    lines = [f"new = with_eight(past[0], x, n, responses){''.join(outputs)}"]
+    places = [LANES - 1 - i for i in range(order)]
+    lines = [f"new = with_eight(past[0], x, n, responses){_of_outputs(x, LANES + 2 * order, 'past[1]', places)}"]
     inputs = (f"responses[{LANES + j}] * filled(np.float64(x[np.uintp(n + {LANES - 1 - j})]))" for j in range(order))
     names = {"with_eight": with_eight, "spread": spread, "filled": filled}
     return defined("x, n, past, responses, count", lines, f"new, ({_sum(inputs)}, new)", **names)
+
+
+def _of_outputs(signal, first: int, outputs: str, places: list[int]) -> str:
+    """What outputs at these places, newest first, contribute, as terms of a sum; of responses from the `first` on.
+
+    The newest one enters last. What is lost in rounding is added where the signal would not lose it, beside the others, so
+    that nothing waits for it.
+    """
+
+    def terms(begin: int) -> Iterator[str]:
+        return (f"responses[{begin + i}] * spread({outputs}, {place})" for i, place in reversed([*enumerate(places)]))
+
+    lost = f" + ({_sum(terms(first + len(places)))})" if signal.dtype == types.float64 else ""
+    return f" + {_sum(terms(first))}{lost}"
 
 
 def registers_after(x, n, outputs, b, a):
@@ -171,9 +191,9 @@ def eight_before(g, n, later, responses, count):
 
 @overload(eight_before, jit_options=INLINED)
 def _eight_before(g, n, later, responses, count):
-    outputs = (f" + responses[{LANES + i}] * spread(later, {i})" for i in reversed(range(len(count))))
     names = {"with_eight": with_eight, "spread": spread, "filled": filled}
-    result = f"with_eight(filled(0.0), g, n, responses){''.join(outputs)}"
+    outputs = _of_outputs(g, LANES, "later", [*range(len(count))])
+    result = f"with_eight(filled(0.0), g, n, responses){outputs}"
     return defined("g, n, later, responses, count", (), result, **names)
 
 
@@ -200,15 +220,10 @@ def filter_of(b, a, r, sizes):
     return normalised(doubles(loaded(b, (r, 0), 0, sizes[0])), doubles(loaded(a, (r, 0), 0, sizes[1])))
 
 
+@step
 def checked(signal, outputs):
-    """A vector to add zeros to, if all is finite: of those responses to outputs that are exact enough; else not finite."""
-
-
-@overload(checked, jit_options=INLINED)
-def _checked(signal, outputs):
-    if len(outputs) <= NEVER_GROWS or signal.dtype == types.float32:
-        return lambda signal, outputs: filled(0.0)
-    return lambda signal, outputs: filled(np.inf if grows(outputs, outputs) else 0.0)
+    """A vector to add zeros to, which is finite as long as all is, and where these responses to outputs are exact enough."""
+    return filled(np.inf if must_recur(signal, outputs, outputs) else 0.0)
 
 
 # ------------------------------------------------------------------------------------------------------------- forward
@@ -225,7 +240,7 @@ def _row(arrays, r, sizes):
 @step
 def _opened(row, n, state):
     x, _, _, a, responses, registers = row
-    outputs = split(split(responses[LANES:], a)[1], a)[0]
+    outputs = split(split(split(responses[LANES:], a)[1], a)[1], a)[0]
     return begun(responses, registers), checked(x, outputs)
 
 
@@ -286,7 +301,7 @@ def one_by_one_backward(row, sums, begin, end):
     g, x, y, dx, b, a, _, later = row
     for n in range(end - 1, begin - 1, -1):
         now, out = np.float64(x[n]), np.float64(y[n])
-        r = np.float64(g[n]) - plus_products(0.0, a, later)
+        r = less_products(np.float64(g[n]), a, later)
         dx[n] = plus_products(b[0] * r, b[1:], later)
         products = (r * now,) + times(later, now) + times(later, -out)  # noqa: RUF005
         sums, later = plus(sums, products), pushed(r, later)
@@ -307,7 +322,8 @@ def _in_vector(values):
 def _last_samples(row, whole, sums):
     of_vectors, nothing = sums
     later, of_rest = one_by_one_backward(row, nothing, whole, row[0].shape[0])
-    return in_vector(later), checked(row[0], row[6][LANES:]), of_vectors, of_rest, nothing
+    outputs = all_turned(split(row[6][LANES:], row[5])[0])
+    return in_vector(later), checked(row[0], outputs), of_vectors, of_rest, nothing
 
 
 def with_products(sums, x, y, n, delays):

@@ -42,8 +42,8 @@ from diffapf.kernels.cpu.vectors import (
 
 REGISTERS = size(2)
 # The responses of a section are stored one after another, in a row of an array: so many vectors.
-FORWARD = (0,) * (LANES + 6)
-BACKWARD = (0,) * (LANES + 2)
+FORWARD = (0,) * (LANES + 8)
+BACKWARD = (0,) * (LANES + 4)
 
 
 @jit

@@ -356,6 +356,28 @@ _elementwise(operator.truediv, "fdiv")
 
 
 @intrinsic
+def rounded_product(typing, left, right):
+    """left·right, which is rounded before it is added to anything."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fmul(*arguments)
+
+    return VECTOR(VECTOR, VECTOR), generate
+
+
+@intrinsic
+def fused(typing, left, right, summand):
+    """left·right + summand, rounded once."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.FunctionType(DOUBLES, [DOUBLES] * 3)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f64")
+        return builder.call(function, arguments)
+
+    return VECTOR(VECTOR, VECTOR, VECTOR), generate
+
+
+@intrinsic
 def absolute(typing, vector):
     """The elements without their signs."""
 
