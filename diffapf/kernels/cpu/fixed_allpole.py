@@ -1,13 +1,7 @@
 """The all-pole filter with fixed coefficients, eight samples at once, and its adjoint; see `reference.py` for the equations.
 
-The next eight outputs are a sum that has no recursion in it: the filter's impulse response, shifted, times each of the next
-eight inputs, and for each output of the past the response to that one. So a step of eight samples waits once for the
-outputs before it, where the recursion waits eight times, and works in whole vectors of float64.
-
-A filter is as exact as its responses: to round them moves its poles, most where these lie close together near the unit
-circle. So the responses to the past are computed to twice the digits, and in float64 used to as many, as sums of two numbers
-each. The farther ahead, the more the outputs' own rounding counts, too: where the responses grow too much, the recursion
-runs instead (`allpole_recursion.py`). Signals of float32 see neither.
+The next eight outputs are a sum of responses, which `responses.py` computes: to the next eight inputs, and to the outputs of
+the past. Where these are less exact than the recursion, that runs instead (`allpole_recursion.py`).
 
 A row is filtered a block after another, in time's direction, which is backward for the adjoint. Where a result is not finite
 (0·∞ spoils its neighbours in a vector, and what overflows in a response need not in the recursion), the recursion itself
@@ -23,27 +17,12 @@ from torch import Tensor
 from diffapf.kernels.cpu.allpole_recursion import allpole_adjoint_by_row, allpole_by_row
 from diffapf.kernels.cpu.coefficients import BLOCK
 from diffapf.kernels.cpu.gradients import sum_products, sums_like, write_sums
-from diffapf.kernels.cpu.launch import INLINED, inline, jit, over_rows, step
+from diffapf.kernels.cpu.launch import INLINED, jit, over_rows, step
+from diffapf.kernels.cpu.responses import impulse_response, must_recur, responses_to_inputs, responses_to_past
 from diffapf.kernels.cpu.tuples import defined, size, unrolled
-from diffapf.kernels.cpu.vectors import (
-    LANES,
-    absolute,
-    all_finite,
-    filled,
-    fused,
-    joined,
-    lane,
-    load,
-    packed,
-    rounded_product,
-    spread,
-    store,
-    turned,
-)
+from diffapf.kernels.cpu.vectors import LANES, all_finite, filled, load, packed, spread, store, turned
 
 SUMS = 4  # that are taken beside each other: one would wait for itself
-GROWTH = 4.0  # of the responses to the past, from one output to eight, that costs no digit that the recursion has
-NEVER_GROWS = 2  # the order up to which it is always less than 6
 
 
 def coefficients(array, row, count):
@@ -53,92 +32,6 @@ def coefficients(array, row, count):
 @overload(coefficients)
 def _coefficients(array, row, count):
     return unrolled("array, row, count", (f"np.float64(array[row, 0, {i}])" for i in range(len(count))))
-
-
-def impulse_response(a, count):
-    """The first eight samples of the impulse response of 1/(1 + Σ aᵢ z⁻ⁱ), as a tuple."""
-
-
-@overload(impulse_response)
-def _impulse_response(a, count):
-    lines = ["h0 = 1.0"]
-    for k in range(1, LANES):
-        terms = "".join(f" - a[{i}] * h{k - 1 - i}" for i in reversed(range(min(k, len(count)))))
-        lines.append(f"h{k} = 0.0{terms}")
-    return defined("a, count", lines, ", ".join(f"h{k}" for k in range(LANES)))
-
-
-@inline
-def responses_to_inputs(h):
-    """For each of eight inputs, what it does to the eight outputs."""
-    h0, nothing = packed(h), filled(0.0)
-    h1, h2, h3 = joined(nothing, h0, 7), joined(nothing, h0, 6), joined(nothing, h0, 5)
-    h4, h5, h6 = joined(nothing, h0, 4), joined(nothing, h0, 3), joined(nothing, h0, 2)
-    return h0, h1, h2, h3, h4, h5, h6, joined(nothing, h0, 1)
-
-
-@jit
-def less_product(high, low, past, past_low, factor):
-    """high + low − factor·(past + past_low), of vectors, exact to the last digits of the low part: Dekker's sum and product.
-
-    Source: Dekker, "A floating-point technique for extending the available precision", Numerische Mathematik 18, 1971.
-    """
-    factors, nothing = filled(factor), filled(0.0)
-    product = rounded_product(past, factors)
-    lost = fused(past, factors, nothing - product) + past_low * factors
-    total = high - product
-    of_product = total - high
-    rest = (high - (total - of_product)) - (product + of_product)
-    low = low + (rest - lost)
-    rounded = total + low
-    return rounded, low - (rounded - total)
-
-
-def responses_to_past(a, count):
-    """For each output of the past, newest first, what it does to the next eight; then what is lost of that in rounding."""
-
-
-@overload(responses_to_past)
-def _responses_to_past(a, count):
-    order = len(count)
-    lines: list[str] = []
-    rounded: list[str] = []
-    lost: list[str] = []
-    for first in range(0, order, LANES):  # of eight outputs of the past at once, what they do to one after another
-        for k in range(LANES):
-            direct = (f"-a[{i + k}]" if i + k < order else "0.0" for i in range(first, first + LANES))
-            lines += [f"h{k} = packed(({', '.join(direct)}))", f"l{k} = filled(0.0)"]
-            for j in range(min(k, order)):
-                lines.append(f"h{k}, l{k} = less_product(h{k}, l{k}, h{k - 1 - j}, l{k - 1 - j}, a[{j}])")
-        inside = range(min(LANES, order - first))
-        for vectors, part in ((rounded, "h"), (lost, "l")):
-            vectors += [f"{part}_{first + i}" for i in inside]
-            for i in inside:
-                lanes = (f"lane({part}{k}, {i})" for k in range(LANES))
-                lines.append(f"{part}_{first + i} = packed(({', '.join(lanes)}))")
-    names = {"packed": packed, "filled": filled, "lane": lane, "less_product": less_product}
-    return defined("a, count", lines, f"({', '.join(rounded + lost)},)", **names)
-
-
-def grows(outputs, count):
-    """Whether the eighth output depends on the past in numbers much larger than the first does: Σᵢ|responseᵢ| of each."""
-
-
-@overload(grows)
-def _grows(outputs, count):
-    lines = [
-        f"reach = {' + '.join(f'absolute(outputs[{i}])' for i in range(len(count)))}",
-        "first, largest = lane(reach, 0), 0.0",
-    ]
-    lines += [f"largest = max(largest, lane(reach, {k}))" for k in range(LANES)]
-    result = f"not largest <= {GROWTH} * max(first, 1.0)"
-    return defined("outputs, count", lines, result, absolute=absolute, lane=lane)
-
-
-@inline
-def must_recur(signal, outputs, count):
-    """Whether eight at once, by these responses to the past, would be less exact than one after another."""
-    return signal.itemsize == 8 and len(count) > NEVER_GROWS and grows(outputs, count)
 
 
 def as_exact_as(signal, responses, count):

@@ -1,7 +1,7 @@
 """A fixed filter in the transposed direct form II, eight samples at once, and its adjoint; see `reference.py`.
 
-As in `fixed_allpole.py`, eight outputs are a sum without a recursion: responses to eight inputs, to the M inputs and the M
-outputs before them, and where a signal begins, to the registers. The adjoint is the all-pole filter backward in time,
+Eight outputs are a sum of responses, which `responses.py` computes: to eight inputs, to the M inputs and the M outputs
+before them, and where a signal begins, to the registers. The adjoint is the all-pole filter backward in time,
     r[n] = g[n] − Σᵢ aᵢ r[n+i],   dx[n] = Σᵢ bᵢ r[n+i],   dbᵢ = Σₙ x[n] r[n+i],   daᵢ = −Σₙ y[n] r[n+i],
 with r[T], r[T+1], … the gradients of the registers after the signal, and r[0], r[1], … those of the registers before it.
 
@@ -14,188 +14,42 @@ than the recursion, or a result is not finite, the recursion itself computes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
-from numba.core import types
 from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels.cpu.coefficients import denormalised, normalised
-from diffapf.kernels.cpu.fixed_allpole import impulse_response, must_recur, responses_to_inputs, responses_to_past
 from diffapf.kernels.cpu.launch import INLINED, jit, over_rows, step
+from diffapf.kernels.cpu.responses import (
+    all_turned,
+    backward_responses,
+    begun,
+    eight,
+    eight_before,
+    forward_responses,
+    must_recur,
+    rest_of,
+)
 from diffapf.kernels.cpu.tuples import (
     defined,
     doubles,
     less_products,
     loaded,
-    minus,
     plus,
     plus_products,
     pushed,
-    scattered,
     size,
     split,
     store,
     times,
     unrolled,
 )
-from diffapf.kernels.cpu.vectors import LANES, all_finite, filled, joined, lane, load, packed, spread, totals, turned
+from diffapf.kernels.cpu.vectors import LANES, all_finite, filled, joined, lane, load, packed, totals
 from diffapf.kernels.cpu.vectors import store as put
 
 LARGEST_ORDER = LANES  # the past that a step reads is one vector
-
-# The responses are a tuple of vectors: to eight inputs, to the M inputs before them, newest first, to the M registers, to
-# the M outputs before them, and what is lost of these in rounding. In the adjoint: to eight inputs, backward in time, to the
-# M outputs after them, nearest first, and what is lost of these.
-
-
-def forward_responses(b, a):
-    """Of b of M+1 coefficients and a of M."""
-
-
-@overload(forward_responses, jit_options=INLINED)
-def _forward_responses(b, a):
-    order = len(a)
-    lines = ["nothing, poles = filled(0.0), responses_to_inputs(impulse_response(a, a))"]
-    lines.append(f"h = {_sum(f'filled(b[{i}]) * poles[{i}]' for i in range(min(order + 1, LANES)))}")
-    inputs = ["h", *(f"joined(nothing, h, {LANES - k})" for k in range(1, LANES))]
-    past = (_sum(f"filled(b[{i}]) * poles[{i - j}]" for i in range(j, order + 1)) for j in range(1, order + 1))
-    registers = (f"poles[{k}]" for k in range(order))
-    names = {"filled": filled, "joined": joined, "impulse_response": impulse_response}
-    names |= {"responses_to_inputs": responses_to_inputs, "responses_to_past": responses_to_past}
-    return defined("b, a", lines, f"({', '.join([*inputs, *past, *registers])},) + responses_to_past(a, a)", **names)
-
-
-def backward_responses(a):
-    """Of a of M coefficients."""
-
-
-@overload(backward_responses, jit_options=INLINED)
-def _backward_responses(a):
-    lines = ["inputs = responses_to_inputs(impulse_response(a, a))", "outputs = responses_to_past(a, a)"]
-    names = {"impulse_response": impulse_response, "all_turned": all_turned}
-    names |= {"responses_to_inputs": responses_to_inputs, "responses_to_past": responses_to_past}
-    return defined("a", lines, "all_turned(inputs[::-1] + outputs)", **names)
-
-
-def all_turned(vectors):
-    """Each of the vectors with its last element first."""
-
-
-@overload(all_turned, jit_options=INLINED)
-def _all_turned(vectors):
-    return unrolled("vectors", (f"turned(vectors[{k}])" for k in range(len(vectors))), turned=turned)
-
-
-def _sum(terms) -> str:
-    return " + ".join(terms)
-
-
-def with_eight(total, x, n, responses):
-    """The total, and what samples n to n+7 contribute to eight outputs."""
-
-
-@overload(with_eight, jit_options=INLINED)
-def _with_eight(total, x, n, responses):
-    if x.dtype == types.float64:  # as a factor, a number in memory is eight at no cost
-        terms = (f" + responses[{j}] * filled(x[np.uintp(n + {j})])" for j in range(LANES))
-        return defined("total, x, n, responses", (), f"total{''.join(terms)}", filled=filled)
-    terms = (f" + responses[{j}] * spread(given, {j})" for j in range(LANES))
-    result = f"total{''.join(terms)}"
-    return defined("total, x, n, responses", ["given = load(x, n)"], result, load=load, spread=spread)
-
-
-# ------------------------------------------------------------------------------------------------------- eight samples
-
-
-def begun(responses, registers):
-    """Where a signal begins: (what comes from the past but for the outputs, eight outputs of the past)."""
-
-
-@overload(begun, jit_options=INLINED)
-def _begun(responses, registers):
-    order = len(registers)
-    first = LANES + order
-    known = _sum(f"responses[{first + k}] * filled(registers[{k}])" for k in range(order))
-    return unrolled("responses, registers", (known, "filled(0.0)"), filled=filled)
-
-
-def eight(x, n, past, responses, count):
-    """Outputs n to n+7, and what the next eight have as their past; M is the length of `count`."""
-
-
-@overload(eight, jit_options=INLINED)
-def _eight(x, n, past, responses, count):
-    order = len(count)
-    places = [LANES - 1 - i for i in range(order)]
-    lines = [f"new = with_eight(past[0], x, n, responses){_of_outputs(x, LANES + 2 * order, 'past[1]', places)}"]
-    inputs = (f"responses[{LANES + j}] * filled(np.float64(x[np.uintp(n + {LANES - 1 - j})]))" for j in range(order))
-    names = {"with_eight": with_eight, "spread": spread, "filled": filled}
-    return defined("x, n, past, responses, count", lines, f"new, ({_sum(inputs)}, new)", **names)
-
-
-def _of_outputs(signal, first: int, outputs: str, places: list[int]) -> str:
-    """What outputs at these places, newest first, contribute, as terms of a sum; of responses from the `first` on.
-
-    The newest one enters last. What is lost in rounding is added where the signal would not lose it, beside the others, so
-    that nothing waits for it.
-    """
-
-    def terms(begin: int) -> Iterator[str]:
-        return (f"responses[{begin + i}] * spread({outputs}, {place})" for i, place in reversed([*enumerate(places)]))
-
-    lost = f" + ({_sum(terms(first + len(places)))})" if signal.dtype == types.float64 else ""
-    return f" + {_sum(terms(first))}{lost}"
-
-
-def registers_after(x, n, outputs, b, a):
-    """The registers before sample n, in front of which `outputs` are eight."""
-
-
-@overload(registers_after, jit_options=INLINED)
-def _registers_after(x, n, outputs, b, a):
-    order = len(a)
-
-    def register(k: int) -> str:
-        of_inputs = (f"b[{i}] * x[n - {1 + i - k}]" for i in range(k, order + 1))
-        of_outputs = (f" - a[{i - 1}] * lane(outputs, {LANES - 1 - i + k})" for i in range(k, order + 1))
-        return f"{_sum(of_inputs)}{''.join(of_outputs)}"
-
-    return unrolled("x, n, outputs, b, a", map(register, range(1, order + 1)), lane=lane)
-
-
-@jit
-def rest_of(x, y, b, a, registers, n, past, check, end):
-    """The recursion itself, of what is no whole vector, from n on, and of what is not finite; the registers after it."""
-    if not all_finite(check):
-        return one_by_one(x, y, b, a, registers, 0, end)
-    if n == 0:
-        return one_by_one(x, y, b, a, registers, 0, end)
-    return one_by_one(x, y, b, a, registers_after(x, n, past[1], b, a), n, end)
-
-
-@jit
-def one_by_one(x, y, b, a, registers, begin, end):
-    for n in range(begin, end):
-        now = np.float64(x[n])
-        out = b[0] * now + registers[0]
-        registers = minus(scattered(registers, b[1:], now), times(a, out))
-        y[n] = out
-    return registers
-
-
-def eight_before(g, n, later, responses, count):
-    """r of samples n to n+7, after which it is `later`."""
-
-
-@overload(eight_before, jit_options=INLINED)
-def _eight_before(g, n, later, responses, count):
-    names = {"with_eight": with_eight, "spread": spread, "filled": filled}
-    outputs = _of_outputs(g, LANES, "later", [*range(len(count))])
-    result = f"with_eight(filled(0.0), g, n, responses){outputs}"
-    return defined("g, n, later, responses, count", (), result, **names)
-
 
 # ------------------------------------------------------------------------------------------------- one row, or two rows
 
@@ -357,8 +211,8 @@ def combined(b, delays):
 
 @overload(combined, jit_options=INLINED)
 def _combined(b, delays):
-    result = _sum(f"filled(b[{i}]) * delays[{i}]" for i in reversed(range(len(b))))
-    return defined("b, delays", (), result, filled=filled)
+    terms = (f"filled(b[{i}]) * delays[{i}]" for i in reversed(range(len(b))))
+    return defined("b, delays", (), " + ".join(terms), filled=filled)
 
 
 @step

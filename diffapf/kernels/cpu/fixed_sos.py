@@ -1,7 +1,7 @@
 """Second-order sections in series with fixed coefficients, eight samples at once, and their adjoint; see `reference.py`.
 
-As in `fixed_allpole.py`, eight outputs of a section are a sum without a recursion: responses to eight inputs, and to the two
-inputs and two outputs before them. A block goes through all sections before the next block begins, so what is between them
+Eight outputs of a section are a sum of responses (`responses.py`): to eight inputs, and to the two inputs and two outputs
+before them. A block goes through all sections before the next block begins, so what is between them
 never leaves the nearest cache, and none of it is kept: the adjoint computes it again from the registers before the block,
 which takes less time than to write it to memory and to read it. Float64 inside.
 
@@ -19,7 +19,8 @@ from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels import samples_of_block
-from diffapf.kernels.cpu.fixed_direct_form import (
+from diffapf.kernels.cpu.launch import INLINED, inline, jit, over_rows
+from diffapf.kernels.cpu.responses import (
     backward_responses,
     begun,
     eight,
@@ -27,7 +28,6 @@ from diffapf.kernels.cpu.fixed_direct_form import (
     forward_responses,
     rest_of,
 )
-from diffapf.kernels.cpu.launch import INLINED, inline, jit, over_rows
 from diffapf.kernels.cpu.tuples import defined, size, unrolled
 from diffapf.kernels.cpu.vectors import (
     LANES,
