@@ -283,7 +283,9 @@ def fixed_biquad_adjoint(
 ) -> None:
     (key, sizes), sums = _kind(g, b, a), SUMS if db.shape[1] or da.shape[1] else ()
     arrays = g, gzf, x, b, a, y, dx, db, da, dzi
-    over_rows(_fixed_biquad_adjoint, g.shape[0], 5 * g.numel(), (arrays,), (*key, db.dtype, sums), (sizes, sums))
+    over_rows(
+        _fixed_biquad_adjoint, g.shape[0], 5 * g.numel(), (arrays,), (*key, db.dtype, da.dtype, sums), (sizes, sums)
+    )
 
 
 def _kind(x: Tensor, b: Tensor, a: Tensor) -> tuple[tuple, tuple]:
