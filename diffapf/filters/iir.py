@@ -128,7 +128,7 @@ def transfer_function_rows(
             raise ValueError(f"{name} needs at least one coefficient, got none")
     if hop is not None and b_timing == a_timing == FIXED:
         raise ValueError("hop is given, but neither b nor a has frames, (..., frames, taps)")
-    frames = max(b_rows.shape[1], a_rows.shape[1])
+    frames = next((count for count in (b_rows.shape[1], a_rows.shape[1]) if count != 1), 1)
     if {b_rows.shape[1], a_rows.shape[1]} - {1, frames}:
         raise ValueError(f"b and a must have as many frames, got {b_rows.shape[1]} and {a_rows.shape[1]}")
     timing = b_timing if a_timing == FIXED else a_timing
@@ -303,7 +303,8 @@ def _tangent_of_fixed_filter(saved, tangents) -> tuple[Tensor, Tensor]:
     weighs them. There may be more rows of tangents than of what they are of, as many for each.
     """
     x, b, a, zi = saved
-    shares = next(tangent for tangent in tangents if tangent is not None).shape[0] // x.shape[0]
+    moving, rows = next(tangent for tangent in tangents if tangent is not None), x.shape[0]
+    shares = moving.shape[0] // rows if rows else 1
     dx = tangents[0]
     db, da, dzi = (
         torch.zeros_like(_repeated(of, shares)) if tangent is None else tangent
@@ -314,7 +315,7 @@ def _tangent_of_fixed_filter(saved, tangents) -> tuple[Tensor, Tensor]:
         b, a = normalised(b, a)
         db = (db - _repeated(b, shares) * of_leading) / leading
         da = (da[..., 1:] - _repeated(a, shares) * of_leading) / leading
-    rows, order, time = x.shape[0], a.shape[2], x.shape[1]
+    order, time = a.shape[2], x.shape[1]
     y, _ = DirectForm.apply(x, b, a, zi, FIXED, "tdf2")
     impulse = pad(x.new_ones(rows, 1), (0, time))[:, :time]
     inputs, rest = torch.cat([x, y, impulse]), torch.zeros_like(_repeated(zi, 3))

@@ -411,3 +411,15 @@ def test_autocast_makes_halves_float32_again(operator: Operator):
     assert_same(found, outputs(operator, rounded), rtol=0, atol=0)
     with pytest.raises(TypeError, match="bfloat16"):
         operator(**inputs)
+
+
+def test_where_tensors_are_made_by_default_changes_nothing():
+    """What kernels of the CPU leave for each other is on the CPU: once in the first call, and in those that repeat it."""
+    x = within(0.9, 1, 40_000)
+    b = x[..., None].expand(-1, -1, 3).contiguous()
+    a, sos = 2 + b.sin(), torch.tensor([[1.0, 0.2, 0.3, 1.0, 0.2, 0.1]], dtype=x.dtype)
+    for call in (lambda: diffapf.lfilter(b, a, x), lambda: diffapf.sosfilt(sos, x[:, :100])):
+        with torch.device("meta"):
+            found = call(), call()
+        for each_found in found:
+            torch.testing.assert_close(each_found, call(), rtol=0, atol=0)

@@ -14,6 +14,8 @@ CALLS = {
         form: lambda x, b, n, form=form: diffapf.lfilter(normal(*b, n, 3), normal(*b, n, 2), x, None, form, True)
         for form in ("df1", "df2", "tdf1", "tdf2")
     },
+    "fixed": lambda x, b, n: diffapf.lfilter(normal(*b, 3), normal(*b, 2), x, return_zf=True),
+    "partly fixed": lambda x, b, n: diffapf.lfilter(normal(*b, n, 3), normal(2), x, return_zf=True),
     "sosfilt": lambda x, b, n: diffapf.sosfilt(normal(*b, n, 2, 6), x, return_zf=True),
     "recurrence": lambda x, b, n: (diffapf.linear_recurrence(normal(*b, n), x),),
     "state space": lambda x, b, n: diffapf.state_space(
@@ -56,3 +58,5 @@ def test_shapes_and_gradients_of_what_is_empty(call, batch, time):
     (gradient,) = torch.autograd.grad(number, x, create_graph=True)
     assert gradient.shape == x.shape
     assert torch.autograd.grad((gradient**2).sum(), x)[0].shape == x.shape
+    _, tangents = torch.func.jvp(lambda x: call(x, batch, time), (x.detach(),), (normal(*batch, time),))
+    assert [tangent.shape for tangent in tangents] == [output.shape for output in outputs]

@@ -45,7 +45,7 @@ def in_segments(run: Callable, count: int, x: Tensor, a: Tensor, timing, zi: Ten
     length = of_y.shape[1]
     whole, rest = count * length, zi.new_zeros(rows * count, taps)
     run(_cut(x, count), of_a, timing, rest, of_y)
-    kept = torch.empty(rows, dtype=torch.float64)
+    kept = torch.empty(rows, dtype=torch.float64, device="cpu")
     over_rows(_carried_on, rows, 0, (of_a, zi, of_y, count, kept), (x.dtype, taps), (size(taps),))
     for row, right in enumerate(kept.tolist()):
         if right < count:
@@ -79,7 +79,7 @@ def adjoint_in_segments(
     if whole < y.shape[1]:
         again(slice(None), whole, None, g[:, whole:], _past(y[:, :whole], taps), after)
     run(_cut(g, count), of_a, timing, of_y, before, of_dx, of_da, of_before)
-    wrong = torch.empty(rows, dtype=torch.float64)
+    wrong = torch.empty(rows, dtype=torch.float64, device="cpu")
     arguments = of_a, of_y, of_dx, of_da if wanted else None, of_before, after, count, wrong
     over_rows(_adjoint_carried_on, rows, 0, arguments, (g.dtype, taps, wanted), (size(taps),))
     dzi.copy_(of_before.view(rows, count, taps)[:, 0])

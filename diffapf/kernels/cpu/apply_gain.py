@@ -72,7 +72,7 @@ def apply_gain_adjoint(
     g: Tensor, x: Tensor, gain: Tensor, numbers: Tensor, kind, dx: Tensor, dgain: Tensor, dnumbers: Tensor
 ) -> None:
     rows, segments = x.shape[0], segments_of(*x.shape)
-    sums = torch.empty(rows, segments, 2, dtype=torch.float64)
+    sums = torch.empty(rows, segments, 2, dtype=torch.float64, device="cpu")
     work = (30 if kind[0] else 4) * x.numel()
     arguments = (g, x, gain, numbers, *kind, segments, dx, dgain, sums.flatten(0, 1))
     over_rows(_apply_gain_adjoint, rows * segments, work, arguments, (x.dtype,))

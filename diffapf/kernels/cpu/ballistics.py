@@ -192,7 +192,7 @@ def ballistics_adjoint(
     dzi: Tensor,
 ) -> None:
     rows, work, segments = g.shape[0], 2 * g.numel() * OPERATIONS, _segments(g, at, rt)
-    left = torch.empty(rows * segments, 3, dtype=torch.float64)
+    left = torch.empty(rows * segments, 3, dtype=torch.float64, device="cpu")
     arguments = (g, torch.stack([rt, at], 1), zi, y, dg, left)
     if segments == 1:
         over_rows(_ballistics_adjoint, rows, work, (gradient, *arguments), (g.dtype,))

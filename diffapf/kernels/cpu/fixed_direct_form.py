@@ -338,8 +338,8 @@ def fixed_direct_form_adjoint(
     zeros = (0.0,) * (2 * len(sizes[2]) + 1)
     constants = sizes, zeros if db.shape[1] or da.shape[1] else (), zeros
     work = g.numel() * (LANES + 5 * len(sizes[2])) // LANES
-    arrays = g, gzf, x, b, a, y, dx, db, da, dzi
-    over_rows(_fixed_direct_form_adjoint, g.shape[0], work, (arrays,), (g.dtype, db.dtype, *constants), constants)
+    arrays, key = (g, gzf, x, b, a, y, dx, db, da, dzi), (g.dtype, db.dtype, da.dtype, *constants)
+    over_rows(_fixed_direct_form_adjoint, g.shape[0], work, (arrays,), key, constants)
 
 
 def _sizes(b: Tensor, a: Tensor) -> tuple[tuple[int, ...], ...]:

@@ -158,7 +158,7 @@ def _fixed_sos_cascade(first, last, x, sos, zi, y, states, signals, responses):
 
 def room(rows: int, *sizes: int) -> Tensor:
     """For two rows, in each row: a group's rows use that of its first, so most of the memory is never touched."""
-    return torch.empty(rows, 2, *sizes, dtype=torch.float64)
+    return torch.empty(rows, 2, *sizes, dtype=torch.float64, device="cpu")
 
 
 def fixed_sos_cascade(x: Tensor, sos: Tensor, zi: Tensor, y: Tensor, states: Tensor) -> None:
@@ -280,7 +280,7 @@ def fixed_sos_cascade_adjoint(
         room(rows, sections, LANES * len(FORWARD)),
         room(rows, 2, samples),
         room(rows, sections, LANES * len(BACKWARD)),
-        torch.empty(rows, 2, 2, sections, 2, dtype=torch.float64),
+        torch.empty(rows, 2, 2, sections, 2, dtype=torch.float64, device="cpu"),
     )
     arguments = (g, gzf, x, sos, states, dx, dsos, dzi, *rooms)
     over_rows(_fixed_sos_cascade_adjoint, rows, 5 * g.numel() * sections, arguments, (g.dtype,))

@@ -90,7 +90,7 @@ def _gain_curve(first, last, level, numbers, k, c, tiny, segments, scratch, gain
 
 def gain_curve(level: Tensor, numbers: Tensor, kind, gain: Tensor) -> None:
     segments = segments_of(*level.shape)
-    scratch = torch.empty(level.shape[0] * segments, 2, CHUNK, dtype=torch.float64)
+    scratch = torch.empty(level.shape[0] * segments, 2, CHUNK, dtype=torch.float64, device="cpu")
     arguments = (level, numbers, *kind, torch.finfo(level.dtype).tiny, segments, scratch, gain)
     over_rows(_gain_curve, len(scratch), 10 * level.numel(), arguments, (level.dtype,))
 
@@ -165,7 +165,7 @@ def gain_curve_adjoint(
     g: Tensor, level: Tensor, numbers: Tensor, gain: Tensor, kind, dlevel: Tensor, dnumbers: Tensor
 ) -> None:
     rows, segments = level.shape[0], segments_of(*level.shape)
-    scratch = torch.empty(rows * segments, SLOPES + 1, CHUNK, dtype=torch.float64)
+    scratch = torch.empty(rows * segments, SLOPES + 1, CHUNK, dtype=torch.float64, device="cpu")
     arguments = (g, level, numbers, gain, *kind, torch.finfo(level.dtype).tiny, segments, scratch, dlevel)
     over_rows(_gain_curve_adjoint, len(scratch), 20 * level.numel(), arguments, (level.dtype,))
     sums = scratch[:, SLOPES, : numbers.shape[1]].unflatten(0, (rows, segments)).sum(1)
@@ -214,6 +214,6 @@ def _gain_curve_tangent(first, last, dlevel, dnumbers, level, numbers, gain, k, 
 def gain_curve_tangent(
     dlevel: Tensor, dnumbers: Tensor, level: Tensor, numbers: Tensor, gain: Tensor, kind, dgain: Tensor
 ) -> None:
-    scratch = torch.empty(level.shape[0], SLOPES, CHUNK, dtype=torch.float64)
+    scratch = torch.empty(level.shape[0], SLOPES, CHUNK, dtype=torch.float64, device="cpu")
     arguments = (dlevel, dnumbers, level, numbers, gain, *kind, torch.finfo(level.dtype).tiny, scratch, dgain)
     over_rows(_gain_curve_tangent, level.shape[0], 4 * dgain.numel(), arguments, (level.dtype,))

@@ -123,11 +123,11 @@ def harmonic_sum(weights: Tensor, psi: Tensor, top: Tensor, turned: tuple[float,
 def harmonic_sum_adjoint(g: Tensor, psi: Tensor, top: Tensor, turned: tuple[float, float], dweights: Tensor) -> None:
     hops, kind, scratch = _layout(psi, turned)
     rows, frames, orders = dweights.shape
-    ends = torch.empty(rows * hops, 2, orders, dtype=torch.float64)
+    ends = torch.empty(rows * hops, 2, orders, dtype=torch.float64, device="cpu")
     work = 4 * psi.numel() * orders
     over_rows(_harmonic_sum_adjoint, len(scratch), work, (g, psi, top, *kind, scratch, ends), (g.dtype,))
-    sums = torch.zeros(rows, frames, orders, dtype=torch.float64)
-    ends, hop = ends.unflatten(0, (rows, hops)), torch.arange(hops)
+    sums = torch.zeros(rows, frames, orders, dtype=torch.float64, device="cpu")
+    ends, hop = ends.unflatten(0, (rows, hops)), torch.arange(hops, device="cpu")
     for side in (0, 1):
         sums.index_add_(1, (hop + side).clamp(max=frames - 1), ends[:, :, side])
     dweights.copy_(sums)

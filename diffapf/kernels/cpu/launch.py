@@ -317,7 +317,7 @@ class Recording:
         sizes = [tensor.shape for tensor in self.scratch]
 
         def launch(*addresses: int) -> None:  # which keeps none of the tensors
-            rooms = [torch.empty(size, dtype=torch.float64) for size in sizes]
+            rooms = [torch.empty(size, dtype=torch.float64, device="cpu") for size in sizes]
             everything = (*addresses, *(room.data_ptr() for room in rooms)) if rooms else addresses
             for compiled, rows, work, packed in steps:
                 _launch(compiled, rows, work, packed, everything)
@@ -344,7 +344,7 @@ def recorded() -> Iterator[Recording]:
 
 def scratch(*size: int) -> Tensor:
     """Room for float64 numbers that one launch of a call leaves for the next."""
-    room = torch.empty(size, dtype=torch.float64)
+    room = torch.empty(size, dtype=torch.float64, device="cpu")
     if (recording := _recording()) is not None:
         recording.scratch.append(room)
     return room

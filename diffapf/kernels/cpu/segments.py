@@ -146,7 +146,7 @@ def in_segments(name: str, step, backward: bool = False):
         units, constants = rows * segments, ((0.0,) * initial.shape[1], sums)
         key = (*key, *constants)
         before = _states_before(initial.double(), segments, backward)
-        after = torch.empty(units, initial.shape[1] + len(sums), dtype=torch.float64)
+        after = torch.empty(units, initial.shape[1] + len(sums), dtype=torch.float64, device="cpu")
         over_rows(from_state, units, work, (arrays, time, before, 0, segments, after), key, constants)
         if segments > 1:
             left = torch.empty_like(after)

@@ -71,7 +71,7 @@ def _tanh_of_frames_adjoint(first, last, g, p, timing, segments, dv):
 
 def tanh_of_frames_adjoint(g: Tensor, p: Tensor, timing, dv: Tensor) -> None:
     timing, rows, segments = layout(dv, timing), p.shape[0], segments_of(*p.shape)
-    sums = torch.zeros(rows * segments, dv.shape[1], dtype=torch.float64)
+    sums = torch.zeros(rows * segments, dv.shape[1], dtype=torch.float64, device="cpu")
     arguments, key = (g, p, timing, segments, sums), (p.dtype, type(timing))
     over_rows(_tanh_of_frames_adjoint, rows * segments, 4 * p.numel(), arguments, key)
     dv.copy_(sums if segments == 1 else sums.unflatten(0, (rows, segments)).sum(1))
