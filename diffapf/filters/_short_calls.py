@@ -2,8 +2,8 @@
 
 To check a call's arguments, to choose its kernel and to lay out what the kernel reads takes longer than to filter some
 thousand samples; and all of it depends on shapes and dtypes alone. So the launches of the first call of a kind are kept, and
-the next ones launch them again, at the addresses of their own tensors. What is out of the ordinary (other devices, strides
-and dtypes, autocast, `torch.func`, forward mode, compilers) goes the long way, and so do derivatives of derivatives.
+the next ones launch them again, at the addresses of their own tensors. What is large or out of the ordinary (other devices,
+strides and dtypes, autocast, `torch.func`, forward mode, compilers) goes the long way, and so do derivatives of derivatives.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch._C._functorch import unwrap_if_dead
 from diffapf.filters._rows import REAL, in_forward_mode, to_rows, unfilled
 from diffapf.filters.control_rate import Timing
 from diffapf.kernels import recorded, run
+from diffapf.kernels.pages import LARGE
 
 LONGEST = 1 << 17  # samples, from which on the rest of a call is nothing beside the kernel
 MOST_KINDS = 1024  # that are kept; the shapes of a program are few
@@ -83,7 +84,7 @@ class ShortCalls:
     def _new(self, key: tuple, inputs: Tensors) -> _Kind | None:
         x, *coefficients = inputs
         kind = None
-        if x.dtype in REAL and x.dim() and 0 < x.numel() < LONGEST and all(each.numel() for each in coefficients):
+        if x.dtype in REAL and x.dim() and 0 < x.numel() < LONGEST and all(0 < c.nbytes < LARGE for c in coefficients):
             layout = self.filter.layout(*inputs)
             if layout is not None and all(map(_is_same, layout[0], coefficients)):
                 kind = _Kind(self.filter, to_rows(x), *layout)
@@ -124,11 +125,7 @@ class _Kind:
         self.filter, self.timing = filter_, timing
         self.is_long = False  # whether there is more to these calls than launches
         self._rest = x.new_zeros(x.shape[0], registers)
-        self._rows = [
-            x.shape,
-            *(each.shape for each in coefficients),
-            x.shape,
-        ]  # of x, the coefficients and y, by place
+        self._rows = [x.shape, *(each.shape for each in coefficients), x.shape]  # as which x, these and y are taken
         self._first_coefficient = filter_.read.index(1)
         self._launch: Callable | None = None
         self._adjoints: dict[tuple[bool, ...], Callable] = {}
@@ -139,9 +136,9 @@ class _Kind:
         if self._launch is not None:
             self._launch(*[tensor.data_ptr() for tensor in tensors])
         else:
-            of_inputs, (of_y, *others) = self._as_rows(tensors)[: len(inputs)], self._as_rows(tensors)[len(inputs) :]
+            rows, count = self._as_rows(tensors), len(inputs)
             with recorded() as recording:
-                run(self.filter.kernel, *of_inputs, self.timing, self._rest, out=(of_y, *others))
+                run(self.filter.kernel, *rows[:count], self.timing, self._rest, out=tuple(rows[count:]))
             if _apart(tensors):
                 self._launch = recording and recording.again(tensors, [self._rest])
                 self.is_long = self._launch is None
