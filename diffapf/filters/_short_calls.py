@@ -9,6 +9,7 @@ strides and dtypes, autocast, `torch.func`, forward mode, compilers) goes the lo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from diffapf.kernels.pages import LARGE
 
 LONGEST = 1 << 17  # samples, from which on the rest of a call is nothing beside the kernel
 MOST_KINDS = 1024  # that are kept; the shapes of a program are few
+
+UNKNOWN: Any = object()
 
 Tensors = tuple[Tensor, ...]
 
@@ -74,7 +77,9 @@ class ShortCalls:
                 return None
             key += each.shape, each.dtype
             differentiable |= each.requires_grad
-        kind = self._kinds[key] if key in self._kinds else self._new(key, (x, *coefficients))
+        kind = self._kinds.get(key, UNKNOWN)
+        if kind is UNKNOWN:
+            kind = self._new(key, (x, *coefficients))
         if kind is None or kind.is_long:
             return None
         if differentiable and torch.is_grad_enabled():

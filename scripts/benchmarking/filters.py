@@ -22,7 +22,7 @@ HOP = 240
 
 
 def filter_cases(quick: bool) -> list[Case]:
-    return [*grid(quick), *biquads(quick), *control_rate(quick), *smoothing(quick), *tiny()]
+    return [*grid(quick), *fixed_filters(quick), *biquads(quick), *control_rate(quick), *smoothing(quick), *tiny()]
 
 
 # ----------------------------------------------------------------------------------------------------------- all-pole
@@ -98,6 +98,29 @@ def training(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], g: Ten
 
 
 # ------------------------------------------------------------------------------------------------------------- others
+
+
+def fixed_filters(quick: bool) -> Iterator[Case]:
+    for order, batch, dtype in itertools.product((2, 4, 8), (1, 8), DTYPES):
+        if quick and (order, batch, dtype) != (2, 8, torch.float32):
+            continue
+        for both in (False, True):
+            cell = Cell(order, batch, 48_000, dtype, both)
+            words = 2 + 4 * both  # x → y; g, x, y → dx
+            yield Case(f"LTI lfilter, {cell.direction}", str(cell), cell, fixed_filter_contest, words)
+
+
+def fixed_filter_contest(cell: Cell, peers: Peers) -> Contest:
+    x, a, g = signals(cell.order, cell.batch, cell.length, cell.dtype, False)
+    b = torch.randn(cell.order + 1, dtype=cell.dtype, generator=torch.Generator().manual_seed(0))
+
+    def call(function: Callable) -> Call:
+        return training(function, (b, a, x), g) if cell.backward else forward(function, (b, a, x))
+
+    def ours(b: Tensor, a: Tensor, x: Tensor) -> Tensor:
+        return lfilter(b, pad(a, (1, 0), value=1.0), x)
+
+    return Contest(call(ours), {peer: call(function) for peer, function in peers.fixed_filter(cell.backward).items()})
 
 
 def biquads(quick: bool) -> Iterator[Case]:

@@ -80,6 +80,21 @@ class Peers:
         b = x.new_ones(1).numpy()
         return torch.from_numpy(self.modules["scipy"].lfilter(b, pad(a, (1, 0), value=1.0).numpy(), x.numpy()))
 
+    def fixed_filter(self, backward: bool) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """(b, a, x) → y, a without its leading 1, both for all rows."""
+        calls = {}
+        if "torchaudio" in self:
+            torchaudio = self.modules["torchaudio"].lfilter
+            calls["torchaudio"] = lambda b, a, x: torchaudio(x, pad(a, (1, 0), value=1.0), b, clamp=False)
+        if "scipy" in self and not backward:
+            scipy = self.modules["scipy"].lfilter
+            calls["scipy"] = lambda b, a, x: torch.from_numpy(
+                scipy(b.numpy(), pad(a, (1, 0), value=1.0).numpy(), x.numpy())
+            )
+        if "philtorch" in self:
+            calls["philtorch"] = importlib.import_module("philtorch.lti").lfilter
+        return calls
+
     def biquad(self, form: str) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
         """(b, a, x) → y, a without its leading 1."""
         if "philtorch" not in self:
