@@ -1,4 +1,4 @@
-"""Adam without the class `torch.optim.Adam`, which imports PyTorch's compiler: 3 CPU-seconds, as much as the fit of a note."""
+"""Adam without the class `torch.optim.Adam`, which imports PyTorch's compiler: 3 CPU-seconds, the time of a note's fit."""
 
 from __future__ import annotations
 
