@@ -74,9 +74,10 @@ class AcidPatch(Model):
     def set_parameters(self, values: dict[str, float]) -> None:
         """As every model's; a control beyond its range is refused: Q below 0.5, a ladder's resonance above 3.92."""
         for control in self.synth.controls:
-            value = values.get(control.name)
-            if control.range is not None and not control.moves and is_finite_number(value):
-                _check_range(control.name, value, control.range)
+            if control.range is None or control.moves or control.name not in values:
+                continue
+            if is_finite_number(values[control.name]):
+                _check_range(control.name, values[control.name], control.range)
         super().set_parameters(values)
 
     def values(self) -> dict[str, Tensor]:
