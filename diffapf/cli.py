@@ -247,7 +247,9 @@ def _render(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser(
         "render", help="play a MIDI file with a patch", description="Plays a MIDI file with a patch, one voice."
     )
-    command.add_argument("model", type=Path, help="a patch: the YAML file that diffapf fit acid wrote")
+    command.add_argument(
+        "model", type=Path, help="a patch: the folder that diffapf fit acid wrote, or a YAML file in it"
+    )
     command.add_argument("midi", type=Path, help="a MIDI file; overlapping notes slide")
     command.add_argument("output", type=Path, help="a .wav or .flac file")
     command.add_argument("--sample-rate", type=int, help="in Hz (the patch's)")
@@ -557,7 +559,9 @@ def _analyse(options: argparse.Namespace) -> int:
 
 
 def _play(options: argparse.Namespace) -> int:
-    patch = AcidPatch.load(options.model)
+    patch = load_model(options.model)
+    if not isinstance(patch, AcidPatch):
+        raise ValueError(f"{options.model} is a preset of {type(patch).__name__}, no patch: diffapf fit acid makes one")
     events = read_midi(options.midi, options.transpose)
     if options.sample_rate is not None:
         patch = patch.at_sample_rate(options.sample_rate)
@@ -565,7 +569,8 @@ def _play(options: argparse.Namespace) -> int:
     peak = float(sound.abs().max())
     audio.write(options.output, sound / max(peak, 1.0), patch.sample_rate)
     turned_down = f", turned down by {20 * math.log10(peak):.1f} dB to fit full scale" if peak > 1 else ""
-    print(f"{len(events)} notes, {len(sound) / patch.sample_rate:.1f} s{turned_down}: {options.output}")
+    notes = "1 note" if len(events) == 1 else f"{len(events)} notes"
+    print(f"{notes}, {len(sound) / patch.sample_rate:.1f} s{turned_down}: {options.output}")
     return 0
 
 

@@ -179,7 +179,7 @@ def fad_vggish(prediction: Tensor, target: Tensor, sample_rate: float) -> FAD:
     try:
         network = _vggish()
     except Exception as error:  # what a missing package, file or network raises
-        return FAD(VGGISH_NAME, None, f"VGGish is not at hand, which frechet_audio_distance provides ({error})")
+        return FAD(VGGISH_NAME, None, f"VGGish is not at hand: {error}")
     found = [_embed_by_vggish(network, joined(notes), sample_rate) for notes in (prediction, target)]
     if any(len(embeddings) < 2 for embeddings in found):
         return FAD(VGGISH_NAME, None, "VGGish needs at least 2 s of notes")
@@ -250,7 +250,7 @@ def log_mel_embedding(audio: Tensor, sample_rate: float) -> Tensor:
 
 @cache
 def _vggish() -> nn.Module:
-    kind = needed("frechet_audio_distance").FrechetAudioDistance
+    kind = needed("frechet_audio_distance", extra=None).FrechetAudioDistance
     return kind(model_name="vggish", sample_rate=VGGISH_RATE, use_pca=False, use_activation=False).model
 
 

@@ -7,16 +7,17 @@ from importlib import import_module
 from types import ModuleType
 
 
-def needed(name: str, extra: str = "synths") -> ModuleType:
+def needed(name: str, extra: str | None = "synths") -> ModuleType:
     """Imports an optional package; raises ValueError, with the extra that installs it, where it is missing.
 
-    What it warns of then is its own affair, not that of who calls us.
+    extra: None for what none of ours installs. What it warns of then is its own affair, not that of who calls us.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return import_module(name)
     except ImportError as error:
+        install = name if extra is None else f"'diffapf[{extra}]'"
         raise ValueError(
-            f"{name} is needed for this, which cannot be imported ({error}): pip install 'diffapf[{extra}]'"
+            f"{name} is needed for this, which cannot be imported ({error}): pip install {install}"
         ) from error

@@ -99,6 +99,8 @@ def folds(count: int, k: int, of: int = 5) -> tuple[list[int], list[int]]:
     >>> len(train), len(test), set(train) & set(test)
     (43, 11, set())
     """
+    if count < 2:
+        raise ValueError(f"at least two notes are needed, to train on one and test on the other, got {count}")
     if not 2 <= of <= count:
         raise ValueError(f"{count} notes can be split into 2 to {count} folds, got of={of}")
     if not 0 <= k < of:
@@ -191,7 +193,7 @@ def cut_loops(audio: Tensor, sample_rate: int, bpm: float, steps_per_beat: int =
     >>> notes.names, notes.remarks
     (['step 0'], ('1 of 2 steps is a rest',))
     """
-    if not (0 < bpm < math.inf and steps_per_beat >= 1 and sample_rate > 0):
+    if not isinstance(bpm, (int, float)) or not (0 < bpm < math.inf and steps_per_beat >= 1 and sample_rate > 0):
         raise AudioError(
             "bpm, steps_per_beat and the sample rate must be positive, "
             f"got bpm={bpm}, steps_per_beat={steps_per_beat}, sample_rate={sample_rate}"

@@ -452,6 +452,9 @@ def test_notes_become_patches_and_a_midi_file_a_sound(acid, tmp_path, capsys):
     assert song.sample_rate == 44_100 and song.samples.shape[-1] == round(0.125 * 44_100)
     assert abs(song.samples).max() > 0.01
 
+    assert main(["render", str(out), str(acid / "tune.mid"), str(wav)]) == 0
+    assert audio.read(wav).sample_rate == 48_000
+
 
 def test_labelled_notes_and_a_fit_that_is_interrupted(acid, tmp_path, capsys, monkeypatch):
     def stop(search):
@@ -516,7 +519,7 @@ def test_mistakes_with_notes_are_named(mistake, acid, monkeypatch, capsys):
 def test_an_effects_preset_is_not_played(acid, tmp_path, capsys):
     Phaser(48_000).save(tmp_path / "phaser.yaml")
     assert main(["render", str(tmp_path / "phaser.yaml"), str(acid / "tune.mid"), str(tmp_path / "a.wav")]) == 2
-    assert "is a preset of 'phaser', not of ['acidpatch']" in capsys.readouterr().err
+    assert "is a preset of Phaser, no patch: diffapf fit acid makes one" in capsys.readouterr().err
 
 
 def test_process_and_info(tmp_path, capsys):

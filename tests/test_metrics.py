@@ -150,7 +150,7 @@ def no_cache():
 def test_vggish_that_is_missing_is_said(monkeypatch, no_cache):
     monkeypatch.setitem(sys.modules, "frechet_audio_distance", None)
     found = fad_vggish(notes(), notes(), RATE)
-    assert found.value is None and "frechet_audio_distance" in found.why
+    assert found.value is None and "pip install frechet_audio_distance" in found.why
 
 
 def test_vggish_without_network_is_said(monkeypatch, no_cache):

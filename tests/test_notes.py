@@ -235,6 +235,8 @@ def test_every_note_is_tested_once():
 def test_folds_that_there_are_not_are_told():
     with pytest.raises(ValueError, match="k must be one of the folds 0 to 4, got 5"):
         folds(54, 5)
+    with pytest.raises(ValueError, match="at least two notes are needed"):
+        folds(1, 0)
     with pytest.raises(ValueError, match="3 notes can be split into 2 to 3 folds, got of=5"):
         folds(3, 0)
 

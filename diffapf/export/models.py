@@ -38,7 +38,7 @@ def describe(model: Model, channels: int = 2, name: str | None = None) -> Descri
     kind = type(model).__name__
     if found is None:
         known = ", ".join(sorted(each.__name__ for each in DESCRIPTIONS))
-        raise NotExportableError(f"a {kind} cannot be exported; what can: {known}")
+        raise NotExportableError(f"{kind} cannot be exported; what can: {known}")
     if channels not in (1, 2):
         raise NotExportableError(f"a plugin has 1 or 2 channels, got {channels}")
     return found(model, channels).named(name or f"diffapf {_in_words(kind)}")

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffapf.identification.adam import Adam
 from diffapf.identification.pitch import oscillator_phase
 from diffapf.losses.multi_resolution import MultiResolutionLoss
 from diffapf.notes import Notes
@@ -238,9 +239,9 @@ class _Search:
         self.raw = {c.name: self._start(c, start.get(c.name)).requires_grad_() for c in batch.synth.controls}
         self.phase = self._start_phase(start.get("phase")).requires_grad_()
         self.learned = [*self.raw.values(), self.phase]
+        self.optimizer = Adam(self.learned, BETAS)
         rate = LEARNING_RATE_FROM_A_START if start else LEARNING_RATE
-        self.optimizer = torch.optim.Adam(self.learned, rate, BETAS)
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
+        self.rates = iter([rate * (1 + math.cos(math.pi * step / steps)) / 2 for step in range(steps)])
         self.best: tuple[float, dict[str, Tensor], Tensor] | None = None
 
     def values(self) -> dict[str, Tensor]:
@@ -260,11 +261,9 @@ class _Search:
         if self.moved:
             late_s = self.random_delay_s() * (torch.rand(len(self.phase), generator=self.random) < self.moved)
         loss = self.batch.error(self.values(), self.phase, noise_start, late_s)
-        self.optimizer.zero_grad()
         loss.backward(inputs=self.learned)
         self._keep(loss.item())
-        self.optimizer.step()
-        self.schedule.step()
+        self.optimizer.step(next(self.rates))
         return loss.item()
 
     @torch.no_grad()

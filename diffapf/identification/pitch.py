@@ -20,6 +20,7 @@ FRAME_PERIODS = 1.5  # of the lowest note: longer frames smear slides
 NEAR = 0.05  # of a period: where its refinement is looked for
 ONSET = 0.02  # of the peak: a frame that is half silence has its pitch bent
 ALIKE = 0.5  # correlation of a frame with itself a period later, below which it has no pitch
+AS_ALIKE = 0.01  # of recorded notes and a fraction of their period, 0.1 and more lack
 STEADY_SEMITONES = 0.03
 
 
@@ -41,8 +42,8 @@ def track_f0(audio: Tensor, sample_rate: float, lowest_hz: float = 34.3, highest
         `(time,)`, Hz, float64, on the CPU.
 
     Raises:
-        ValueError: not one note, too short, without pitch, or a range that the sample rate cannot have; also when librosa is
-            not installed.
+        ValueError: not one note, too short, without pitch or with one outside the range, or a range that the sample rate
+            cannot have; also when librosa is not installed.
 
     Source: de Cheveigné and Kawahara, "YIN, a fundamental frequency estimator for speech and music", JASA 111, 2002;
     `librosa.yin`.
@@ -62,6 +63,8 @@ def track_f0(audio: Tensor, sample_rate: float, lowest_hz: float = 34.3, highest
     pitched = alike > ALIKE
     if not pitched.any():
         raise ValueError(f"no pitch between {lowest_hz:g} and {highest_hz:g} Hz was found: noise, a chord or a drum?")
+    best = int(alike.argmax())
+    _check_not_higher(low[best * hop : best * hop + frame], periods[best], alike[best], sample_rate, highest_hz)
     centres = (start + frame / 2 + hop * np.arange(len(periods)))[pitched]
     semitones = _median_of_three(12 * np.log2(sample_rate / periods[pitched]))
     if semitones.std() < STEADY_SEMITONES:
@@ -144,17 +147,28 @@ def _refined(y: np.ndarray, periods: np.ndarray, frame: int, hop: int) -> tuple[
 
     librosa's difference function runs over fewer samples at longer lags, which draws its troughs: of narrow pulses by 3 %.
     """
-    refined, alike = periods.copy(), np.zeros(len(periods))
-    for i, period in enumerate(periods):
-        part = y[i * hop : i * hop + frame]
-        lags = np.arange(math.floor((1 - NEAR) * period) - 1, math.ceil((1 + NEAR) * period) + 2)
-        correlation = _correlation(part, lags)
-        best = int(correlation.argmax())
-        alike[i] = correlation[best]
-        if 0 < best < len(lags) - 1:
-            before, top, after = correlation[best - 1 : best + 2]
-            refined[i] = lags[best] + 0.5 * (before - after) / (before - 2 * top + after)
+    found = [_peak(y[i * hop : i * hop + frame], period) for i, period in enumerate(periods)]
+    refined, alike = np.array(found).T
     return refined, alike
+
+
+def _peak(part: np.ndarray, period: float) -> tuple[float, float]:
+    """The period near one given at which a part is most like itself, and that correlation; 0 where it has no peak there."""
+    lags = np.arange(math.floor((1 - NEAR) * period) - 1, math.ceil((1 + NEAR) * period) + 2)
+    correlation = _correlation(part, lags)
+    best = int(correlation.argmax())
+    if not 0 < best < len(lags) - 1:
+        return period, 0.0
+    before, top, after = correlation[best - 1 : best + 2]
+    return lags[best] + 0.5 * (before - after) / (before - 2 * top + after), top
+
+
+def _check_not_higher(part: np.ndarray, period: float, alike: float, sample_rate: float, highest_hz: float) -> None:
+    """YIN finds a multiple of a period that is too short for it: then a fraction of what it found does as well."""
+    first, last = math.floor(period * highest_hz / sample_rate) + 1, math.floor(period * LOW_PASS_HZ / sample_rate)
+    for parts in range(max(first, 2), last + 1):
+        if _peak(part, period / parts)[1] > alike - AS_ALIKE:
+            raise ValueError(f"its pitch lies above {highest_hz:g} Hz, up to which pitches are tracked")
 
 
 def _correlation(part: np.ndarray, lags: np.ndarray) -> np.ndarray:

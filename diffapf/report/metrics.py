@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from diffapf.report.text import decibels, duration, percent, significant, with_unit
+from diffapf.report.text import decibels, duration, percent, significant, spelled, with_unit
 
 JUDGEMENTS = (
     (0.001, "excellent"),
@@ -142,9 +142,9 @@ def _plain(name: str, value: float) -> tuple[str, None, str]:
     if quantity == "seconds":
         label, text = "time", duration(value)
     elif words and last in _UNITS:
-        label, text = " ".join(words), with_unit(text, _UNITS[last])
+        label, text = "_".join(words), with_unit(text, _UNITS[last])
     prefix = f"{part_name(part)} " if part and part != "param" else ""
-    return prefix + label.replace("_", " "), None, text
+    return prefix + spelled(label), None, text
 
 
 def _ordered(known: Iterable[str], given: Iterable[str]) -> list[str]:

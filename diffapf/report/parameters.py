@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from diffapf.report.results import Parameter
-from diffapf.report.text import significant, with_error, with_unit
+from diffapf.report.text import significant, spelled, with_error, with_unit
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,16 @@ class Group:
 
 def parameter_groups(parameters: list[Parameter]) -> list[Group]:
     """Parameters in the order they came in, gathered by the first part of their names."""
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[str, list[Parameter]] = {}
     for parameter in parameters:
-        groups.setdefault(parameter.name.rpartition(".")[0], []).append(_entry(parameter))
-    return [Group(title.replace("_", " "), entries) for title, entries in groups.items()]
+        groups.setdefault(parameter.name.rpartition(".")[0], []).append(parameter)
+    return [
+        Group(spelled(title, each[0].unit), [_entry(parameter) for parameter in each]) for title, each in groups.items()
+    ]
 
 
 def _entry(parameter: Parameter) -> Entry:
-    own_name = parameter.name.rpartition(".")[2].replace("_", " ")
+    own_name = spelled(parameter.name.rpartition(".")[2], parameter.unit)
     return Entry(
         label=parameter.label or own_name,
         name=parameter.name,

@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from diffapf.report.metrics import METHODS, part_name
 from diffapf.report.results import PARAMETER, Axis, Curve, History, Parameter, Series
-from diffapf.report.text import significant
+from diffapf.report.text import significant, spelled
 from diffapf.report.ticks import short_frequency
 
 _INK, _LINE = "#a10001", "#a10002"
@@ -129,7 +129,7 @@ def plot_trajectories(history: History, parameters: Sequence[Parameter]) -> list
 
 
 def _trajectory(parameter: Parameter, series: list[Series]) -> Curve:
-    name = parameter.name.rpartition(".")[2].removesuffix(f"_{parameter.unit.lower()}").replace("_", " ")
+    name = spelled(parameter.name.rpartition(".")[2], parameter.unit)
     if parameter.truth is not None:
         ends = np.array([min(s.x[0] for s in series), max(s.x[-1] for s in series)])
         series = [*series, Series("true", ends, np.full(2, parameter.truth), "dashed")]
@@ -160,7 +160,7 @@ def _plot_quantity(quantity: str, step: np.ndarray, columns: dict[str, np.ndarra
     known = np.concatenate([s.y for s in series])
     scale = "log" if known.size and (known > 0).all() else "linear"
     is_esr = quantity.startswith("esr")
-    title = "ESR" if is_esr else quantity.replace("_", " ")
+    title = "ESR" if is_esr else spelled(quantity)
     if is_esr:
         series = [Series(s.name, s.x, 100 * s.y, s.style) for s in series]
     curve = Curve(f"{title} while training", Axis("step"), Axis(title, "%" if is_esr else "", scale), series)

@@ -6,6 +6,7 @@ import math
 from datetime import datetime
 
 _THIN = "\u202f"  # narrow no-break space, between a number and its unit
+_INITIALS = {"dc", "fs", "l1", "lfo", "mfcc", "mss", "q", "td"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -66,6 +67,16 @@ def decibels(power_ratio: float) -> str:
 def with_unit(number: str, unit: str) -> str:
     """A number and its unit, kept on one line."""
     return f"{number}{_THIN}{unit}" if unit else number
+
+
+def spelled(name: str, unit: str = "") -> str:
+    """A name of code as a reader has it, without the unit at its end.
+
+    >>> spelled("mss_td"), spelled("q"), spelled("gain_db", "dB"), spelled("osc_dc")
+    ('MSS TD', 'Q', 'gain', 'osc DC')
+    """
+    words = name.removesuffix(f"_{unit.lower()}").split("_")
+    return " ".join(word.upper() if word in _INITIALS else word for word in words)
 
 
 def duration(seconds: float) -> str:

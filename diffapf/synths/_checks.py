@@ -18,8 +18,12 @@ LOWEST_HZ = 5.0
 
 
 def check_note(note: Note, sample_rate: float) -> None:
-    """Raises ValueError for a note without samples or length, a pitch that no oscillator plays, shapes that differ."""
+    """Raises ValueError for a note without samples or length, a pitch that no oscillator plays, shapes that differ.
+
+    And TypeError for numbers in place of tensors.
+    """
     f0_hz = note.f0_hz
+    _check_tensors({"f0_hz": f0_hz, "note_on": note.note_on})
     if f0_hz.dim() == 0 or f0_hz.numel() == 0:
         raise ValueError(f"f0_hz must have at least one sample, (..., time), got the shape {tuple(f0_hz.shape)}")
     if not _between(f0_hz, LOWEST_HZ, sample_rate / 2):
@@ -42,13 +46,20 @@ def fitted(
     """The controls' values with the notes' leading dimensions.
 
     Raises:
-        ValueError: one is missing, does not fit, or makes no sense; the message names it.
+        TypeError, ValueError: one is no tensor, or is missing, does not fit, or makes no sense; the message names it.
     """
     controls = tuple(controls)
     missing = [control.name for control in controls if control.name not in values]
     if missing:
         raise ValueError(f"values need {', '.join(c.name for c in controls)}; {', '.join(missing)} missing")
+    _check_tensors({control.name: values[control.name] for control in controls})
     return {control.name: _fitted(values[control.name], control, batch, sample_rate) for control in controls}
+
+
+def _check_tensors(given: Mapping[str, object]) -> None:
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {value!r}")
 
 
 def _fitted(value: Tensor, control: Control, batch: Sequence[int], sample_rate: float) -> Tensor:

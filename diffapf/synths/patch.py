@@ -73,10 +73,12 @@ class AcidPatch(Model):
 
     def set_parameters(self, values: dict[str, float]) -> None:
         """As every model's; a control beyond its range is refused: Q below 0.5, a ladder's resonance above 3.92."""
-        super().set_parameters(values)
         for control in self.synth.controls:
-            if control.range is not None and not control.moves:
-                _check_range(control.name, getattr(self, control.name)().item(), control.range)
+            if control.range is None or control.moves or control.name not in values:
+                continue
+            if is_finite_number(values[control.name]):
+                _check_range(control.name, values[control.name], control.range)
+        super().set_parameters(values)
 
     def values(self) -> dict[str, Tensor]:
         """What the synth plays: of each control `()`, or `(frames,)`, `(frames, channels)`, until the last knot."""

@@ -34,6 +34,14 @@ def test_a_steady_note_has_one_pitch(hz, rate):
     assert semitones_off(found, f0).max() < 0.03
 
 
+@pytest.mark.parametrize(
+    ("hz", "words"), [(28.0, "no pitch between 34.3"), (523.0, "above 480"), (1234.0, "above 480")]
+)
+def test_a_pitch_outside_the_range_is_no_other_one(hz, words):
+    with pytest.raises(ValueError, match=words):
+        track_f0(saw(steady(hz)), RATE)
+
+
 def test_a_slide_is_followed():
     f0 = 110 * 2 ** (5 / 12 * torch.linspace(0, 1, 6000, dtype=torch.float64))
     found = track_f0(saw(f0), RATE)

@@ -61,7 +61,7 @@ def test_the_headline_is_what_was_chosen_or_the_test():
     assert [tile.label for tile in headline(metrics, [])] == ["Test ESR, time domain (TD)"]
     chosen = headline(metrics, ["test/lfo_rate_hz", "train/seconds", "test/none"])
     assert [(tile.label, tile.value) for tile in chosen] == [
-        ("Test lfo rate", "0.302\u202fHz"),
+        ("Test LFO rate", "0.302\u202fHz"),
         ("Training time", "1 min 1 s"),
     ]
 
@@ -103,7 +103,7 @@ def test_parameters_are_grouped_by_their_names():
     names = ["lfo.rate", "mix", "lfo.start_phase", "eq.low.gain"]
     groups = parameter_groups([Parameter(name, 1.0) for name in names])
     assert [(group.title, [entry.label for entry in group.entries]) for group in groups] == [
-        ("lfo", ["rate", "start phase"]),
+        ("LFO", ["rate", "start phase"]),
         ("", ["mix"]),
         ("eq.low", ["gain"]),
     ]

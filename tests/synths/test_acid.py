@@ -307,6 +307,14 @@ def test_values_that_make_no_sense_are_named(filter, name, value, words):
     assert all(word in str(raised.value) for word in words)
 
 
+def test_numbers_in_place_of_tensors_are_named():
+    synth = small_synth(filter="lowpass")
+    with pytest.raises(TypeError, match=r"q must be a tensor, got 4\.0"):
+        synth(notes(50, 2), {**values(synth, 5, 2), "q": 4.0})
+    with pytest.raises(TypeError, match=r"note_on must be a tensor, got \[40, 40\]"):
+        synth(Note(F0, [40, 40], torch.zeros(2)), values(synth, 5, 2))
+
+
 def test_a_network_is_kept_once():
     names = small_synth(filter="lstm").state_dict()
     assert names and all(name.startswith("filter.") for name in names)

@@ -127,6 +127,14 @@ def test_mistakes_are_named(call, words):
         call()
 
 
+def test_what_is_refused_leaves_the_patch_as_it_was():
+    patch = AcidPatch(RATE)
+    with pytest.raises(ValueError, match="q must lie"):
+        patch.set_parameters({"level": 0.3, "q": 0.3})
+    patch.set_parameters({"phase": 1.0})
+    assert (patch.q().item(), patch.level().item()) == (AcidPatch(RATE).q().item(), 1.0)
+
+
 def test_a_preset_with_a_low_q_is_refused_with_its_name(tmp_path):
     AcidPatch(RATE).save(tmp_path / "a.yaml")
     content = yaml.safe_load((tmp_path / "a.yaml").read_text())
