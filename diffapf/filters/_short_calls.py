@@ -20,7 +20,7 @@ from diffapf.filters.control_rate import Timing
 from diffapf.kernels import recorded, run
 from diffapf.kernels.pages import LARGE
 
-LONGEST = 1 << 17  # samples, from which on the rest of a call is nothing beside the kernel
+LONGEST = 1 << 19  # samples, from which on the rest of a call is nothing beside the kernel
 MOST_KINDS = 1024  # that are kept; the shapes of a program are few
 
 UNKNOWN: Any = object()
