@@ -252,9 +252,7 @@ def _registers_after(x, n, outputs, b, a):
 @jit
 def rest_of(x, y, b, a, registers, n, past, check, end):
     """The recursion itself, of what is no whole vector, from n on, and of what is not finite; the registers after it."""
-    if not all_finite(check):
-        return one_by_one(x, y, b, a, registers, 0, end)
-    if n == 0:
+    if n == 0 or not all_finite(check):
         return one_by_one(x, y, b, a, registers, 0, end)
     return one_by_one(x, y, b, a, registers_after(x, n, past[1], b, a), n, end)
 
