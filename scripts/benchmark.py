@@ -18,7 +18,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from diffapf.memory import keep_freed_memory
 from scripts.benchmarking.cell import Case, Measurement
 from scripts.benchmarking.compressor import compressor_cases
 from scripts.benchmarking.figure import draw
@@ -45,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.list:
         print(*(case.name for case in cases), sep="\n")
         return 0
-    keep_freed_memory()  # as in a training: fresh pages for each call are nobody's merit
     console = Console(width=150)
     report = Report(machine(peers), options.resume or [])
     report.notes += [f"{name} is not installed: {reason}" for name, reason in peers.missing.items()]

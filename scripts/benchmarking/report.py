@@ -23,11 +23,11 @@ HEAD = ("case", "ours", "best peer", "its name", "times faster", "floor", "ours 
 WORDS = (0, 3)  # columns of HEAD
 METHOD = (
     "Rivals take turns of up to four calls, each turn after one call that doesn't count; medians of calls, and the ratio is "
-    "the median over pairs. The process keeps the memory that it frees (`diffapf.memory`), for all alike. A peer is timed "
-    "where its output and gradients are ours (error-to-signal ratio below 1e-9 in float64, 1e-6 in float32). The floor: the "
-    "bytes that must move, at the speed of a copy of as many bytes, or, where a recursion waits for itself at every sample "
-    "(moving coefficients beyond the first order), the chain of one dependent multiply-add a sample, rows interleaved, "
-    "whichever takes longer. It leaves out the call itself and the first touch of fresh memory."
+    "the median over pairs. A peer is timed where its output and gradients are ours (error-to-signal ratio below 1e-9 in "
+    "float64, 1e-6 in float32). The floor: the bytes that must move, at the speed of a copy of as many bytes, or, where a "
+    "recursion waits for itself at every sample (moving coefficients beyond the first order), the chain of one dependent "
+    "multiply-add a sample, rows interleaved, whichever takes longer. It leaves out the call itself and the first touch of "
+    "fresh memory."
 )
 
 
