@@ -76,10 +76,12 @@ def signals(order: int, batch: int, length: int, dtype: torch.dtype, moving: boo
 def contest(
     ours: Callable, peers: dict[str, Callable], x: Tensor, a: Tensor, g: Tensor, backward: bool, **options
 ) -> Contest:
-    def call(function: Callable) -> Call:
-        return training(function, (x, a), g) if backward else forward(function, (x, a))
-
+    call = functools.partial(timed, inputs=(x, a), g=g, backward=backward)
     return Contest(call(functools.partial(ours, **options)), {peer: call(function) for peer, function in peers.items()})
+
+
+def timed(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], g: Tensor, backward: bool) -> Call:
+    return training(function, inputs, g) if backward else forward(function, inputs)
 
 
 def forward(function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Call:
@@ -114,12 +116,10 @@ def fixed_filter_contest(cell: Cell, peers: Peers) -> Contest:
     x, a, g = signals(cell.order, cell.batch, cell.length, cell.dtype, False)
     b = torch.randn(cell.order + 1, dtype=cell.dtype, generator=torch.Generator().manual_seed(0))
 
-    def call(function: Callable) -> Call:
-        return training(function, (b, a, x), g) if cell.backward else forward(function, (b, a, x))
-
     def ours(b: Tensor, a: Tensor, x: Tensor) -> Tensor:
         return lfilter(b, pad(a, (1, 0), value=1.0), x)
 
+    call = functools.partial(timed, inputs=(b, a, x), g=g, backward=cell.backward)
     return Contest(call(ours), {peer: call(function) for peer, function in peers.fixed_filter(cell.backward).items()})
 
 
@@ -138,20 +138,16 @@ def biquad_contest(form: str, cell: Cell, peers: Peers) -> Contest:
     x, a, g = signals(2, cell.batch, cell.length, cell.dtype, True)
     b = torch.randn(cell.batch, cell.length, 3, dtype=cell.dtype, generator=torch.Generator().manual_seed(0))
 
-    def call(function: Callable) -> Call:
-        return training(function, (b, a, x), g) if cell.backward else forward(function, (b, a, x))
-
     # Ours takes a's leading 1, and its gradient comes with it: the others' gradients are compared with what is left.
     with_leading = pad(a, (1, 0), value=1.0)
-    inputs = (b, with_leading, x)
-    ours = functools.partial(lfilter, form=form)
-    timed = training(ours, inputs, g) if cell.backward else forward(ours, inputs)
+    ours = timed(functools.partial(lfilter, form=form), (b, with_leading, x), g, cell.backward)
 
     def without_leading() -> tuple[Tensor, ...]:
-        results = timed()
+        results = ours()
         return (*results[:2], results[2][..., 1:], *results[3:]) if cell.backward else results
 
-    return Contest(timed, {peer: call(function) for peer, function in peers.biquad(form).items()}, without_leading)
+    call = functools.partial(timed, inputs=(b, a, x), g=g, backward=cell.backward)
+    return Contest(ours, {peer: call(function) for peer, function in peers.biquad(form).items()}, without_leading)
 
 
 def control_rate(quick: bool) -> Iterator[Case]:

@@ -56,7 +56,7 @@ class Peers:
         if "torchaudio" in self:
             calls["torchaudio"] = self._torchaudio
         if "scipy" in self and not backward:
-            calls["scipy"] = self._scipy
+            calls["scipy"] = lambda x, a: self._scipy(x.new_ones(1), a, x)
         if "philtorch" in self:
             lti = importlib.import_module("philtorch.lti")
             calls["philtorch"] = lambda x, a: lti.lfilter(x.new_ones(1), a, x)
@@ -76,9 +76,8 @@ class Peers:
         b[:, 0] = 1
         return self.modules["torchaudio"].lfilter(x, rows, b, clamp=False, batching=True)
 
-    def _scipy(self, x: Tensor, a: Tensor) -> Tensor:
-        b = x.new_ones(1).numpy()
-        return torch.from_numpy(self.modules["scipy"].lfilter(b, pad(a, (1, 0), value=1.0).numpy(), x.numpy()))
+    def _scipy(self, b: Tensor, a: Tensor, x: Tensor) -> Tensor:
+        return torch.from_numpy(self.modules["scipy"].lfilter(b.numpy(), pad(a, (1, 0), value=1.0).numpy(), x.numpy()))
 
     def fixed_filter(self, backward: bool) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
         """(b, a, x) → y, a without its leading 1, both for all rows."""
@@ -87,10 +86,7 @@ class Peers:
             torchaudio = self.modules["torchaudio"].lfilter
             calls["torchaudio"] = lambda b, a, x: torchaudio(x, pad(a, (1, 0), value=1.0), b, clamp=False)
         if "scipy" in self and not backward:
-            scipy = self.modules["scipy"].lfilter
-            calls["scipy"] = lambda b, a, x: torch.from_numpy(
-                scipy(b.numpy(), pad(a, (1, 0), value=1.0).numpy(), x.numpy())
-            )
+            calls["scipy"] = self._scipy
         if "philtorch" in self:
             calls["philtorch"] = importlib.import_module("philtorch.lti").lfilter
         return calls
