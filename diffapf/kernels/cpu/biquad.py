@@ -40,7 +40,6 @@ from diffapf.kernels.cpu.vectors import (
     store_columns,
     turned,
 )
-from diffapf.kernels.cpu.vectors import store as put
 from diffapf.kernels.pages import LARGE
 
 TAPS = 3
@@ -104,31 +103,36 @@ def products(b, w):
 
 
 @step
-def write_gradients(gradients, r, n, g, of_output, w, loss, past, a):
-    """Writes the gradients of b and a at samples n to n+7: g·w, and loss·past; g and loss are divided by a₀.
+def is_large(x):
+    """Whether b and a of such an input are more than the caches hold, beside which nothing that is written stays there."""
+    return x.shape[0] * x.shape[1] * TAPS * x.itemsize >= LARGE
+
+
+@step
+def put(array, n, vector, large):
+    store_columns(array, n, (vector,), large)
+
+
+@step
+def write_gradients(row, n, g, of_output, w, loss, past, a):
+    """Writes the gradients of b and a at a row's samples n to n+7: g·w, and loss·past; g and loss are divided by a₀.
 
     `of_output` is g·Σ bₖ w[n−k], b divided by a₀.
     """
-    _put(gradients[0], r, n, (g * w[0], g * w[1], g * w[2]))
+    put_columns(row.db, row.r, n, (g * w[0], g * w[1], g * w[2]), row.is_large)
     leading = filled(0.0) - of_output - loss * (a[0] * past[0] + a[1] * past[1])
-    _put(gradients[1], r, n, (leading, loss * past[0], loss * past[1]))
+    put_columns(row.da, row.r, n, (leading, loss * past[0], loss * past[1]), row.is_large)
 
 
-def _put(array, r, n, columns):
+def put_columns(array, r, n, columns, large):
     """Three columns of row r at samples n to n+7, where they are wanted."""
 
 
-@overload(_put, jit_options=INLINED)
-def _put_typed(array, r, n, columns):
+@overload(put_columns, jit_options=INLINED)
+def _put_columns_typed(array, r, n, columns, large):
     if isinstance(array, numba.types.NoneType):
-        return lambda array, r, n, columns: None
-    large = LARGE * 8 // array.dtype.bitwidth // TAPS  # samples
-
-    def put_columns(array, r, n, columns):
-        is_large = array.shape[0] * array.shape[1] >= large
-        store_columns(in_line(array[r]), n * TAPS, columns, is_large)
-
-    return put_columns
+        return lambda array, r, n, columns, large: None
+    return lambda array, r, n, columns, large: store_columns(in_line(array[r]), n * TAPS, columns, large)
 
 
 # ------------------------------------------------------------------------------------------------------- the two kinds
@@ -197,8 +201,30 @@ def _drive(direction: Direction) -> Callable:
 
 
 # ------------------------------------------------------------------------------------------------------------ the forms
-# `row(arrays, r)` is what there is of a row; `begun(row, n, inputs)` → (the drive, a₁ and a₂ of its eight samples from n on,
+# `row(arrays, r)` is a Row or RowOfAdjoint; `begun(row, n, inputs)` → (the drive, a₁ and a₂ of its eight samples from n on,
 # what the next eight need of the inputs, what is kept), and `done(row, n, w, before, kept)` writes what comes of them.
+
+
+class Row(NamedTuple):
+    x: object
+    b: object
+    a: object
+    y: object
+    w: object  # () of "tdf2"
+    is_large: bool
+
+
+class RowOfAdjoint(NamedTuple):
+    g: object
+    x: object
+    b: object
+    a: object
+    signal: object  # w of "df2", y of "tdf2"
+    dx: object
+    db: object  # of all rows, or None
+    da: object
+    r: int
+    is_large: bool
 
 
 class Form(NamedTuple):
@@ -215,18 +241,18 @@ def _form_2() -> Form:
     @step
     def row(arrays, r):
         x, b, a, _, y, w = arrays
-        return x[r], rows_of(b, r), rows_of(a, r), y[r], w[r]
+        return Row(x[r], rows_of(b, r), rows_of(a, r), y[r], w[r], is_large(x))
 
     @step
     def begun(row, n, inputs):
-        a1, a2, inverse = normalised(row[2], n)
-        return load(row[0], n), a1, a2, inputs, inverse
+        a1, a2, inverse = normalised(row.a, n)
+        return load(row.x, n), a1, a2, inputs, inverse
 
     @step
     def done(row, n, w, before, inverse):
         once, twice = delayed(before, w)
-        put(row[3], n, inverse * products(columns(row[1], n), (w, once, twice)))
-        put(row[4], n, w)
+        put(row.y, n, inverse * products(columns(row.b, n), (w, once, twice)), row.is_large)
+        put(row.w, n, w, row.is_large)
 
     return Form(kind, row, begun, done)
 
@@ -238,17 +264,17 @@ def _transposed_form_2() -> Form:
     @step
     def row(arrays, r):
         x, b, a, _, y, _ = arrays
-        return x[r], rows_of(b, r), rows_of(a, r), y[r]
+        return Row(x[r], rows_of(b, r), rows_of(a, r), y[r], (), is_large(x))
 
     @step
     def begun(row, n, inputs):
-        a1, a2, inverse = normalised(row[2], n)
-        known, a1, a2, inputs = drive(load(row[0], n) * inverse, columns(row[1], n), a1, a2, inputs)
+        a1, a2, inverse = normalised(row.a, n)
+        known, a1, a2, inputs = drive(load(row.x, n) * inverse, columns(row.b, n), a1, a2, inputs)
         return known, a1, a2, inputs, ()
 
     @step
-    def done(row, n, w, before, kept):
-        put(row[3], n, w)
+    def done(row, n, out, before, kept):
+        put(row.y, n, out, row.is_large)
 
     return Form(kind, row, begun, done)
 
@@ -256,7 +282,7 @@ def _transposed_form_2() -> Form:
 @step
 def _row_of_adjoint(arrays, r):
     g, x, b, a, _, _, signal, dx, db, da = arrays
-    return g[r], x[r], rows_of(b, r), rows_of(a, r), signal[r], dx[r], (db, da), r
+    return RowOfAdjoint(g[r], x[r], rows_of(b, r), rows_of(a, r), signal[r], dx[r], db, da, r, is_large(x))
 
 
 def _form_2_adjoint() -> Form:
@@ -265,19 +291,19 @@ def _form_2_adjoint() -> Form:
 
     @step
     def begun(row, n, inputs):
-        a1, a2, inverse = normalised(row[3], n)
-        g, b = load(row[0], n) * inverse, columns(row[2], n)
+        a1, a2, inverse = normalised(row.a, n)
+        g, b = load(row.g, n) * inverse, columns(row.b, n)
         known, a1_before, a2_before, inputs = drive(g, b, a1, a2, inputs)
         return known, a1_before, a2_before, inputs, (g, b, a1, a2, inverse)
 
     @step
     def done(row, n, out, before, kept):
         g, b, a1, a2, inverse = kept
-        w = load(row[4], n)
-        once, twice = delayed(load(row[4], n - LANES), w)
-        put(row[5], n, out)
+        w = load(row.signal, n)
+        once, twice = delayed(load(row.signal, n - LANES), w)
+        put(row.dx, n, out, row.is_large)
         of_output, loss = g * inverse * products(b, (w, once, twice)), (filled(0.0) - out) * inverse
-        write_gradients(row[6], row[7], n, g, of_output, (w, once, twice), loss, (once, twice), (a1, a2))
+        write_gradients(row, n, g, of_output, (w, once, twice), loss, (once, twice), (a1, a2))
 
     return Form(kind, _row_of_adjoint, begun, done)
 
@@ -288,17 +314,17 @@ def _transposed_form_2_adjoint() -> Form:
 
     @step
     def begun(row, n, inputs):
-        a1, a2, inverse = normalised(row[3], n)
-        return load(row[0], n), a1, a2, inputs, (a1, a2, inverse)
+        a1, a2, inverse = normalised(row.a, n)
+        return load(row.g, n), a1, a2, inputs, (a1, a2, inverse)
 
     @step
     def done(row, n, w, before, kept):
         a1, a2, inverse = kept
         once, twice = delayed(before, w)
-        x, loss = load(row[1], n) * inverse, (filled(0.0) - load(row[4], n)) * inverse
-        out = inverse * products(columns(row[2], n), (w, once, twice))
-        put(row[5], n, out)
-        write_gradients(row[6], row[7], n, x, x * out, (w, once, twice), loss, (once, twice), (a1, a2))
+        x, loss = load(row.x, n) * inverse, (filled(0.0) - load(row.signal, n)) * inverse
+        out = inverse * products(columns(row.b, n), (w, once, twice))
+        put(row.dx, n, out, row.is_large)
+        write_gradients(row, n, x, x * out, (w, once, twice), loss, (once, twice), (a1, a2))
 
     return Form(kind, _row_of_adjoint, begun, done)
 
@@ -423,7 +449,6 @@ def biquads(name: str, form: Form, samples: Callable) -> Callable:
     `samples(arrays, row, begin, end, registers, sizes)` filters what is no whole vector, and returns the registers.
     """
     through, row_of, decayed, backward = _through(form), form.row, form.kind.left, form.kind.direction is BACKWARD
-    of_a = 3 if backward else 2  # the place of a row's a
     margin = LANES if backward else 0  # samples at a row's beginning which read what is before the signal
 
     @step
@@ -518,7 +543,7 @@ def biquads(name: str, form: Form, samples: Callable) -> Callable:
                 return
             count = min(FORGETTING // LANES, whole_vectors - done)
             at = end - LANES * done if backward else begin + LANES * done
-            response = after_response(filtered[of_a], at, LANES * count, response)
+            response = after_response(filtered.a, at, LANES * count, response)
             registers = through((filtered,), (place(begin, end, done),), count, (registers,))[0]
             done += count
         store(after, unit, rest_of(arrays, row, begin, end, done, registers, sizes))
