@@ -78,17 +78,16 @@ def lfilter(
     numerator, denominator, timing = transfer_function_rows(b, a, x, hop)
     order = numerator.shape[2] - 1
     initial = state_rows("zi", zi, x, FORMS[form].registers * order)
-    fused, comes_with_leading = 0 < order <= LONGEST_FUSED, _comes_with_leading(numerator, denominator)
-    if comes_with_leading and not (fused and x.shape[-1]):
+    comes_with_leading = _comes_with_leading(numerator, denominator)
+    found_by_result = is_fused(x, order) and x.shape[-1]
+    if comes_with_leading and not found_by_result:
         check_leading(denominator)
-    if fused:
-        y, zf, *_ = DirectForm.apply(to_rows(x), numerator, denominator, initial, timing, form)
-        if comes_with_leading and not all_finite(zf):  # as it is where anything was divided by zero
-            check_leading(denominator)
-    elif order == 0:
-        y, zf = FIR.apply(to_rows(x), normalised(numerator, denominator)[0], timing), initial
+    if order:
+        y, zf = _filtered(to_rows(x), numerator, denominator, initial, timing, form)
     else:
-        y, zf = FORMS[form].composition(to_rows(x), *normalised(numerator, denominator), initial, timing)
+        y, zf = FIR.apply(to_rows(x), normalised(numerator, denominator)[0], timing), initial
+    if comes_with_leading and found_by_result and not all_finite(zf):  # as it is where anything was divided by zero
+        check_leading(denominator)
     y = y if x.dim() == 2 else y.reshape(x.shape)
     return (y, zf.reshape(*x.shape[:-1], initial.shape[1])) if return_zf else y
 
@@ -100,8 +99,21 @@ def fixed_filter(b: Tensor, a: Tensor, x: Tensor, zi: Tensor | None = None) -> t
     """
     numerator, denominator = fixed_rows(b, a, x.shape[:-1].numel())
     order = denominator.shape[2]
-    y, zf = DirectForm.apply(to_rows(x), numerator, denominator, state_rows("zi", zi, x, order), FIXED, "tdf2")
+    y, zf = _filtered(to_rows(x), numerator, denominator, state_rows("zi", zi, x, order), FIXED, "tdf2")
     return y.reshape(x.shape), zf.reshape(*x.shape[:-1], order)
+
+
+def is_fused(x: Tensor, order: int) -> bool:
+    """Whether a form is one kernel. Other devices have fast ones of the FIR and all-pole filters that it is made of."""
+    return x.is_cpu and 0 < order <= LONGEST_FUSED
+
+
+def _filtered(x: Tensor, b: Tensor, a: Tensor, zi: Tensor, timing: Timing, form: str) -> tuple[Tensor, Tensor]:
+    """y and zf of rows, of an order above 0."""
+    if is_fused(x, b.shape[2] - 1):
+        y, zf, *_ = DirectForm.apply(x, b, a, zi, timing, form)
+        return y, zf
+    return FORMS[form].composition(x, *normalised(b, a), zi, timing)
 
 
 def fixed_rows(b: Tensor, a: Tensor, rows: int) -> tuple[Tensor, Tensor]:

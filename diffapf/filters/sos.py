@@ -10,14 +10,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diffapf.filters._checks import any_zero
+from diffapf.filters._checks import all_finite, any_zero
 from diffapf.filters._composition import pull_back, push_forward
 from diffapf.filters._rows import RowFunction, check_flag, check_signal, in_float32, state_rows, to_rows, unfilled
 from diffapf.filters.control_rate import ControlRate, Timing, coefficient_rows
-from diffapf.filters.iir import transposed_form_2
+from diffapf.filters.iir import is_fused, normalised, transposed_form_2
 from diffapf.kernels import run
 
-SECTIONS_TOGETHER = 6  # of those that move, whose coefficients fit the processor's registers
+SECTION_ORDER = 2
+SECTIONS_TOGETHER = (
+    6  # of those at the control rate, and complex ones: their coefficients fit the processor's registers
+)
 BLOCK = 512  # samples of fixed sections: the signals between six of them fit the nearest cache
 
 
@@ -68,30 +71,66 @@ def sosfilt(
     sections = sos.shape[-2]
     flat, timing = coefficient_rows("sos, its last two dimensions as one,", sos.flatten(-2), like, hop)
     rows = flat.unflatten(-1, (sections, 6))
-    leading = rows[..., 3:4]
-    if any_zero(leading):
-        raise ValueError("sos[..., 3], the a₀ of each section, must not be 0: the section is divided by it")
+    fused = is_fused(x, SECTION_ORDER)
+    found_by_result = fused and _is_moving(x, timing)
+    if not found_by_result:
+        _check_leading(rows)
     if zi is not None:
         check_signal("zi", zi, like)
         if zi.shape[-2:] != (sections, 2):
             raise ValueError(f"zi must have shape {(*x.shape[:-1], sections, 2)}, got {tuple(zi.shape)}")
         zi = zi.flatten(-2)
     initial = state_rows("zi", zi, like, 2 * sections).unflatten(-1, (sections, 2))
-    normalised = torch.cat([rows[..., :3], rows[..., 4:]], -1) / leading
-    fixed, states = _is_fixed(x, normalised, timing), []
-    y = to_rows(x if fixed else x.to(sos.dtype))
-    together = max(sections, 1) if fixed else SECTIONS_TOGETHER
-    for k in range(0, sections, together):
-        some = slice(k, k + together)
-        y, state, _ = Cascade.apply(y, normalised[:, :, some], initial[:, some], timing)
-        states.append(state)
-    zf = torch.cat([initial[:, :0], *states], 1)
-    y = y.reshape(x.shape).to(x.dtype)
+    run_sections = _sections_together if fused else _one_section_after_another
+    y, zf = run_sections(to_rows(x), rows, initial, timing)
+    if found_by_result and not all_finite(zf):  # as it is where anything was divided by zero
+        _check_leading(rows)
+    y = y.reshape(x.shape)
     return (y, zf.reshape(*x.shape[:-1], sections, 2)) if return_zf else y
 
 
+def _check_leading(sos: Tensor) -> None:
+    if any_zero(sos[..., 3]):
+        raise ValueError("sos[..., 3], the a₀ of each section, must not be 0: the section is divided by it")
+
+
+def _sections_together(x: Tensor, sos: Tensor, zi: Tensor, timing: Timing) -> tuple[Tensor, Tensor]:
+    """y and zf of rows, by a kernel; where there are many sections for the processor's registers, by more than one."""
+    if _is_moving(x, timing):
+        y, zf, _ = Cascade.apply(x.to(sos.dtype), sos, zi, timing)
+        return y.to(x.dtype), zf
+    sos = torch.cat([sos[..., :3], sos[..., 4:]], -1) / sos[..., 3:4]
+    if _is_fixed(x, sos, timing):
+        y, zf, _ = Cascade.apply(x, sos, zi, timing)
+        return y, zf
+    y, states = x.to(sos.dtype), [zi[:, :0]]
+    for k in range(0, sos.shape[2], SECTIONS_TOGETHER):
+        some = slice(k, k + SECTIONS_TOGETHER)
+        y, state, _ = Cascade.apply(y, sos[:, :, some], zi[:, some], timing)
+        states.append(state)
+    return y.to(x.dtype), torch.cat(states, 1)
+
+
+def _one_section_after_another(x: Tensor, sos: Tensor, zi: Tensor, timing: Timing) -> tuple[Tensor, Tensor]:
+    """The same by FIR and all-pole filters, the sections with their a₀ or, normalised, without it.
+
+    It is for devices that have kernels of those alone; and what the derivatives beyond the first are taken of.
+    """
+    states, dtype, x = [zi[:, :0]], x.dtype, x.to(sos.dtype)
+    for k in range(sos.shape[2]):
+        b, a = normalised(sos[:, :, k, :3], sos[:, :, k, 3:])
+        x, state = transposed_form_2(x, b, a, zi[:, k], timing)
+        states.append(state[:, None])
+    return x.to(dtype), torch.cat(states, 1)
+
+
+def _is_moving(x: Tensor, timing: Timing) -> bool:
+    """Whether the kernels of moving sections apply, which take these with their a₀ and divide them."""
+    return timing is None and not x.is_complex()
+
+
 def _is_fixed(x: Tensor, sos: Tensor, timing: Timing) -> bool:
-    """Whether the kernels of fixed sections apply."""
+    """Whether the kernels of fixed sections apply, which like all others take normalised ones, without their a₀."""
     return timing is not None and sos.shape[1] == 1 and not x.is_complex()
 
 
@@ -107,8 +146,13 @@ class Cascade(RowFunction):
             states = zi.new_empty(zi.shape[0], -(-x.shape[1] // BLOCK) + 1, *zi.shape[1:], dtype=torch.float64)
             run("fixed_sos_cascade", x, sos.double(), zi.double(), out=(y, states))
             return y, states[:, -1].to(zi.dtype, copy=True), states
-        zf, between = unfilled(zi), x.new_empty(*x.shape, sos.shape[2] - 1)
-        run("sos_cascade", x, sos, timing, zi, out=(y, zf, between))
+        (rows, time), before_last, zf = x.shape, sos.shape[2] - 1, unfilled(zi)
+        if _is_moving(x, timing):
+            between = x.new_empty(rows, before_last, time)
+            run("moving_sos_cascade", x, sos, zi, out=(y, zf, between))
+        else:
+            between = x.new_empty(rows, time, before_last)
+            run("sos_cascade", x, sos, timing, zi, out=(y, zf, between))
         return y, zf, between
 
     @staticmethod
@@ -143,6 +187,9 @@ class CascadeAdjoint(RowFunction):
             run("fixed_sos_cascade_adjoint", g, gzf.double(), x, sos.double(), kept, out=(dx, dsos, dzi))
             return dx, dsos.to(sos.dtype), dzi.to(zi.dtype)
         results = tuple(unfilled(like) for like in (x, wanted, zi))
+        if _is_moving(x, timing):
+            run("moving_sos_cascade_adjoint", g, gzf, x, sos, y, kept, out=results)
+            return results
         x, sos, zi, y, kept = (tensor.conj() for tensor in (x, sos, zi, y, kept))
         run("sos_cascade_adjoint", g, gzf, x, sos, timing, zi, y, kept, out=results)
         return results
@@ -163,14 +210,7 @@ class CascadeAdjoint(RowFunction):
 
 
 def _composition(timing: Timing):
-    def run_sections(x, sos, zi):
-        states, dtype, x = [], x.dtype, x.to(sos.dtype)
-        for k in range(sos.shape[2]):
-            x, state = transposed_form_2(x, sos[:, :, k, :3], sos[:, :, k, 3:], zi[:, k], timing)
-            states.append(state)
-        return x.to(dtype), torch.stack(states, 1)
-
-    return run_sections
+    return lambda x, sos, zi: _one_section_after_another(x, sos, zi, timing)
 
 
 def _adjoint_composition(ctx):

@@ -672,6 +672,39 @@ def sos_cascade_adjoint(
             add_at(dsos, n, timing, torch.stack(products[::-1], 1))
 
 
+def moving_sos_cascade(x: Tensor, sos: Tensor, zi: Tensor, y: Tensor, zf: Tensor, between: Tensor) -> None:
+    """`sos_cascade` with a row a sample, `(rows, time, S, 6)`: (b₀, b₁, b₂, a₀, a₁, a₂), each divided by its a₀.
+
+    `between` is `(rows, S−1, time)`.
+    """
+    sos_cascade(x, _normalised_sections(sos), None, zi, y, zf, between.mT)
+
+
+def moving_sos_cascade_adjoint(
+    g: Tensor,
+    gzf: Tensor,
+    x: Tensor,
+    sos: Tensor,
+    y: Tensor,
+    between: Tensor,
+    dx: Tensor,
+    dsos: Tensor,
+    dzi: Tensor,
+) -> None:
+    """`sos_cascade_adjoint` of the same."""
+    sections = _normalised_sections(sos)
+    gradient = torch.empty_like(sections[:, : dsos.shape[1]])
+    sos_cascade_adjoint(g, gzf, x, sections, None, torch.zeros_like(dzi), y, between.mT, dx, gradient, dzi)
+    if dsos.shape[1]:
+        inverse = 1 / sos[..., 3:4]
+        dsos[..., :3], dsos[..., 4:] = gradient[..., :3] * inverse, gradient[..., 3:] * inverse
+        dsos[..., 3:4] = -(gradient * sections).sum(3, keepdim=True) * inverse
+
+
+def _normalised_sections(sos: Tensor) -> Tensor:
+    return torch.cat([sos[..., :3], sos[..., 4:]], 3) / sos[..., 3:4]
+
+
 def fixed_sos_cascade(x: Tensor, sos: Tensor, zi: Tensor, y: Tensor, states: Tensor) -> None:
     """`sos_cascade` with fixed coefficients, `(rows, 1, S, 5)`; keeps no signals, but the registers between blocks.
 

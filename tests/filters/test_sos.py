@@ -8,6 +8,7 @@ import torch
 from scipy import signal
 from torch import Tensor
 
+from diffapf.filters import sos as sos_module
 from diffapf.filters.iir import lfilter
 from diffapf.filters.sos import sosfilt
 from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms
@@ -102,6 +103,54 @@ def test_coefficients_in_double_of_a_signal_in_single(shape, hop):
     x.requires_grad_()
     (first,) = torch.autograd.grad(sosfilt(sos, x, zi, hop=hop).square().sum(), x, create_graph=True)
     assert torch.autograd.grad(first.square().sum(), sos)[0].isfinite().all()
+
+
+@pytest.mark.parametrize(("shape", "hop"), [((), None), ((2, 20), None), ((2, 5), 4)])
+def test_where_no_kernel_is_fused_it_is_fir_and_all_pole_filters(shape, hop, monkeypatch):
+    """As on a GPU, which has kernels of these."""
+    inputs = [value.requires_grad_() for value in (sections(*shape, 3), normal(2, 20), normal(2, 3, 2, seed=4))]
+    expected = sosfilt(*inputs, return_zf=True, hop=hop)
+    wanted = torch.autograd.grad(expected[0].square().sum() + expected[1].square().sum(), inputs)
+    monkeypatch.setattr(sos_module, "is_fused", lambda x, order: False)
+    monkeypatch.setattr(sos_module, "Cascade", None)
+    found = sosfilt(*inputs, return_zf=True, hop=hop)
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+    gradients = torch.autograd.grad(found[0].square().sum() + found[1].square().sum(), inputs)
+    torch.testing.assert_close(gradients, wanted, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_moving_sections_of_many_blocks(rows):
+    """A block of samples goes through all sections before the next does, or sections have several blocks in turn."""
+    sos, x, g = sections(rows, 700, 3).requires_grad_(), normal(rows, 700).requires_grad_(), normal(rows, 700, seed=5)
+    y = sosfilt(sos, x)
+    found = torch.autograd.grad(y, (sos, x), g)
+    expected = x
+    for k in range(3):
+        expected = lfilter(sos[..., k, :3], sos[..., k, 3:], expected)
+    torch.testing.assert_close(y, expected, rtol=1e-11, atol=1e-12)
+    torch.testing.assert_close(found, torch.autograd.grad(expected, (sos, x), g), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_bad_sample_of_moving_sections_spoils_what_follows_it_and_nothing_else(bad):
+    sos, clean = sections(5, 300, 2), normal(5, 300)
+    spoilt = clean.clone()
+    spoilt[bad, 150] = torch.nan
+    y, expected = sosfilt(sos, spoilt), sosfilt(sos, clean)
+    others = torch.arange(5) != bad
+    assert torch.equal(y[others], expected[others])
+    assert torch.equal(y[bad, :150], expected[bad, :150])
+    assert y[bad, 150:].isnan().all()
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (4, 299, 1), (2, 130, 1)])
+@pytest.mark.parametrize("signal", [normal(5, 300), torch.zeros(5, 300).double()], ids=["noise", "silence"])
+def test_a_zero_of_moving_sections_is_found(signal, place):
+    sos = sections(5, 300, 2)
+    sos[(*place, 3)] = 0.0
+    with pytest.raises(ValueError, match="must not be 0"):
+        sosfilt(sos, signal)
 
 
 def test_empty_signals_and_empty_cascades():

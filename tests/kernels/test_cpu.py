@@ -156,6 +156,20 @@ def sos_cascade_adjoint(random: Random, *sizes):
     return (*inputs, random.normal(*between)), [tuple(like.shape) for like in (x, sos, zi)]
 
 
+def moving_sos_cascade(random: Random, rows, time, sections, frames, timing):
+    """A row a sample, longer than a block where there is one row for all time."""
+    time = time if timing is None else 150 + time
+    (x, sos, _, zi), _ = sos_cascade(random, rows, time, sections, time, None)
+    sos = torch.cat([sos[..., :3], 1.5 + random.within(0.5, rows, time, sections, 1), sos[..., 3:]], 3)
+    return (x, sos, zi), [(rows, time), tuple(zi.shape), (rows, sections - 1, time)]
+
+
+def moving_sos_cascade_adjoint(random: Random, *sizes):
+    (x, sos, zi), (_, _, between) = moving_sos_cascade(random, *sizes)
+    inputs = random.normal(*x.shape), random.normal(*zi.shape), x, sos, random.normal(*x.shape)
+    return (*inputs, random.normal(*between)), [tuple(like.shape) for like in (x, sos, zi)]
+
+
 def fixed_sos_cascade(random: Random, rows, time, sections, frames, timing):
     """As many blocks as there are frames: one, or one a sample, most of which are empty. All but the signals in float64."""
     sos, zi = random.within(0.4, rows, 1, sections, 5).double(), random.normal(rows, sections, 2).double()
@@ -314,6 +328,8 @@ OTHERS = [
     *form("transposed_direct_form_2", 1, keeps_w=False),
     sos_cascade,
     sos_cascade_adjoint,
+    moving_sos_cascade,
+    moving_sos_cascade_adjoint,
     fixed_sos_cascade,
     fixed_sos_cascade_adjoint,
     tanh_of_frames,

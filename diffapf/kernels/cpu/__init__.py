@@ -5,13 +5,14 @@ What makes them fast, each measured:
 - A filter's past lives in a tuple, whose length is a compile-time constant: registers, and unrolled loops, for any order.
 - Eight samples at once, where a recursion can be written so that it waits once for eight (`fixed_allpole.py`,
   `first_order.py`, `high_order.py`), or all but the recursion is done in vectors, and that of four rows in vectors of their
-  samples (`biquad.py`; vectors that find no register are aligned, or each is two accesses). Elsewhere four rows advance
-  together: a recursion is a chain of dependent operations, and four chains fill the time that one waits.
+  samples (`second_order.py`; vectors that find no register are aligned, or each is two accesses). Elsewhere four rows
+  advance together: a recursion is a chain of dependent operations, and four chains fill the time that one waits.
 - `fastmath={"contract"}` and nothing more: fused multiply-adds; re-association would double the chain and break NaN.
 - The newest output enters a sum last: all else is ready before it.
 - Gradients of coefficients that many samples share are summed while the samples are in the nearest cache.
 - Fixed cascades stay in the nearest cache from section to section, eight samples at once, and are computed again rather than
-  kept for the adjoint (`fixed_sos.py`); a filter alone has all that its adjoint reads (`fixed_direct_form.py`).
+  kept for the adjoint (`fixed_sos.py`); a filter alone has all that its adjoint reads (`fixed_direct_form.py`). Moving ones
+  go on a block of samples at a time, as their coefficients come from memory (`moving_sos.py`).
 - Large gradients are written past the caches, which would read each line of them first (`vectors.py`).
 - A call costs 6 µs, and 1 µs where it is an earlier one's launch again; a second thread 2 µs (`launch.py`).
 - Long rows of coefficients are asked of memory 8 kB before they are read (`high_order.py`).
@@ -43,6 +44,7 @@ from diffapf.kernels.cpu.iir import (
     transposed_direct_form_2,
     transposed_direct_form_2_adjoint,
 )
+from diffapf.kernels.cpu.moving_sos import moving_sos_cascade, moving_sos_cascade_adjoint
 from diffapf.kernels.cpu.optical_cell import optical_cell, optical_cell_adjoint, optical_cell_tangent
 from diffapf.kernels.cpu.sos import sos_cascade, sos_cascade_adjoint
 from diffapf.kernels.cpu.state_space import dense_recurrence, dense_recurrence_adjoint
@@ -80,6 +82,8 @@ __all__ = [
     "gain_curve_tangent",
     "harmonic_sum",
     "harmonic_sum_adjoint",
+    "moving_sos_cascade",
+    "moving_sos_cascade_adjoint",
     "network_response",
     "optical_cell",
     "optical_cell_adjoint",

@@ -63,20 +63,29 @@ def in_line(typing, array):
 
 def _load(context, builder, kind, array, n, count):
     """array[n:n+count] of a one-dimensional contiguous array, then zeros."""
-    place = _address(context, builder, kind, array, n, count)
-    values = builder.load(place, align=kind.dtype.bitwidth // 8)
-    if kind.dtype != types.float64:
-        values = builder.fpext(values, ir.VectorType(ir.DoubleType(), count))
+    values = _load_part(context, builder, kind, array, n, count)
     if count == LANES:
         return values
     nothing = ir.Constant(values.type, None)
     return builder.shuffle_vector(values, nothing, _places([min(place, count) for place in range(LANES)]))
 
 
+def _load_part(context, builder, kind, array, n, count):
+    """array[n:n+count] as a vector of so many numbers."""
+    values = builder.load(_address(context, builder, kind, array, n, count), align=kind.dtype.bitwidth // 8)
+    return values if kind.dtype == types.float64 else builder.fpext(values, ir.VectorType(ir.DoubleType(), count))
+
+
 def _store(context, builder, kind, array, n, vector, count, past_caches=False):
-    place = _address(context, builder, kind, array, n, count)
     if count < LANES:
         vector = builder.shuffle_vector(vector, vector, _places(list(range(count))))
+    _store_part(context, builder, kind, array, n, vector, past_caches)
+    return context.get_dummy_value()
+
+
+def _store_part(context, builder, kind, array, n, vector, past_caches=False):
+    """array[n:n+count] = the vector of so many numbers."""
+    place = _address(context, builder, kind, array, n, vector.type.count)
     if kind.dtype != types.float64:
         vector = builder.fptrunc(vector, place.type.pointee)
     if past_caches:
@@ -84,7 +93,6 @@ def _store(context, builder, kind, array, n, vector, count, past_caches=False):
         stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
     else:
         builder.store(vector, place, align=kind.dtype.bitwidth // 8)
-    return context.get_dummy_value()
 
 
 def _address(context, builder, kind, array, n, count):
@@ -467,6 +475,74 @@ def rows_of_samples(typing, samples):
         return context.make_tuple(builder, kind, rows)
 
     return kind(samples), generate
+
+
+# Rows of four elements, or two, with others between them: eight such rows, the first at array[n] and each `apart` elements
+# after the one before, and their columns. Half a vector holds a row of four, with that of four rows on in the other half.
+
+ROW_PAIRS_LOW, ROW_PAIRS_HIGH = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
+
+
+@intrinsic
+def load_fours(typing, array, n, apart):
+    """The four columns of eight rows."""
+    kind = types.UniTuple(VECTOR, 4)
+
+    def generate(context, builder, signature, arguments):
+        array, n, apart = arguments
+        rows = [_load_part(context, builder, signature.args[0], array, at, 4) for at in _apart(builder, n, apart)]
+        both = [builder.shuffle_vector(rows[row], rows[row + 4], _places([*range(LANES)])) for row in range(4)]
+        columns = [None] * 4
+        for odd, places in enumerate((EVEN, ODD)):
+            one, other = (builder.shuffle_vector(*both[row : row + 2], _places(places)) for row in (0, 2))
+            columns[odd] = builder.shuffle_vector(one, other, _places(ROW_PAIRS_LOW))
+            columns[odd + 2] = builder.shuffle_vector(one, other, _places(ROW_PAIRS_HIGH))
+        return context.make_tuple(builder, kind, columns)
+
+    return kind(array, types.intp, types.intp), generate
+
+
+@intrinsic
+def store_fours(typing, array, n, apart, columns):
+    """Eight rows of these four columns."""
+
+    def generate(context, builder, signature, arguments):
+        array, n, apart, columns = arguments
+        given = [builder.extract_value(columns, column) for column in range(4)]
+        places = _apart(builder, n, apart)
+        for first, pairs in ((0, ROW_PAIRS_LOW), (2, ROW_PAIRS_HIGH)):
+            even, odd = (builder.shuffle_vector(given[at], given[at + 2], _places(pairs)) for at in (0, 1))
+            for row, order in ((first, EVEN), (first + 1, ODD)):
+                both = builder.shuffle_vector(even, odd, _places(order))
+                for half in (0, 4):
+                    part = builder.shuffle_vector(both, both, _places([*range(half, half + 4)]))
+                    _store_part(context, builder, signature.args[0], array, places[row + half], part)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, types.intp, columns), generate
+
+
+@intrinsic
+def store_pairs(typing, array, n, apart, columns):
+    """Eight rows of these two columns."""
+
+    def generate(context, builder, signature, arguments):
+        array, n, apart, columns = arguments
+        given = [builder.extract_value(columns, column) for column in range(2)]
+        places = _apart(builder, n, apart)
+        for odd, order in enumerate((EVEN, ODD)):
+            rows = builder.shuffle_vector(*given, _places(order))
+            for row in range(0, LANES, 2):
+                part = builder.shuffle_vector(rows, rows, _places([row, row + 1]))
+                _store_part(context, builder, signature.args[0], array, places[row + odd], part)
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp, types.intp, columns), generate
+
+
+def _apart(builder, n, apart):
+    """Where eight rows begin."""
+    return [builder.add(n, builder.mul(apart, ir.Constant(apart.type, row))) for row in range(LANES)]
 
 
 @intrinsic
