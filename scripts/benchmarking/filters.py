@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from diffapf import ControlRate, allpole, ballistics, lfilter
+from diffapf import ControlRate, allpole, ballistics, lfilter, sosfilt
 from scripts.benchmarking.cell import Call, Case, Cell, Contest
 from scripts.benchmarking.peers import Peers
 
@@ -19,10 +19,19 @@ ORDERS, BATCHES, LENGTHS = (1, 2, 4, 22), (1, 8, 64), (4_096, 48_000, 480_000)
 DTYPES = (torch.float32, torch.float64)
 LARGEST = 1.5e9  # bytes of a: peers need several times as much
 HOP = 240
+SECTIONS = 6
 
 
 def filter_cases(quick: bool) -> list[Case]:
-    return [*grid(quick), *fixed_filters(quick), *biquads(quick), *control_rate(quick), *smoothing(quick), *tiny()]
+    return [
+        *grid(quick),
+        *fixed_filters(quick),
+        *biquads(quick),
+        *cascades(quick),
+        *control_rate(quick),
+        *smoothing(quick),
+        *tiny(),
+    ]
 
 
 # ----------------------------------------------------------------------------------------------------------- all-pole
@@ -148,6 +157,45 @@ def biquad_contest(form: str, cell: Cell, peers: Peers) -> Contest:
 
     call = functools.partial(timed, inputs=(b, a, x), g=g, backward=cell.backward)
     return Contest(ours, {peer: call(function) for peer, function in peers.biquad(form).items()}, without_leading)
+
+
+def cascades(quick: bool) -> Iterator[Case]:
+    for batch, dtype in itertools.product((1, 8), DTYPES):
+        if quick and (batch, dtype) != (8, torch.float32):
+            continue
+        for both in (False, True):
+            cell = Cell(2, batch, 48_000, dtype, both)
+            words = (1 + 7 * SECTIONS) + (2 + 13 * SECTIONS) * both  # x, sos → signals; g, sos, signals → dx, dsos
+            label = f"{SECTIONS} sections, {cell}"
+            yield Case(f"LPV cascade, {cell.direction}", label, cell, cascade_contest, words)
+
+
+def cascade_contest(cell: Cell, peers: Peers) -> Contest:
+    """Ours takes each a₀, and its gradient comes with it, which the others don't have."""
+    x, _, g = signals(2, cell.batch, cell.length, cell.dtype, False)
+    generator, shape = torch.Generator().manual_seed(0), (cell.batch, cell.length, SECTIONS)
+    b, a = (torch.rand(*shape, taps, dtype=cell.dtype, generator=generator) - 0.5 for taps in (3, 2))
+    sos = torch.cat([b, torch.ones(*shape, 1, dtype=cell.dtype), a / 2], -1)
+    ours = timed(sosfilt, (sos, x), g, cell.backward)
+
+    def without_leading() -> tuple[Tensor, ...]:
+        y, *gradients = ours()
+        for of_sos in gradients[:1]:
+            of_sos[..., 3] = 0.0
+        return y, *gradients
+
+    call = functools.partial(timed, inputs=(sos, x), g=g, backward=cell.backward)
+    rivals = {peer: call(one_after_another(biquad)) for peer, biquad in peers.biquad("tdf2").items()}
+    return Contest(ours, rivals, without_leading)
+
+
+def one_after_another(biquad: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    def cascade(sos: Tensor, x: Tensor) -> Tensor:
+        for k in range(sos.shape[2]):
+            x = biquad(sos[:, :, k, :3], sos[:, :, k, 4:], x)
+        return x
+
+    return cascade
 
 
 def control_rate(quick: bool) -> Iterator[Case]:
