@@ -12,7 +12,20 @@ from torch import Tensor
 
 from diffapf.kernels.cpu.coefficients import BLOCK, rows_of
 from diffapf.kernels.cpu.launch import jit, over_rows, step
-from diffapf.kernels.cpu.vectors import LANES, all_finite, filled, joined, load, spread, store, turned, unknown
+from diffapf.kernels.cpu.vectors import (
+    LANES,
+    all_finite,
+    filled,
+    joined,
+    lane,
+    load,
+    spread,
+    store,
+    store_columns,
+    turned,
+    unknown,
+)
+from diffapf.kernels.pages import LARGE
 
 WORK = 3  # multiply-adds a sample, in whole vectors
 
@@ -33,24 +46,29 @@ def scanned(x, a, before):
 
 @jit
 def _first_order(first, last, x, a, zi, y):
-    time = x.shape[1]
+    time, is_large = x.shape[1], y.size * y.itemsize >= LARGE
     for b in range(first, last):
+        newest = np.float64(zi[b, 0])
         for n in range(0, time, BLOCK):
-            _block(x[b], rows_of(a, b), zi[b, 0] if n == 0 else y[b, n - 1], y[b], n, min(n + BLOCK, time))
+            newest = _block(x[b], rows_of(a, b), newest, y[b], n, min(n + BLOCK, time), is_large)
 
 
 @step
-def _block(x, a, before, y, begin, end):
-    n, newest, check = begin, filled(np.float64(before)), filled(0.0)
+def _block(x, a, before, y, begin, end, is_large):
+    """Filters a block: its last output, which is never read where it was written past the caches."""
+    n, newest, check = begin, filled(before), filled(0.0)
     while n + LANES <= end:
         newest = scanned(load(x, n), load(a, n), newest)
-        store(y, n, newest)
+        store_columns(y, n, (newest,), is_large)
         check = check + newest * filled(0.0)
         n += LANES
+    out = lane(newest, 7)
     if not all_finite(check):
-        n = begin
+        n, out = begin, before
     for i in range(n, end):
-        y[i] = x[i] - a[i] * (before if i == begin else y[i - 1])
+        out = x[i] - a[i] * out
+        y[i] = out
+    return out
 
 
 def first_order(x: Tensor, a: Tensor, zi: Tensor, y: Tensor) -> None:
