@@ -1,15 +1,17 @@
 """Checks the Triton kernels on a CUDA GPU and times them: `python scripts/benchmark_gpu.py --write benchmarks/gpu.md`.
 
-First every kernel against the definition in float64: one that differs is not timed. Then the bandwidth of a plain copy,
-and how much of it each filter of order 1 and 2 reaches, counting each number that must be read or written once. Then the
-all-pole filter beside torchlpc's and philtorch's, forward and forward + backward, where they are installed.
+First every kernel against the definition in float64, and the operators that are made of several against the CPU's: one
+that differs is not timed. Then the bandwidth of a plain copy, and how much of it each filter of order 1 and 2 reaches,
+counting each number that must be read or written once. Then the all-pole filter beside torchlpc's and philtorch's, forward
+and forward + backward, where they are installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from diffapf import allpole
+from diffapf import allpole, lfilter, sosfilt
+from diffapf.filters.iir import FORMS
 from diffapf.kernels import reference
 
 DEVICE = "cuda"
@@ -105,6 +108,37 @@ def check_all(rows: int = 3, time: int = 3000) -> Table:
             raise SystemExit(f"{case}: differs from the definition ({error:.1e}); nothing is timed")
         table.rows.append((case, f"{error:.0e}"))
     return table
+
+
+def operators(rows: int, time: int) -> Iterator[tuple[str, Callable[..., Tensor], tuple[Tensor, ...]]]:
+    """What has no kernel of its own on a GPU, but is made of those that there are: name, function of its inputs, these."""
+    for layout, frames, hop in (("audio rate", (time,), None), ("fixed", (), None), ("control rate", (9,), time / 8)):
+        x, b = normal(rows, time), normal(rows, *frames, 3, 3)
+        a = torch.cat([torch.ones_like(b[..., :1]), within(0.4, rows, *frames, 3, 2)], -1)
+        for form in FORMS:
+            function = functools.partial(lfilter, form=form, hop=hop)
+            yield f"lfilter {form}, {layout}", function, (b[..., 0, :], a[..., 0, :], x)
+        yield f"sosfilt, {layout}", functools.partial(sosfilt, hop=hop), (torch.cat([b, a], -1), x)
+
+
+def check_operators(rows: int = 3, time: int = 3000) -> Table:
+    """Outputs and gradients against those of the CPU's kernels."""
+    table = Table("Made of these, against the CPU, float64", ("operator", "largest relative error"), [])
+    for case, function, inputs in operators(rows, time):
+        found, expected = (results(function, tuple(value.to(at) for value in inputs)) for at in (DEVICE, "cpu"))
+        pairs = zip(found, expected, strict=True)
+        error = max(((one.cpu() - other).abs().max() / other.abs().max()).item() for one, other in pairs)
+        if not error < 1e-9:
+            raise SystemExit(f"{case}: differs from the CPU's ({error:.1e}); nothing is timed")
+        table.rows.append((case, f"{error:.0e}"))
+    return table
+
+
+def results(function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The output, and the gradients of all inputs, of its energy."""
+    inputs = tuple(value.detach().requires_grad_() for value in inputs)
+    y = function(*inputs)
+    return y.detach(), *torch.autograd.grad(y.square().sum(), inputs)
 
 
 # --------------------------------------------------------------------------------------------------------- bandwidth
@@ -216,7 +250,7 @@ def main() -> None:
         import triton
     except ImportError as missing:
         parser.exit(2, f"error: the GPU kernels need Triton ({missing}): pip install triton\n")
-    tables = [check_all()]
+    tables = [check_all(), check_operators()]
     machine = f"{torch.cuda.get_device_name()} · torch {torch.__version__}, triton {triton.__version__}"
     if not options.check:
         copy = copy_bandwidth()
