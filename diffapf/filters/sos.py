@@ -146,12 +146,10 @@ class Cascade(RowFunction):
             states = zi.new_empty(zi.shape[0], -(-x.shape[1] // BLOCK) + 1, *zi.shape[1:], dtype=torch.float64)
             run("fixed_sos_cascade", x, sos.double(), zi.double(), out=(y, states))
             return y, states[:, -1].to(zi.dtype, copy=True), states
-        (rows, time), before_last, zf = x.shape, sos.shape[2] - 1, unfilled(zi)
+        zf, between = unfilled(zi), x.new_empty(x.shape[0], sos.shape[2] - 1, x.shape[1])
         if _is_moving(x, timing):
-            between = x.new_empty(rows, before_last, time)
             run("moving_sos_cascade", x, sos, zi, out=(y, zf, between))
         else:
-            between = x.new_empty(rows, time, before_last)
             run("sos_cascade", x, sos, timing, zi, out=(y, zf, between))
         return y, zf, between
 

@@ -617,8 +617,8 @@ def transposed_direct_form_2_adjoint(
 def sos_cascade(x: Tensor, sos: Tensor, timing: Timing, zi: Tensor, y: Tensor, zf: Tensor, between: Tensor) -> None:
     """S second-order sections in series, each (b₀, b₁, b₂, a₁, a₂) as `transposed_direct_form_2`.
 
-    sos is `(rows, frames, S, 5)`, the states `(rows, S, 2)`; `between` gets the signals between sections, `(rows, time,
-    S−1)`.
+    sos is `(rows, frames, S, 5)`, the states `(rows, S, 2)`; `between` gets the signals between sections, `(rows, S−1,
+    time)`.
     """
     sections = sos.shape[2]
     zf[:] = zi
@@ -631,7 +631,7 @@ def sos_cascade(x: Tensor, sos: Tensor, timing: Timing, zi: Tensor, y: Tensor, z
             zf[:, k, 1] = b2[:, k] * signal - a2[:, k] * output
             signal = output
             if k < sections - 1:
-                between[:, n, k] = signal
+                between[:, k, n] = signal
         y[:, n] = signal
 
 
@@ -653,7 +653,7 @@ def sos_cascade_adjoint(
     dsos has the frames of sos, or none where it is not wanted.
     """
     sections = sos.shape[2]
-    signals = torch.cat([x[:, :, None], between, y[:, :, None]], 2)
+    signals = torch.cat([x[:, None], between, y[:, None]], 1)
     dsos.zero_()
     dzi[:] = gzf  # r at the next two samples, of each section
     for n in range(g.shape[1] - 1, -1, -1):
@@ -663,7 +663,7 @@ def sos_cascade_adjoint(
         for k in range(sections - 1, -1, -1):
             r1, r2 = dzi[:, k, 0].clone(), dzi[:, k, 1].clone()
             r = gradient - a1[:, k] * r1 - a2[:, k] * r2
-            source, output = signals[:, n, k], signals[:, n, k + 1]
+            source, output = signals[:, k, n], signals[:, k + 1, n]
             products.append(torch.stack([source * r, source * r1, source * r2, -output * r1, -output * r2], 1))
             gradient = b0[:, k] * r + b1[:, k] * r1 + b2[:, k] * r2
             dzi[:, k, 0], dzi[:, k, 1] = r, r1
@@ -673,11 +673,8 @@ def sos_cascade_adjoint(
 
 
 def moving_sos_cascade(x: Tensor, sos: Tensor, zi: Tensor, y: Tensor, zf: Tensor, between: Tensor) -> None:
-    """`sos_cascade` with a row a sample, `(rows, time, S, 6)`: (b₀, b₁, b₂, a₀, a₁, a₂), each divided by its a₀.
-
-    `between` is `(rows, S−1, time)`.
-    """
-    sos_cascade(x, _normalised_sections(sos), None, zi, y, zf, between.mT)
+    """`sos_cascade` with a row a sample, `(rows, time, S, 6)`: (b₀, b₁, b₂, a₀, a₁, a₂), each divided by its a₀."""
+    sos_cascade(x, _normalised_sections(sos), None, zi, y, zf, between)
 
 
 def moving_sos_cascade_adjoint(
@@ -694,7 +691,7 @@ def moving_sos_cascade_adjoint(
     """`sos_cascade_adjoint` of the same."""
     sections = _normalised_sections(sos)
     gradient = torch.empty_like(sections[:, : dsos.shape[1]])
-    sos_cascade_adjoint(g, gzf, x, sections, None, torch.zeros_like(dzi), y, between.mT, dx, gradient, dzi)
+    sos_cascade_adjoint(g, gzf, x, sections, None, torch.zeros_like(dzi), y, between, dx, gradient, dzi)
     if dsos.shape[1]:
         inverse = 1 / sos[..., 3:4]
         dsos[..., :3], dsos[..., 4:] = gradient[..., :3] * inverse, gradient[..., 3:] * inverse
@@ -715,7 +712,7 @@ def fixed_sos_cascade(x: Tensor, sos: Tensor, zi: Tensor, y: Tensor, states: Ten
     states[:, 0] = zi
     for i in range(states.shape[1] - 1):
         block = slice(i * length, min((i + 1) * length, time))
-        between = x.new_empty(*x[:, block].shape, sections - 1)
+        between = x.new_empty(x.shape[0], sections - 1, x[:, block].shape[1])
         sos_cascade(x[:, block], sos, (0.0, 0.0), states[:, i], y[:, block], states[:, i + 1], between)
 
 
@@ -724,7 +721,7 @@ def fixed_sos_cascade_adjoint(
 ) -> None:
     """`sos_cascade_adjoint` of the same; of `states`, those before the first block tell all others."""
     g, x, zi, zf = g.double(), x.double(), states[:, 0], states[:, 0].clone()
-    y, between = torch.empty_like(x), x.new_empty(*x.shape, sos.shape[2] - 1)
+    y, between = torch.empty_like(x), x.new_empty(x.shape[0], sos.shape[2] - 1, x.shape[1])
     sos_cascade(x, sos, (0.0, 0.0), zi, y, zf, between)
     sos_cascade_adjoint(g, gzf, x, sos, (0.0, 0.0), zi, y, between, dx, dsos, dzi)
 

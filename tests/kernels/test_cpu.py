@@ -147,7 +147,7 @@ def form(name: str, registers: int, keeps_w: bool):
 
 def sos_cascade(random: Random, rows, time, sections, frames, timing):
     sos, zi = random.within(0.4, rows, frames, sections, 5), random.normal(rows, sections, 2)
-    return (random.normal(rows, time), sos, timing, zi), [(rows, time), tuple(zi.shape), (rows, time, sections - 1)]
+    return (random.normal(rows, time), sos, timing, zi), [(rows, time), tuple(zi.shape), (rows, sections - 1, time)]
 
 
 def sos_cascade_adjoint(random: Random, *sizes):
@@ -159,9 +159,9 @@ def sos_cascade_adjoint(random: Random, *sizes):
 def moving_sos_cascade(random: Random, rows, time, sections, frames, timing):
     """A row a sample, longer than a block where there is one row for all time."""
     time = time if timing is None else 150 + time
-    (x, sos, _, zi), _ = sos_cascade(random, rows, time, sections, time, None)
+    (x, sos, _, zi), shapes = sos_cascade(random, rows, time, sections, time, None)
     sos = torch.cat([sos[..., :3], 1.5 + random.within(0.5, rows, time, sections, 1), sos[..., 3:]], 3)
-    return (x, sos, zi), [(rows, time), tuple(zi.shape), (rows, sections - 1, time)]
+    return (x, sos, zi), shapes
 
 
 def moving_sos_cascade_adjoint(random: Random, *sizes):
@@ -410,6 +410,29 @@ def test_other_kernel_is_reference(problem: Callable, layout: str, size: int):
         frames, timing = LAYOUTS[layout](data.draw, time)
         inputs, shapes = problem(Random(seed, dtype), rows, time, size, frames, timing)
         assert_kernel_is_reference(problem.__name__, inputs, shapes, dtype)
+
+    check()
+
+
+FRAMED = {
+    "direct_form_2": form("direct_form_2", 1, keeps_w=True),
+    "transposed_direct_form_2": form("transposed_direct_form_2", 1, keeps_w=False),
+    "sos_cascade": [sos_cascade, sos_cascade_adjoint],
+}
+
+
+@pytest.mark.parametrize("problems", FRAMED.values(), ids=FRAMED.keys())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_second_orders_of_frames_far_apart_are_the_reference(problems, dtype):
+    """Between two frames there are whole vectors and what is left over; the last frame is held."""
+
+    @quick
+    @given(rows_of_signals, st.integers(0, 300), st.floats(16, 90), st.floats(-50, 50), st.integers(1, 6), seeds)
+    def check(rows, time, hop, offset, frames, seed):
+        timing = (offset / hop, 1 / hop)
+        for problem in problems:
+            inputs, shapes = problem(Random(seed, dtype), rows, time, 2, frames + 1, timing)
+            assert_kernel_is_reference(problem.__name__, inputs, shapes, dtype)
 
     check()
 

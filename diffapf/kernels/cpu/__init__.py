@@ -12,7 +12,8 @@ What makes them fast, each measured:
 - Gradients of coefficients that many samples share are summed while the samples are in the nearest cache.
 - Fixed cascades stay in the nearest cache from section to section, eight samples at once, and are computed again rather than
   kept for the adjoint (`fixed_sos.py`); a filter alone has all that its adjoint reads (`fixed_direct_form.py`). Moving ones
-  go on a block of samples at a time, as their coefficients come from memory (`moving_sos.py`).
+  go on a block of samples at a time, as their coefficients come from memory (`moving_sos.py`), or from frame to frame
+  (`framed_sos.py`).
 - Large gradients are written past the caches, which would read each line of them first (`vectors.py`).
 - A call costs 6 µs, and 1 µs where it is an earlier one's launch again; a second thread 2 µs (`launch.py`).
 - Long rows of coefficients are asked of memory 8 kB before they are read (`high_order.py`).

@@ -64,7 +64,7 @@ def _sum_products(da, timing, b, frame, begin, end, w, step, sign, g, signal, be
         after = min(frame + 1, da.shape[1] - 1)
         for k in range(da.shape[2]):
             inside = min(max(begin, lag + k), end)
-            total, ramp = _dots(g[b], signal[b], inside, end, lag + k, begin)
+            total, ramp = dots(g[b], signal[b], inside, end, lag + k, begin)
             total, ramp = da.dtype.type(total), da.dtype.type(ramp)
             for n in range(begin, inside):
                 product = g[b, n] * before[b, lag + k - n - 1]
@@ -128,7 +128,7 @@ def _dot(g, signal, begin, end, lag):
 
 
 @jit_sum
-def _dots(g, signal, begin, end, lag, origin):
+def dots(g, signal, begin, end, lag, origin):
     """The sum of the products, and of the products times their distance from the origin."""
     total, ramp = g.dtype.type(0), g.dtype.type(0)
     for n in range(begin, end):

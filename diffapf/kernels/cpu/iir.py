@@ -28,6 +28,13 @@ from diffapf.kernels.cpu.coefficients import (
 )
 from diffapf.kernels.cpu.fixed_direct_form import applies as is_fixed
 from diffapf.kernels.cpu.fixed_direct_form import fixed_direct_form, fixed_direct_form_adjoint
+from diffapf.kernels.cpu.framed_sos import (
+    framed_direct_form_2,
+    framed_direct_form_2_adjoint,
+    framed_transposed_direct_form_2,
+    framed_transposed_direct_form_2_adjoint,
+    is_framed_biquad,
+)
 from diffapf.kernels.cpu.gradients import add_sums, collected, sums_like, sums_of_stretch, write_sums
 from diffapf.kernels.cpu.launch import INLINED, inline, jit, named, over_rows
 from diffapf.kernels.cpu.launch import step as one_sample
@@ -400,6 +407,7 @@ def _forward_launcher(
     step: Callable,
     opened: Callable,
     in_vectors: biquad.Form | None = None,
+    framed: Callable | None = None,
     fixed: Callable | None = None,
 ) -> Callable:
     samples, cut = _samples(step, opened), _forward_in_segments(name, step, opened)
@@ -414,6 +422,8 @@ def _forward_launcher(
         arrays = x, b, a, timing, y, w
         if fixed and is_fixed(x, b, a, timing):
             fixed(x, b, a, zi, y, zf)
+        elif framed and is_framed_biquad(x, b, a, timing):
+            framed(x, b, a, timing, zi, y, zf, *([] if w is None else [w]))
         elif _normalise_first(x, b, a, timing):
             of_normalised(x, b, a, FIXED, zi, y, zf, *([] if w is None else [w]))
         elif moving_biquad and _is_moving_biquad(x, b, a, timing):
@@ -433,6 +443,7 @@ def _adjoint_launcher(
     step: Callable,
     opened: Callable,
     in_vectors: biquad.Form | None = None,
+    framed: Callable | None = None,
     fixed: Callable | None = None,
 ) -> Callable:
     samples, cut = _samples_of_adjoint(step, opened), _adjoint_in_segments(name, step, opened)
@@ -456,6 +467,9 @@ def _adjoint_launcher(
         order, timing, sizes = b.shape[2] - 1, layout(a, timing), _sizes(b, a, zi)
         if fixed and is_fixed(g, b, a, timing):
             fixed(g, gzf, x, b, a, signal, dx, db, da, dzi)
+            return
+        if framed and is_framed_biquad(g, b, a, timing):
+            framed(g, gzf, x, b, a, timing, zi, signal, dx, db, da, dzi)
             return
         if _normalise_first(g, b, a, timing):
             of_normalised(g, gzf, x, b, a, FIXED, zi, signal, dx, db, da, dzi)
@@ -490,13 +504,20 @@ def _adjoint_launcher(
 
 
 direct_form_1 = _forward_launcher("direct_form_1", _form_1, _as_they_are)
-direct_form_2 = _forward_launcher("direct_form_2", _form_2, _as_they_are, biquad.form_2)
+direct_form_2 = _forward_launcher("direct_form_2", _form_2, _as_they_are, biquad.form_2, framed_direct_form_2)
 transposed_direct_form_1 = _forward_launcher("transposed_direct_form_1", _transposed_form_1, _late_and_tuple)
 transposed_direct_form_2 = _forward_launcher(
-    "transposed_direct_form_2", _transposed_form_2, _one_late, biquad.transposed_form_2, fixed_direct_form
+    "transposed_direct_form_2",
+    _transposed_form_2,
+    _one_late,
+    biquad.transposed_form_2,
+    framed_transposed_direct_form_2,
+    fixed_direct_form,
 )
 direct_form_1_adjoint = _adjoint_launcher("direct_form_1_adjoint", _form_1_adjoint, _tuple_and_late)
-direct_form_2_adjoint = _adjoint_launcher("direct_form_2_adjoint", _form_2_adjoint, _one_late, biquad.form_2_adjoint)
+direct_form_2_adjoint = _adjoint_launcher(
+    "direct_form_2_adjoint", _form_2_adjoint, _one_late, biquad.form_2_adjoint, framed_direct_form_2_adjoint
+)
 transposed_direct_form_1_adjoint = _adjoint_launcher(
     "transposed_direct_form_1_adjoint", _transposed_form_1_adjoint, _as_they_are
 )
@@ -505,5 +526,6 @@ transposed_direct_form_2_adjoint = _adjoint_launcher(
     _transposed_form_2_adjoint,
     _as_they_are,
     biquad.transposed_form_2_adjoint,
+    framed_transposed_direct_form_2_adjoint,
     fixed_direct_form_adjoint,
 )

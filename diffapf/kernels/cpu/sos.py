@@ -1,4 +1,6 @@
-"""Second-order sections in series, all in one pass, and their adjoint; see `reference.py` for the equations.
+"""Second-order sections in series, sample by sample, all in one pass, and their adjoint; see `reference.py`.
+
+It is for complex signals, and for frames of a few samples; `framed_sos.py` has those farther apart.
 
 The coefficients of all sections are one tuple (b₀, b₁, b₂, a₁, a₂, b₀, …), the registers another, two a section.
 """
@@ -10,9 +12,10 @@ from numba.extending import overload
 from torch import Tensor
 
 from diffapf.kernels.cpu.coefficients import held, layout, row_at, stretch, stretch_before, weight
+from diffapf.kernels.cpu.framed_sos import framed_sos_cascade, framed_sos_cascade_adjoint, has_frames
 from diffapf.kernels.cpu.gradients import add_sums, collected, sums_like, sums_of_stretch, write_sums
 from diffapf.kernels.cpu.launch import jit, over_rows
-from diffapf.kernels.cpu.tuples import loaded, size, store
+from diffapf.kernels.cpu.tuples import loaded, size, store, unrolled
 
 
 def _through(x, c, registers):
@@ -45,13 +48,16 @@ def _sos_cascade(first, last, x, sos, timing, zi, y, zf, between, coefficients, 
                 outputs, registers = _through(x[r, np.uintp(i)], c, registers)
                 y[r, np.uintp(i)] = outputs[-1]
                 for k in range(len(outputs) - 1):
-                    between[r, np.uintp(i), np.uintp(k)] = outputs[k]
+                    between[r, np.uintp(k), np.uintp(i)] = outputs[k]
             n = end
         store(zf, r, registers)
 
 
 def sos_cascade(x: Tensor, sos: Tensor, timing, zi: Tensor, y: Tensor, zf: Tensor, between: Tensor) -> None:
     sections, timing = sos.shape[2], layout(sos, timing)
+    if has_frames(x, timing):
+        framed_sos_cascade(x, sos, timing, zi, y, zf, between)
+        return
     arguments = (x, sos.flatten(2), timing, zi.flatten(1), y, zf.flatten(1), between)
     constants = (size(5 * sections), size(2 * sections))
     over_rows(
@@ -81,6 +87,15 @@ def _back_through_typed(g, signals, c, later):
     return last_and_others
 
 
+def _all_at(between, r, n, count):
+    """The signals between sections at sample n."""
+
+
+@overload(_all_at)
+def _all_at_typed(between, r, n, count):
+    return unrolled("between, r, n, count", (f"between[r, np.uintp({k}), n]" for k in range(len(count))))
+
+
 @jit
 def _sos_cascade_adjoint(
     first, last, g, gzf, x, sos, timing, y, between, dx, dsos, dzi, coefficients, two_a_section, all_but_last
@@ -95,7 +110,7 @@ def _sos_cascade_adjoint(
             for i in range(n - 1, begin - 1, -1):
                 c = row_at(sos, r, kept, weight(timing, g.dtype.type, at, slope, i - begin), i, coefficients)
                 here = np.uintp(i)
-                signals = (x[r, here],) + loaded(between, (r, here), 0, all_but_last) + (y[r, here],)  # noqa: RUF005
+                signals = (x[r, here],) + _all_at(between, r, here, all_but_last) + (y[r, here],)  # noqa: RUF005
                 dx[r, here], products, later = _back_through(g[r, here], signals, c, later)
                 sums = collected(sums, products, dsos, r, i, g.dtype.type(i - begin))
             add_sums(sums, dsos, r, frame, at, slope)
@@ -117,6 +132,11 @@ def sos_cascade_adjoint(
     dzi: Tensor,
 ) -> None:
     sections, timing = sos.shape[2], layout(sos, timing)
+    if has_frames(g, timing):
+        sums = sums_like(dsos, timing)
+        framed_sos_cascade_adjoint(g, gzf, x, sos, timing, y, between, dx, sums, dzi)
+        write_sums(sums, dsos)
+        return
     gradient = dsos.flatten(2)
     sums = sums_like(gradient, timing)
     arguments = (g, gzf.flatten(1), x, sos.flatten(2), timing, y, between, dx, sums, dzi.flatten(1))
