@@ -24,8 +24,8 @@ class RowFunction:
     tensors are the last ones, and `ctx` has them by their names in `OPTIONS`.
 
     Rows are independent, so `vmap` folds the mapped dimension into them: one kernel call, never a loop. The arguments at
-    `COEFFICIENTS` may have fewer rows than the first one, the signal: its row r uses theirs modulo their number. So many
-    directions of one derivative, or many signals through one filter, share a single copy.
+    `COEFFICIENTS` may have fewer rows than the first one, the signal, all of them as many: its row r uses theirs modulo
+    their number. So many directions of one derivative, or many signals through one filter, share a single copy.
     """
 
     COEFFICIENTS: tuple[int, ...] = ()
@@ -203,11 +203,12 @@ def _each(change: Callable, level, values) -> list:
 def _fold_into_rows(function: type[RowFunction], info, in_dims, *arguments):
     signal = arguments[0] if in_dims[0] is None else arguments[0].select(in_dims[0], 0)
     rows = signal.shape[0]
+    are_shared = all(in_dims[place] is None for place in function.COEFFICIENTS)
 
     def fold(place, argument, dim):
         if not isinstance(argument, Tensor):
             return argument
-        if dim is None and place in function.COEFFICIENTS:
+        if are_shared and place in function.COEFFICIENTS:
             return argument
         mapped = argument.expand(info.batch_size, *argument.shape) if dim is None else argument.movedim(dim, 0)
         if mapped.shape[1] != rows:
