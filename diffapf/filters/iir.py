@@ -126,7 +126,7 @@ def transfer_function_rows(
     for name, rows in (("b", b_rows), ("a", a_rows)):
         if rows.shape[2] == 0:
             raise ValueError(f"{name} needs at least one coefficient, got none")
-    if hop is not None and b_timing == a_timing == FIXED:
+    if hop is not None and max(b.dim(), a.dim()) <= x.dim():
         raise ValueError("hop is given, but neither b nor a has frames, (..., frames, taps)")
     frames = next((count for count in (b_rows.shape[1], a_rows.shape[1]) if count != 1), 1)
     if {b_rows.shape[1], a_rows.shape[1]} - {1, frames}:

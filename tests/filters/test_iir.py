@@ -199,6 +199,13 @@ def test_the_control_rate_is_interpolation(form, offset):
     torch.testing.assert_close(y, lfilter(b, a, x, form=form), rtol=1e-11, atol=1e-11)
 
 
+def test_one_frame_from_the_first_sample_to_the_last_is_a_fixed_filter():
+    b, a = moving(2, 2, 1)
+    x = normal(2, 30)
+    found = lfilter(b, a, x, hop=ControlRate.align_corners(1, 30))
+    torch.testing.assert_close(found, lfilter(b[:, 0], a[:, 0], x), rtol=0, atol=0)
+
+
 @each_form
 @pytest.mark.parametrize("batch", [(), (1,), (2, 3), (0,)], ids=str)
 def test_batches_of_any_shape(form, batch):
