@@ -293,7 +293,8 @@ class DirectForm(RowFunction):
     @staticmethod
     def tangent(ctx, saved, *tangents):
         if ctx.form == "tdf2" and _fixed(saved[1], ctx.timing):
-            return _tangent_of_fixed_filter(saved, tangents)
+            with torch.autocast(saved[0].device.type, enabled=False):  # which would round products of matrices
+                return _tangent_of_fixed_filter(saved, tangents)
         moved = push_forward(_composition(ctx.timing, ctx.form), saved[:4], tangents[:4])
         return (*moved, None) if FORMS[ctx.form].keeps_w else moved
 

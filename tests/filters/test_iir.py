@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 from torch import Tensor
+from torch.func import jvp
 
 from diffapf.filters.control_rate import FIXED, ControlRate
 from diffapf.filters.iir import lfilter, normalised, transposed_form_2
@@ -241,6 +242,13 @@ def test_in_float32_and_under_autocast_it_is_float32(form):
         y = lfilter(b, a, x, form=form)
     assert y.dtype == torch.float32
     torch.testing.assert_close(y.double(), lfilter(b.double(), a.double(), x.double(), form=form), rtol=0, atol=1e-5)
+
+
+def test_autocast_rounds_no_tangent():
+    inputs = tuple(torch.tensor(numbers) for numbers in ([1.0, 0.3, 0.2], [1.0, -0.5, 0.3], [1.0, 0.7, -0.4]))
+    expected = jvp(lfilter, inputs, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(jvp(lfilter, inputs, inputs), expected, rtol=0, atol=0)
 
 
 @each_form
