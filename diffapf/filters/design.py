@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._checks import anywhere, check_coefficients, check_transfer_function, of_equal_length
-from diffapf.filters._rows import to_rows
+from diffapf.filters._rows import in_float32, to_rows
 from diffapf.filters._step_up import StepUp
 
 
@@ -141,7 +141,7 @@ def companion(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     >>> companion(torch.tensor([1.0, 2.0]), torch.tensor([1.0, -0.5]))
     (tensor([[0.5000]]), tensor([1.]), tensor([2.5000]), tensor(1.))
     """
-    b, a = of_equal_length(b, a)
+    b, a = of_equal_length(*in_float32(b, a))
     first = torch.zeros_like(a[..., 1:])
     first[..., :1] = 1
     return _companion_matrix(a), first, b[..., 1:] - b[..., :1] * a[..., 1:], b[..., 0]
@@ -171,6 +171,7 @@ def parallel_form(b: Tensor, a: Tensor, separation: float = 1e-3) -> tuple[Tenso
     >>> r.real, p.real, d
     (tensor([1.]), tensor([0.5000]), tensor([]))
     """
+    b, a = in_float32(b, a)
     check_transfer_function(b, a)
     if not isinstance(separation, (int, float)) or isinstance(separation, bool) or not separation >= 0:
         raise ValueError(f"separation must be a distance, at least 0, got {separation!r}")
