@@ -108,6 +108,17 @@ def test_gradients_of_float32_are_those_of_float64(operator: Operator):
 
 
 @each_of_order_2
+def test_many_gradients_at_once_are_those_one_after_another(operator: Operator):
+    leaves = needing_gradients(operator.inputs(rows=2, time=5))
+    y, zf = operator(**leaves)
+    many, of_leaves = (normal(3, *y.shape), normal(3, *zf.shape)), list(leaves.values())
+    found = torch.autograd.grad((y, zf), of_leaves, many, is_grads_batched=True, retain_graph=True)
+    for i in range(3):
+        expected = torch.autograd.grad((y, zf), of_leaves, [each[i] for each in many], retain_graph=True)
+        torch.testing.assert_close([each[i] for each in found], list(expected), **EXACT)
+
+
+@each_of_order_2
 def test_each_output_alone_passes_a_checkpoint(operator: Operator):
     """It keeps the arguments alone, runs the operator again for the backward pass, and gives what that saved once."""
     inputs = operator.inputs(rows=2, time=5)
