@@ -110,6 +110,7 @@ def denominator_from_poles(poles: Tensor) -> Tensor:
     >>> denominator_from_poles(torch.tensor([0.5, -0.5]))
     tensor([ 1.0000,  0.0000, -0.2500])
     """
+    check_coefficients("poles", poles, may_be_none=True)
     a = torch.ones_like(poles[..., :0].sum(-1, keepdim=True))
     for i in range(poles.shape[-1]):
         a = pad(a, (0, 1)) - poles[..., i : i + 1] * pad(a, (1, 0))
@@ -285,6 +286,7 @@ def denominator_from_spectral_pairs(frequencies: Tensor) -> Tensor:
 
     Source: Itakura, "Line spectrum representation of linear predictor coefficients of speech signals", 1975.
     """
+    check_coefficients("frequencies", frequencies, may_be_none=True)
     order = frequencies.shape[-1]
     p, q = (_on_the_circle(frequencies[..., start::2]) for start in (0, 1))
     factors = ([1.0, 1.0], [1.0, -1.0]) if order % 2 == 0 else ([1.0], [1.0, 0.0, -1.0])
@@ -294,6 +296,7 @@ def denominator_from_spectral_pairs(frequencies: Tensor) -> Tensor:
 
 def spectral_pairs_from_denominator(a: Tensor) -> Tensor:
     """The inverse of `denominator_from_spectral_pairs`: `(..., M+1)`, stable → rising frequencies `(..., M)`."""
+    check_coefficients("a", a)
     a = a / a[..., :1]
     order = a.shape[-1] - 1
     longer = pad(a, (0, 1))
