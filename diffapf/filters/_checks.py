@@ -44,9 +44,9 @@ def unwrapped(tensor: Tensor) -> Tensor:
 
 def check_coefficients(name: str, value, like: Tensor | None = None, may_be_none: bool = False) -> None:
     """A tensor whose last dimension counts coefficients."""
-    check_signal(name, value, like)
-    if value.dim() == 0:
+    if isinstance(value, Tensor) and value.dim() == 0:
         raise ValueError(f"{name} needs its coefficients as the last dimension, got a scalar")
+    check_signal(name, value, like)
     if value.shape[-1] == 0 and not may_be_none:
         raise ValueError(f"{name} needs at least one coefficient, got none: shape {tuple(value.shape)}")
 

@@ -7,7 +7,13 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch._C._functorch import _unwrap_for_grad, _wrap_for_grad, maybe_get_level, unwrap_if_dead
+from torch._C._functorch import (
+    _unwrap_for_grad,
+    _wrap_for_grad,
+    is_legacy_batchedtensor,
+    maybe_get_level,
+    unwrap_if_dead,
+)
 from torch._functorch.pyfunctorch import retrieve_current_functorch_interpreter
 from torch.autograd import forward_ad
 
@@ -24,8 +30,8 @@ class RowFunction:
     tensors are the last ones, and `ctx` has them by their names in `OPTIONS`.
 
     Rows are independent, so `vmap` folds the mapped dimension into them: one kernel call, never a loop. The arguments at
-    `COEFFICIENTS` may have fewer rows than the first one, the signal: its row r uses theirs modulo their number. So many
-    directions of one derivative, or many signals through one filter, share a single copy.
+    `COEFFICIENTS` may have fewer rows than the first one, the signal, all of them as many: its row r uses theirs modulo
+    their number. So many directions of one derivative, or many signals through one filter, share a single copy.
     """
 
     COEFFICIENTS: tuple[int, ...] = ()
@@ -48,7 +54,7 @@ class RowFunction:
         }
         in_forward: dict[str, Callable] = {
             "forward": _with_context(cls),
-            "backward": moving["backward"],
+            "backward": in_newer_maps(moving["backward"]),
             "jvp": modes["jvp"],
         }
         cls._variants = {
@@ -155,6 +161,38 @@ def _with_zeros(function: type[RowFunction], ctx, *gradients):
     return function.backward(ctx, *gradients)
 
 
+def in_newer_maps(rule: Callable) -> Callable:
+    """A rule `(ctx, *tensors)` that also takes many gradients as one.
+
+    `torch.autograd` holds them (`is_grads_batched`, `jacobian(vectorize=True)`) by a `vmap` of its own, older than that of
+    `torch.func`, which knows no rules.
+    """
+
+    def mapped(ctx, *given):
+        dims = tuple(0 if isinstance(each, Tensor) and is_legacy_batchedtensor(each) else None for each in given)
+        if 0 not in dims:
+            return rule(ctx, *given)
+        level = torch._C._vmapmode_increment_nesting() - 1
+        torch._C._vmapmode_decrement_nesting()
+        plain = [
+            each if dim is None else torch._remove_batch_dim(each, level, 1, 0)
+            for each, dim in zip(given, dims, strict=True)
+        ]
+        is_there: list[bool] = []  # which results are not None: vmap returns tensors only
+
+        def tensors(*given):
+            results = rule(ctx, *given)
+            results = results if isinstance(results, tuple) else (results,)
+            is_there[:] = [result is not None for result in results]
+            return tuple(result for result in results if result is not None)
+
+        found = iter(torch.func.vmap(tensors, dims)(*plain))
+        results = tuple(torch._add_batch_dim(next(found), 0, level) if there else None for there in is_there)
+        return results if len(results) > 1 else results[0]
+
+    return mapped
+
+
 def _alive(tensor: Tensor) -> Tensor:
     """The tensor without wrappers of `torch.func` levels that are over; they may hold one another, or one of a level that
     is not over.
@@ -185,7 +223,7 @@ def _with_tangents_of_outer_levels(function: type[RowFunction], ctx, *tangents):
     with forward_ad._set_fwd_grad_enabled(True):
         if not torch._C._are_functorch_transforms_active():
             saved = [forward_ad.unpack_dual(tensor).primal for tensor in ctx.saved_tensors]
-            return function.tangent(ctx, saved, *tangents)
+            return in_newer_maps(lambda ctx, *tangents: function.tangent(ctx, saved, *tangents))(ctx, *tangents)
         level = retrieve_current_functorch_interpreter()
         saved, inner = (_each(_unwrap_for_grad, level, values) for values in (ctx.saved_tensors, tangents))
         with level.lower(), forward_ad._set_fwd_grad_enabled(True):
@@ -203,11 +241,12 @@ def _each(change: Callable, level, values) -> list:
 def _fold_into_rows(function: type[RowFunction], info, in_dims, *arguments):
     signal = arguments[0] if in_dims[0] is None else arguments[0].select(in_dims[0], 0)
     rows = signal.shape[0]
+    are_shared = all(in_dims[place] is None for place in function.COEFFICIENTS)
 
     def fold(place, argument, dim):
         if not isinstance(argument, Tensor):
             return argument
-        if dim is None and place in function.COEFFICIENTS:
+        if are_shared and place in function.COEFFICIENTS:
             return argument
         mapped = argument.expand(info.batch_size, *argument.shape) if dim is None else argument.movedim(dim, 0)
         if mapped.shape[1] != rows:

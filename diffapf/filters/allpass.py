@@ -165,10 +165,11 @@ class AllpassOutput(RowFunction):
     def backward(ctx, gy, gzf, _):
         if gy is None and gzf is None:
             return (None,) * 5
+        saved = ctx.saved_tensors  # once: a checkpoint lets nobody read them twice
         if gzf is None:
-            return AllpassOutputAdjoint.apply(gy, *ctx.saved_tensors)
-        gy = torch.zeros_like(ctx.saved_tensors[0]) if gy is None else gy
-        return pull_back(_output_by_signals, ctx.saved_tensors[:5], (gy, gzf))
+            return AllpassOutputAdjoint.apply(gy, *saved)
+        gy = torch.zeros_like(saved[0]) if gy is None else gy
+        return pull_back(_output_by_signals, saved[:5], (gy, gzf))
 
     @staticmethod
     def tangent(ctx, saved, dx, dp, dloop, dthrough, dzi):

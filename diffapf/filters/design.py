@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._checks import anywhere, check_coefficients, check_transfer_function, of_equal_length
-from diffapf.filters._rows import to_rows
+from diffapf.filters._rows import in_float32, to_rows
 from diffapf.filters._step_up import StepUp
 
 
@@ -110,6 +110,7 @@ def denominator_from_poles(poles: Tensor) -> Tensor:
     >>> denominator_from_poles(torch.tensor([0.5, -0.5]))
     tensor([ 1.0000,  0.0000, -0.2500])
     """
+    check_coefficients("poles", poles, may_be_none=True)
     a = torch.ones_like(poles[..., :0].sum(-1, keepdim=True))
     for i in range(poles.shape[-1]):
         a = pad(a, (0, 1)) - poles[..., i : i + 1] * pad(a, (1, 0))
@@ -141,7 +142,7 @@ def companion(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     >>> companion(torch.tensor([1.0, 2.0]), torch.tensor([1.0, -0.5]))
     (tensor([[0.5000]]), tensor([1.]), tensor([2.5000]), tensor(1.))
     """
-    b, a = of_equal_length(b, a)
+    b, a = of_equal_length(*in_float32(b, a))
     first = torch.zeros_like(a[..., 1:])
     first[..., :1] = 1
     return _companion_matrix(a), first, b[..., 1:] - b[..., :1] * a[..., 1:], b[..., 0]
@@ -171,6 +172,7 @@ def parallel_form(b: Tensor, a: Tensor, separation: float = 1e-3) -> tuple[Tenso
     >>> r.real, p.real, d
     (tensor([1.]), tensor([0.5000]), tensor([]))
     """
+    b, a = in_float32(b, a)
     check_transfer_function(b, a)
     if not isinstance(separation, (int, float)) or isinstance(separation, bool) or not separation >= 0:
         raise ValueError(f"separation must be a distance, at least 0, got {separation!r}")
@@ -284,6 +286,7 @@ def denominator_from_spectral_pairs(frequencies: Tensor) -> Tensor:
 
     Source: Itakura, "Line spectrum representation of linear predictor coefficients of speech signals", 1975.
     """
+    check_coefficients("frequencies", frequencies, may_be_none=True)
     order = frequencies.shape[-1]
     p, q = (_on_the_circle(frequencies[..., start::2]) for start in (0, 1))
     factors = ([1.0, 1.0], [1.0, -1.0]) if order % 2 == 0 else ([1.0], [1.0, 0.0, -1.0])
@@ -293,6 +296,7 @@ def denominator_from_spectral_pairs(frequencies: Tensor) -> Tensor:
 
 def spectral_pairs_from_denominator(a: Tensor) -> Tensor:
     """The inverse of `denominator_from_spectral_pairs`: `(..., M+1)`, stable → rising frequencies `(..., M)`."""
+    check_coefficients("a", a)
     a = a / a[..., :1]
     order = a.shape[-1] - 1
     longer = pad(a, (0, 1))

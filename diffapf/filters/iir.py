@@ -138,7 +138,7 @@ def transfer_function_rows(
     for name, rows in (("b", b_rows), ("a", a_rows)):
         if rows.shape[2] == 0:
             raise ValueError(f"{name} needs at least one coefficient, got none")
-    if hop is not None and b_timing == a_timing == FIXED:
+    if hop is not None and max(b.dim(), a.dim()) <= x.dim():
         raise ValueError("hop is given, but neither b nor a has frames, (..., frames, taps)")
     frames = next((count for count in (b_rows.shape[1], a_rows.shape[1]) if count != 1), 1)
     if {b_rows.shape[1], a_rows.shape[1]} - {1, frames}:
@@ -305,7 +305,8 @@ class DirectForm(RowFunction):
     @staticmethod
     def tangent(ctx, saved, *tangents):
         if ctx.form == "tdf2" and _fixed(saved[1], ctx.timing):
-            return _tangent_of_fixed_filter(saved, tangents)
+            with torch.autocast(saved[0].device.type, enabled=False):  # which would round products of matrices
+                return _tangent_of_fixed_filter(saved, tangents)
         moved = push_forward(_composition(ctx.timing, ctx.form), saved[:4], tangents[:4])
         return (*moved, None) if FORMS[ctx.form].keeps_w else moved
 

@@ -30,7 +30,7 @@ def lfilter_zi(b: Tensor, a: Tensor) -> Tensor:
     >>> lfilter_zi(torch.tensor([0.5]), torch.tensor([1.0, -0.5]))
     tensor([0.5000])
     """
-    b, a = of_equal_length(b, a)
+    b, a = of_equal_length(*in_float32(b, a))
     gain = b.sum(-1, keepdim=True) / a.sum(-1, keepdim=True)
     return (b - a * gain)[..., 1:].flip(-1).cumsum(-1).flip(-1)
 
@@ -54,6 +54,7 @@ def lfiltic(b: Tensor, a: Tensor, y: Tensor, x: Tensor | None = None) -> Tensor:
     >>> lfiltic(torch.tensor([1.0]), torch.tensor([1.0, -0.5]), y=torch.tensor([2.0]))
     tensor([1.])
     """
+    b, a, y, x = in_float32(b, a, y, x)
     b, a = of_equal_length(b, a)
     _check_past("y", y, a)
     state = -_registers(a, y)

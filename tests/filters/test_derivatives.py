@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
+from torch.utils.checkpoint import checkpoint
 
 from diffapf.filters.allpole import AllPole
 from diffapf.filters.control_rate import FIXED
@@ -104,6 +105,33 @@ def test_gradients_of_float32_are_those_of_float64(operator: Operator):
     for key, value in found.items():
         scale = expected[key].abs().max().item() if value.numel() else 0.0
         torch.testing.assert_close(value.double(), expected[key], rtol=0, atol=1e-5 * scale)
+
+
+@each_of_order_2
+def test_many_gradients_at_once_are_those_one_after_another(operator: Operator):
+    leaves = needing_gradients(operator.inputs(rows=2, time=5))
+    y, zf = operator(**leaves)
+    many, of_leaves = (normal(3, *y.shape), normal(3, *zf.shape)), list(leaves.values())
+    found = torch.autograd.grad((y, zf), of_leaves, many, is_grads_batched=True, retain_graph=True)
+    for i in range(3):
+        expected = torch.autograd.grad((y, zf), of_leaves, [each[i] for each in many], retain_graph=True)
+        torch.testing.assert_close([each[i] for each in found], list(expected), **EXACT)
+
+
+@each_of_order_2
+def test_each_output_alone_passes_a_checkpoint(operator: Operator):
+    """It keeps the arguments alone, runs the operator again for the backward pass, and gives what that saved once."""
+    inputs = operator.inputs(rows=2, time=5)
+    for i in (0, 1):
+
+        def output(*tensors: Tensor, i: int = i) -> Tensor:
+            return positional(operator, inputs)(*tensors)[i].sin().sum()
+
+        leaves = [value.clone().requires_grad_() for value in inputs.values()]
+        kept = output(*leaves)
+        expected = torch.autograd.grad(kept, leaves, materialize_grads=True)
+        found = torch.autograd.grad(checkpoint(output, *leaves, use_reentrant=False), leaves, materialize_grads=True)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 # ----------------------------------------------------------------------------------------------------------- torch.func

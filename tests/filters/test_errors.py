@@ -11,7 +11,12 @@ from torch import Tensor
 from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
 from diffapf.filters.control_rate import ControlRate
-from diffapf.filters.design import integer_power
+from diffapf.filters.design import (
+    denominator_from_poles,
+    denominator_from_spectral_pairs,
+    integer_power,
+    spectral_pairs_from_denominator,
+)
 from diffapf.filters.fir import fir
 from diffapf.filters.methods import FrequencySampling
 from diffapf.filters.stability import biquad_triangle_logits
@@ -194,3 +199,10 @@ def test_logits_of_a_biquad_that_is_not_stable(a1, a2):
 
 def test_a_power_of_0():
     assert_raises(ValueError, ("exponent", "at least 1", "0"), lambda: integer_power(of(1), 0))
+
+
+@pytest.mark.parametrize(
+    "function", [denominator_from_poles, denominator_from_spectral_pairs, spectral_pairs_from_denominator]
+)
+def test_polynomials_of_a_scalar(function):
+    assert_raises(ValueError, ("last dimension", "scalar"), lambda: function(of()))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 from torch import Tensor
+from torch.func import jvp
 
 from diffapf.filters import iir
 from diffapf.filters.control_rate import FIXED, ControlRate
@@ -200,6 +201,13 @@ def test_the_control_rate_is_interpolation(form, offset):
     torch.testing.assert_close(y, lfilter(b, a, x, form=form), rtol=1e-11, atol=1e-11)
 
 
+def test_one_frame_from_the_first_sample_to_the_last_is_a_fixed_filter():
+    b, a = moving(2, 2, 1)
+    x = normal(2, 30)
+    found = lfilter(b, a, x, hop=ControlRate.align_corners(1, 30))
+    torch.testing.assert_close(found, lfilter(b[:, 0], a[:, 0], x), rtol=0, atol=0)
+
+
 @each_form
 @pytest.mark.parametrize("batch", [(), (1,), (2, 3), (0,)], ids=str)
 def test_batches_of_any_shape(form, batch):
@@ -235,6 +243,13 @@ def test_in_float32_and_under_autocast_it_is_float32(form):
         y = lfilter(b, a, x, form=form)
     assert y.dtype == torch.float32
     torch.testing.assert_close(y.double(), lfilter(b.double(), a.double(), x.double(), form=form), rtol=0, atol=1e-5)
+
+
+def test_autocast_rounds_no_tangent():
+    inputs = tuple(torch.tensor(numbers) for numbers in ([1.0, 0.3, 0.2], [1.0, -0.5, 0.3], [1.0, 0.7, -0.4]))
+    expected = jvp(lfilter, inputs, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(jvp(lfilter, inputs, inputs), expected, rtol=0, atol=0)
 
 
 @each_form

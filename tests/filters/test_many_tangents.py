@@ -8,7 +8,11 @@ from torch.func import jacfwd, jacrev, vmap
 
 from diffapf.filters import allpole as allpole_module
 from diffapf.filters import fir as fir_module
+from diffapf.filters.allpass import allpass_cascade
 from diffapf.filters.allpole import allpole
+from diffapf.filters.ballistics import ballistics
+from diffapf.filters.gain_curve import gain_curve
+from diffapf.filters.optical_cell import optical_cell
 from tests.filters.oracles import normal, within
 
 ROWS, TIME, ORDER, DIRECTIONS = 3, 30, 2, 7
@@ -65,3 +69,19 @@ def test_gradients_of_shared_coefficients_are_summed():
     found = torch.autograd.grad(vmap(lambda x: allpole(x, a))(x).square().sum(), a)[0]
     expected = torch.autograd.grad(sum(allpole(one, a).square().sum() for one in x), a)[0]
     torch.testing.assert_close(found, expected)
+
+
+OF_A_NUMBER = {
+    "ballistics": lambda x, k: ballistics(x, k, 0.2),
+    "gain curve": lambda x, k: gain_curve(x, -10 * k, ratio=4.0, knee=6.0),
+    "optical cell": lambda x, k: optical_cell(x, k, 1.0, 0.5, 1.0, 0.3, 0.1),
+    "allpass": lambda x, k: allpass_cascade(x, 0.5 * x, stages=2, c0=k, through=1.0),
+}
+
+
+@pytest.mark.parametrize("function", OF_A_NUMBER.values(), ids=OF_A_NUMBER)
+def test_jacobians_at_several_numbers_of_a_signal_that_is_the_same(function):
+    """The inner map shares all that a tangent is taken at; the outer one maps a part of it."""
+    x, numbers = 0.2 + within(0.9, 2, 6).abs(), torch.tensor([0.3, 0.5, 0.6], dtype=torch.float64)
+    jacobian = jacfwd(lambda k: function(x, k))
+    torch.testing.assert_close(vmap(jacobian)(numbers), torch.stack([jacobian(k) for k in numbers]))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import signal
 
+from diffapf.filters.design import companion, parallel_form
 from diffapf.filters.iir import lfilter
 from diffapf.filters.zero_phase import filtfilt, lfilter_zi, lfiltic
 from tests.filters.checks import assert_derivatives, assert_vmap_is_a_loop
@@ -84,6 +85,15 @@ def test_the_states_derivatives_are_those_of_finite_differences():
 
 def test_vmap_is_a_loop():
     assert_vmap_is_a_loop(lambda b, a, x: filtfilt(b, a, x, padlen=2), *problem())
+
+
+def test_autocast_makes_halves_float32_again():
+    b, a = torch.tensor([1.0, 0.4]), torch.tensor([1.0, -0.5, 0.3])
+    calls = (lambda b, a: (lfilter_zi(b, a),)), (lambda b, a: (lfiltic(b, a, b, a),)), parallel_form, companion
+    for call in calls:
+        with torch.autocast("cpu", torch.bfloat16):
+            found = call(b.bfloat16(), a.bfloat16())
+        torch.testing.assert_close(found, call(b.bfloat16().float(), a.bfloat16().float()), rtol=0, atol=0)
 
 
 def test_an_empty_signal_stays_empty():
