@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import unwrap_if_dead
 
-from diffapf.filters._rows import REAL, in_forward_mode, to_rows, unfilled
+from diffapf.filters._rows import REAL, in_forward_mode, in_newer_maps, to_rows, unfilled
 from diffapf.filters.control_rate import Timing
 from diffapf.kernels import recorded, run
 from diffapf.kernels.pages import LARGE
@@ -211,5 +211,6 @@ class _Filtered(torch.autograd.Function):
         return tensors[len(inputs)]
 
     @staticmethod
+    @in_newer_maps
     def backward(ctx, g):
         return None, *ctx.kind.gradients(g, ctx.saved_tensors, ctx.needs_input_grad[2:])

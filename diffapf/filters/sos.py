@@ -164,9 +164,9 @@ class Cascade(RowFunction):
     @staticmethod
     def backward(ctx, g, gzf, _):
         wanted = ctx.needs_input_grad[1]
-        x, _, zi, *_ = ctx.saved_tensors
+        saved = x, _, zi, *_ = ctx.saved_tensors  # once: a checkpoint lets nobody read them twice
         g, gzf = torch.zeros_like(x) if g is None else g, torch.zeros_like(zi) if gzf is None else gzf
-        dx, dsos, dzi = CascadeAdjoint.apply(g, gzf, *ctx.saved_tensors, ctx.timing, wanted)
+        dx, dsos, dzi = CascadeAdjoint.apply(g, gzf, *saved, ctx.timing, wanted)
         return dx, dsos if wanted else None, dzi, None
 
     @staticmethod

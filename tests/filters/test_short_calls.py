@@ -205,6 +205,15 @@ def test_many_threads_and_many_kinds(monkeypatch):
     assert len(allpole._SHORT._kinds) <= 5 + len(threads)
 
 
+def test_long_rows_of_fixed_coefficients_whose_gradient_is_summed_in_float64_or_in_float32():
+    """The first step of a training is a short call, the next one goes the long way: two kernels of two dtypes."""
+    (x, a), g = signals((1, 1 << 17), 2, "a row", torch.float32), normal(1, 1 << 17, seed=9).float()
+    expected = trained(x.double(), a.double(), g.double())
+    for _ in range(3):
+        for found, wanted in zip(trained(x, a, g), expected, strict=True):
+            torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-3)
+
+
 # ---------------------------------------------------------------------------------------------------------- direct forms
 
 

@@ -81,7 +81,7 @@ def adjoint_in_segments(
     run(_cut(g, count), of_a, timing, of_y, before, of_dx, of_da, of_before)
     wrong = torch.empty(rows, dtype=torch.float64, device="cpu")
     arguments = of_a, of_y, of_dx, of_da if wanted else None, of_before, after, count, wrong
-    over_rows(_adjoint_carried_on, rows, 0, arguments, (g.dtype, taps, wanted), (size(taps),))
+    over_rows(_adjoint_carried_on, rows, 0, arguments, (g.dtype, da.dtype, taps, wanted), (size(taps),))
     dzi.copy_(of_before.view(rows, count, taps)[:, 0])
     for row, left in enumerate(wrong.tolist()):
         first, one = row * count, slice(row, row + 1)
