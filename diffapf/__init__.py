@@ -21,6 +21,7 @@ from diffapf.filters.control_rate import ControlRate
 from diffapf.filters.delay_network import delay_network
 from diffapf.filters.design import companion, parallel_form
 from diffapf.filters.fir import fir
+from diffapf.filters.frequency_sampling import frequency_sampled_filter
 from diffapf.filters.gain_curve import gain_curve
 from diffapf.filters.iir import lfilter
 from diffapf.filters.methods import FrequencySampling, TimeDomain
@@ -78,6 +79,7 @@ __all__ = [
     "diagonal_state_space",
     "filtfilt",
     "fir",
+    "frequency_sampled_filter",
     "gain_curve",
     "is_stable",
     "lfilter",
