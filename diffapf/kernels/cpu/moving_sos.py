@@ -361,6 +361,7 @@ def moving_sos_cascade_adjoint(
     dsos: Tensor,
     dzi: Tensor,
 ) -> None:
-    arrays = g, x, sos, y, between, dx, dsos if dsos.shape[1] else None
-    arguments, key = (arrays, gzf, dzi, scratch(*dzi.shape)), (x.dtype, sos.dtype, dzi.dtype, arrays[-1] is None)
+    wanted = dsos if dsos.shape[1] else None
+    arguments = (g, x, sos, y, between, dx, wanted), gzf, dzi, scratch(*dzi.shape)
+    key = x.dtype, sos.dtype, dzi.dtype, None if wanted is None else wanted.dtype
     over_rows(_moving_sos_cascade_adjoint, x.shape[0], 10 * x.numel() * sos.shape[2], arguments, key)
