@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, jacfwd, jacrev, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 Function = Callable[..., Tensor | tuple[Tensor, ...]]
 
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
 
 
-class LargestArray(TorchDispatchMode):
-    """Watches what is computed inside its `with`: `nbytes` of the largest array that was made."""
+class ArraysMade(TorchDispatchMode):
+    """Watches what is computed inside its `with`: how many bytes each array has that was made or met."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.nbytes = 0
+        self._kept: dict[int, Tensor] = {}  # alive, so that no other gets its place
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         made = function(*args, **(kwargs or {}))
-        if isinstance(made, Tensor):
-            self.nbytes = max(self.nbytes, made.untyped_storage().nbytes())
+        for each in tree_leaves(made):
+            if isinstance(each, Tensor):
+                self._kept[each.untyped_storage().data_ptr()] = each
         return made
+
+    def sizes(self) -> list[int]:
+        return [each.untyped_storage().nbytes() for each in self._kept.values()]
+
+    def as_large_as(self, *known: Tensor) -> int:
+        """How many arrays there are of the first one's size or more, beside these."""
+        others = set(self._kept) - {each.untyped_storage().data_ptr() for each in known}
+        return sum(self._kept[place].untyped_storage().nbytes() >= known[0].nbytes for place in others)
 
 
 def as_tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -121,3 +131,11 @@ def assert_same_in_blocks(
         pieces.append(piece)
     torch.testing.assert_close(torch.cat(pieces, -1), y, **EXACT)
     torch.testing.assert_close(state, zf, **EXACT)
+
+
+def results_and_gradients(function: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What it returns, and the gradients of all inputs, of the energy of that."""
+    inputs = [value.detach().requires_grad_() for value in inputs]
+    results = function(*inputs)
+    energy = torch.stack([result.square().sum() for result in results]).sum()
+    return *(result.detach() for result in results), *torch.autograd.grad(energy, inputs)

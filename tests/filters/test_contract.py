@@ -10,14 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import diffapf
 from diffapf.filters import allpass
 from diffapf.filters.design import denominator_from_reflection, normalised_lattice
 from diffapf.filters.harmonic_sum import harmonic_sum
 from diffapf.filters.optical_cell import NAMES as CELL_NAMES
+from tests.filters.checks import ArraysMade
 from tests.filters.operators import (
     EVERY,
     OF_ORDER_2,
@@ -430,36 +429,21 @@ def test_where_tensors_are_made_by_default_changes_nothing():
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
-class LargeArrays(TorchDispatchMode):
-    """Counts the arrays of so many numbers or more that anything makes."""
-
-    def __init__(self, numbers: int) -> None:
-        super().__init__()
-        self.numbers, self.kept = numbers, {}
-
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        result = function(*arguments, **(keywords or {}))
-        for each in tree_leaves(result):
-            if isinstance(each, Tensor) and each.untyped_storage().nbytes() >= self.numbers * each.itemsize:
-                self.kept[each.untyped_storage().data_ptr()] = each  # alive, so that no other gets its place
-        return result
-
-
 @pytest.mark.parametrize("order", [2, 4])
 @pytest.mark.parametrize("form", ["df1", "df2", "tdf1", "tdf2"])
 def test_a_direct_form_makes_no_array_of_coefficients_but_their_gradients(form, order):
     a = torch.cat([torch.ones(2, 50, 1).double(), within(0.1, 2, 50, order)], 2).requires_grad_()
     b, x = normal(2, 50, order + 1).requires_grad_(), normal(2, 50)
-    with LargeArrays(b.numel()) as large:
+    with ArraysMade() as made:
         y, _ = diffapf.lfilter(b, a, x, form=form, return_zf=True)
         torch.autograd.grad(y, (b, a), torch.ones_like(y))
-    assert len(set(large.kept) - {b.data_ptr(), a.data_ptr()}) == 2
+    assert made.as_large_as(b, a) == 2
 
 
 def test_a_cascade_makes_no_array_of_coefficients_but_their_gradients():
     a = torch.cat([torch.ones(2, 50, 3, 1).double(), within(0.1, 2, 50, 3, 2)], 3)
     sos, x = torch.cat([normal(2, 50, 3, 3), a], 3).requires_grad_(), normal(2, 50)
-    with LargeArrays(sos.numel()) as large:
+    with ArraysMade() as made:
         y = diffapf.sosfilt(sos, x)
         torch.autograd.grad(y, sos, torch.ones_like(y))
-    assert len(set(large.kept) - {sos.data_ptr()}) == 1
+    assert made.as_large_as(sos) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from torch.func import jvp
 from diffapf.filters import iir
 from diffapf.filters.control_rate import FIXED, ControlRate
 from diffapf.filters.iir import lfilter, normalised, transposed_form_2
-from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms
+from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms, results_and_gradients
 from tests.filters.oracles import direct_form_loop, normal, quick, stable_denominator, within
 
 FORMS = ["df1", "df2", "tdf1", "tdf2"]
@@ -268,16 +269,12 @@ def test_a_bad_sample_spoils_the_rest_of_its_row_alone(form, frames):
 @pytest.mark.parametrize("moves", [False, True])
 def test_where_no_kernel_is_fused_it_is_a_fir_and_an_all_pole_filter(form, moves, monkeypatch):
     """As on a GPU, which has kernels of these."""
-    (b, a), x = moving(2, 2, 20) if moves else moving(2, 2), normal(2, 20)
-    inputs = [value.requires_grad_() for value in (b, a, x)]
-    expected = lfilter(*inputs, form=form, return_zf=True)
-    wanted = torch.autograd.grad(expected[0].square().sum() + expected[1].square().sum(), inputs)
+    inputs = *(moving(2, 2, 20) if moves else moving(2, 2)), normal(2, 20)
+    function = partial(lfilter, form=form, return_zf=True)
+    expected = results_and_gradients(function, inputs)
     monkeypatch.setattr(iir, "is_fused", lambda x, order: False)
     monkeypatch.setattr(iir, "DirectForm", None)
-    found = lfilter(*inputs, form=form, return_zf=True)
-    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
-    gradients = torch.autograd.grad(found[0].square().sum() + found[1].square().sum(), inputs)
-    torch.testing.assert_close(gradients, wanted, rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(results_and_gradients(function, inputs), expected, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("form", ["df2", "tdf2"])

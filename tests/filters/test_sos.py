@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from diffapf.filters import sos as sos_module
 from diffapf.filters.iir import lfilter
 from diffapf.filters.sos import sosfilt
-from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms
+from tests.filters.checks import assert_derivatives, assert_same_in_blocks, assert_transforms, results_and_gradients
 from tests.filters.oracles import normal, within
 
 
@@ -108,15 +110,12 @@ def test_coefficients_in_double_of_a_signal_in_single(shape, hop):
 @pytest.mark.parametrize(("shape", "hop"), [((), None), ((2, 20), None), ((2, 5), 4)])
 def test_where_no_kernel_is_fused_it_is_fir_and_all_pole_filters(shape, hop, monkeypatch):
     """As on a GPU, which has kernels of these."""
-    inputs = [value.requires_grad_() for value in (sections(*shape, 3), normal(2, 20), normal(2, 3, 2, seed=4))]
-    expected = sosfilt(*inputs, return_zf=True, hop=hop)
-    wanted = torch.autograd.grad(expected[0].square().sum() + expected[1].square().sum(), inputs)
+    inputs = sections(*shape, 3), normal(2, 20), normal(2, 3, 2, seed=4)
+    function = partial(sosfilt, return_zf=True, hop=hop)
+    expected = results_and_gradients(function, inputs)
     monkeypatch.setattr(sos_module, "is_fused", lambda x, order: False)
     monkeypatch.setattr(sos_module, "Cascade", None)
-    found = sosfilt(*inputs, return_zf=True, hop=hop)
-    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
-    gradients = torch.autograd.grad(found[0].square().sum() + found[1].square().sum(), inputs)
-    torch.testing.assert_close(gradients, wanted, rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(results_and_gradients(function, inputs), expected, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("rows", [1, 5])
