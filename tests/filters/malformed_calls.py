@@ -163,6 +163,12 @@ class Calls:
         zi = self.or_none(self.normal(*self.batch, lines, longest))
         return diffapf.delay_network, {**arguments, "zi": zi, "return_zf": self.flag()}
 
+    def frequency_sampled_filter(self) -> Call:
+        shape = self.random.choice(((), self.batch))
+        arguments = {"b": self.normal(*shape, self.order + 1), "a": self.normal(*shape, self.order + 1) + 1}
+        arguments |= {"x": self.x(), "n": self.random.choice((None, 17, 40)), "truncated": self.flag()}
+        return diffapf.frequency_sampled_filter, arguments
+
     def filtfilt(self) -> Call:
         b, a = self.normal(self.order + 1), self.normal(self.order + 1) + 1
         arguments = {"b": b, "a": a, "x": self.x(), "padtype": self.random.choice(("odd", "even", "constant", None))}

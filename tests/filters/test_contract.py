@@ -319,6 +319,10 @@ OTHERS: dict[str, tuple[Callable[..., Tensor | tuple[Tensor, ...]], Inputs]] = {
         lambda **inputs: diffapf.modal_impulse_response(**inputs, time=T),
         {"frequency": around_one(R, 2), "decay": around_one(R, 2), "gain": normal(R, 2)},
     ),
+    "frequency_sampled_filter": (
+        lambda **inputs: diffapf.frequency_sampled_filter(**inputs, truncated=True),
+        {"b": normal(R, 2), "a": around_one(R, 3), "x": normal(R, T)},
+    ),
     "filtfilt": (
         lambda x, b, a: diffapf.filtfilt(b, a, x, padlen=4),
         {"x": normal(R, T), "b": normal(R, 2), "a": around_one(R, 3)},
