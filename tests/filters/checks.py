@@ -27,7 +27,7 @@ class ArraysMade(TorchDispatchMode):
         made = function(*args, **(kwargs or {}))
         for each in tree_leaves(made):
             if isinstance(each, Tensor):
-                self._kept[each.untyped_storage().data_ptr()] = each
+                self._kept[each.untyped_storage()._cdata] = each
         return made
 
     def sizes(self) -> list[int]:
@@ -35,7 +35,7 @@ class ArraysMade(TorchDispatchMode):
 
     def as_large_as(self, *known: Tensor) -> int:
         """How many arrays there are of the first one's size or more, beside these."""
-        others = set(self._kept) - {each.untyped_storage().data_ptr() for each in known}
+        others = set(self._kept) - {each.untyped_storage()._cdata for each in known}
         return sum(self._kept[place].untyped_storage().nbytes() >= known[0].nbytes for place in others)
 
 
