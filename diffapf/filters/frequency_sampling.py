@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from diffapf.filters._checks import broadcasts, of_equal_length
-from diffapf.filters._rows import check_flag, check_signal, in_float32
+from diffapf.filters._rows import REAL, check_flag, check_signal, in_float32
 from diffapf.filters.design import companion
 
 
@@ -44,7 +44,7 @@ def frequency_sampled_filter(b: Tensor, a: Tensor, x: Tensor, n: int | None = No
     tensor([1.0000, 0.0000, 0.5000, 0.0000])
     """
     b, a, x = in_float32(b, a, x)
-    check_signal("x", x, dtypes=(torch.float32, torch.float64))
+    check_signal("x", x, dtypes=REAL)
     for name, value in (("b", b), ("a", a)):
         check_signal(name, value, x)
     check_flag("truncated", truncated)
